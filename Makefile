@@ -1,0 +1,34 @@
+# make demo    set up what is missing, run the whole job on a small real case
+# make test    set up what is missing, run every check
+# make setup   set up only
+# make clean   remove the demo's results and caches, keep the environment
+
+SHELL := /bin/bash
+BIN := .venv/bin
+DEMO := demo-output
+RANKS ?= 2
+
+.PHONY: demo test setup lint types pytest clean
+
+demo: setup
+	@tools/demo.sh examples/demo.toml $(DEMO) $(RANKS)
+
+test: setup lint types pytest
+
+setup:
+	@tools/setup.sh
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell .
+	$(BIN)/shellcheck tools/*.sh jobscripts/*.sbatch .ci/run
+
+types:
+	$(BIN)/mypy
+
+pytest:
+	$(BIN)/pytest
+
+clean:
+	rm -rf $(DEMO) build .mypy_cache .pytest_cache .ruff_cache .hypothesis
