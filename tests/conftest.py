@@ -1,0 +1,86 @@
+"""Fixtures that all test folders share."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+MpiRun = Callable[..., subprocess.CompletedProcess[str]]
+
+#: A campaign of 19 distorted and 2 × 13 disordered runs by the fake FEFF, done in seconds.
+FAKE_CAMPAIGN = f"""
+name = "fake"
+[structure]
+atoms = 13
+[distortion]
+step = 0.05
+[disorder]
+structures = 2
+sigma_minimum = 0.05
+[feff]
+scf = false
+corval = false
+fms_radius = 3.5
+[engine]
+kind = "command"
+commands = [[{json.dumps(sys.executable)}, {json.dumps(str(ROOT / "tests" / "fake_feff.py"))}]]
+version = "fake 1"
+timeout = 5
+[averaging]
+sigma = [0.05, 0.1]
+families = 600
+[training]
+filters = [8]
+epochs = 2
+"""
+
+
+@pytest.fixture(scope="session")
+def xanesml() -> str:
+    """Path of the console command of this environment."""
+    return str(Path(sys.executable).with_name("xanesml"))
+
+
+@pytest.fixture
+def fake_campaign(tmp_path: Path) -> Path:
+    """The campaign file of `FAKE_CAMPAIGN`."""
+    path = tmp_path / "fake.toml"
+    path.write_text(FAKE_CAMPAIGN, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def mpirun() -> MpiRun:
+    """Run a command under mpirun: ``mpirun(n, *argv, timeout=120, env=None, cwd=None)``."""
+    program = shutil.which("mpirun")
+    if program is None:
+        pytest.skip("mpirun is not installed; `make test` installs it")
+
+    def run(
+        ranks: int,
+        *argv: str,
+        timeout: float = 120,
+        env: dict[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        allowed = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+        return subprocess.run(
+            [program, "--oversubscribe", "--bind-to", "none", "-n", str(ranks), *argv],
+            env=os.environ | allowed | (env or {}),
+            cwd=cwd,
+            timeout=timeout,
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+
+    return run

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from xanesml.campaign import Campaign, load_campaign
+from xanesml.errors import CampaignError
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+MINIMAL = 'name = "x"\n[distortion]\n'
+
+
+def load(text: str, folder: Path) -> Campaign:
+    path = folder / "campaign.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_campaign(path)
+
+
+def test_defaults_are_the_reference_case(tmp_path: Path) -> None:
+    reference = load_campaign(EXAMPLES / "au55-l3.toml")
+    minimal = load(MINIMAL + "[disorder]\n", tmp_path)
+    assert minimal.feff == reference.feff
+    assert minimal.structure == reference.structure
+    assert minimal.distortion == reference.distortion
+    assert minimal.disorder == reference.disorder
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (MINIMAL + "[feff]\nscff = 1\n", "unknown key 'feff.scff'; accepted here: edge, scf"),
+        (MINIMAL + "[feff.scf]\nradiu = 1\n", "unknown key 'feff.scf.radiu'; accepted here: radius"),
+        (MINIMAL + "[fef]\n", "unknown key 'fef'; accepted here: name"),
+        (MINIMAL + '[feff]\nfms_radius = "wide"\n', "feff.fms_radius: Input should be a valid number"),
+        (MINIMAL + '[feff]\nedge = "Q9"\n', "FEFF does not know the edge 'Q9'; it knows K, L1"),
+        (MINIMAL + '[feff]\nextra_cards = ["RESTART"]\n', "RESTART moves mu"),
+        (MINIMAL + '[feff]\nextra_cards = ["EDGE K"]\n', "the card EDGE has its own field"),
+        (MINIMAL + '[structure]\nelement = "Xx"\n', "'Xx' is not a chemical element"),
+        (MINIMAL + "[structure]\natoms = 54\n", "54 is not a magic number; choose one of 13, 55"),
+        (MINIMAL + "step = 0.04\n", "do not make a grid"),
+        (MINIMAL + "minimum = 0.5\n", "do not make a grid"),
+        (MINIMAL + '[engine]\nkind = "command"\n', "needs commands"),
+        (MINIMAL + "[averaging]\nsigma = [0.2, 0.1]\n", "runs backwards"),
+        ('name = "x"\n', "nothing to compute"),
+        ("[distortion]\n", "name: Field required"),
+        ('name = "a b"\n[distortion]\n', "name: String should match pattern"),
+        ("name = \n", "is not valid TOML"),
+    ],
+)
+def test_bad_input_is_one_clear_line(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(CampaignError) as caught:
+        load(text, tmp_path)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CampaignError, match=r"none\.toml: No such file"):
+        load_campaign(tmp_path / "none.toml")
+
+
+def test_a_structure_file_is_relative_to_the_campaign(tmp_path: Path) -> None:
+    campaign = load(MINIMAL + '[structure]\nfile = "au.xyz"\n', tmp_path)
+    assert campaign.structure.file == tmp_path.resolve() / "au.xyz"
+
+
+def test_false_switches_cards_off(tmp_path: Path) -> None:
+    campaign = load(MINIMAL + "[feff]\nscf = false\ncorval = false\n", tmp_path)
+    assert campaign.feff.scf is None
+    assert campaign.feff.corval is None
+
+
+def test_the_resolved_campaign_reads_back_the_same(tmp_path: Path) -> None:
+    campaign = load(MINIMAL + "[disorder]\nstructures = 7\n", tmp_path)
+    assert Campaign.model_validate_json(campaign.resolved()) == campaign
+
+
+def test_the_digest_follows_content_not_layout(tmp_path: Path) -> None:
+    first = load(MINIMAL, tmp_path)
+    same = load(
+        "# comment\n[distortion]\nstep = 0.01\n[structure]\natoms = 55\n".replace("#", 'name = "x"\n#'), tmp_path
+    )
+    other = load(MINIMAL + "step = 0.05\n", tmp_path)
+    assert first.digest() == same.digest() != other.digest()
+    assert first.digest("feff") == other.digest("feff")

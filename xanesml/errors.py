@@ -1,0 +1,46 @@
+"""Errors that a user can cause and mend.
+
+The command line prints such an error as one line and exits with status 2; any
+other exception is a defect and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class XanesmlError(Exception):
+    """Base of all errors with a message meant for the user.
+
+    The message names what was wrong, the value received, what is accepted and the
+    next step, in one line.
+
+    Attributes
+    ----------
+    collective : bool
+        Whether every rank raises the same error, so that one of them may speak for all.
+    """
+
+    collective = False
+
+
+class CampaignError(XanesmlError):
+    """A campaign file that cannot be read or does not validate."""
+
+
+class StructureError(XanesmlError):
+    """A structure that cannot be read, or that FEFF could not be given."""
+
+
+class EngineError(XanesmlError):
+    """A FEFF engine that is not installed or not configured."""
+
+
+class StoreError(XanesmlError):
+    """A store or tensor file that does not fit what is asked of it."""
+
+
+class SpectrumError(XanesmlError):
+    """A measured or simulated spectrum that cannot be used."""
+
+
+class EnvironmentProblem(XanesmlError):
+    """A missing library or permission on this machine."""

@@ -1,0 +1,1 @@
+"""FEFF: its input, its runs and the judgement of its output."""

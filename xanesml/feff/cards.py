@@ -1,0 +1,119 @@
+"""The text of feff.inp. Its hash identifies a task, so the same physics gives the same text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from ase.data import chemical_symbols
+from ase.formula import Formula
+
+from xanesml.campaign import FeffSection
+from xanesml.errors import StructureError
+
+#: Decimals of lengths in feff.inp, Å.
+DECIMALS = 6
+
+
+def feff_input(
+    *,
+    numbers: npt.NDArray[np.integer[Any]],
+    positions: npt.NDArray[np.float64],
+    absorber: int,
+    feff: FeffSection,
+    scale: float = 1.0,
+) -> str:
+    """Return the feff.inp of one absorber in one cluster.
+
+    Lengths are rounded to 10⁻⁶ Å and the atoms sorted by distance from the absorber,
+    ties by coordinates, both on the rounded numbers: the text depends neither on the
+    order of the atoms nor on where the cluster lies.
+
+    Parameters
+    ----------
+    numbers : (A,) int
+        Atomic numbers.
+    positions : (A, 3) float
+        Positions, Å; no NaN.
+    absorber : int
+        Index of the absorbing atom, from 0.
+    feff : FeffSection
+        The cards.
+    scale : float, optional
+        Factor of the SCF and FMS radii where `feff.radii` is `"scaled"`: the cluster's
+        own isotropic scale, so that all distortions see the same atoms.
+
+    Returns
+    -------
+    str
+        The file's content.
+
+    Raises
+    ------
+    StructureError
+        If the absorber is not an atom of the cluster or a position is not finite.
+
+    References
+    ----------
+    FEFF10 user's guide, section 3 (feff.inp).
+    """
+    if not 0 <= absorber < len(numbers):
+        raise StructureError(f"absorber {absorber} is not in the cluster; give an index from 0 to {len(numbers) - 1}")
+    if not np.isfinite(positions).all():
+        raise StructureError("positions hold numbers that are not finite; check the structure file")
+    others = np.delete(np.asarray(numbers), absorber)
+    elements = np.unique(others)
+    potentials = [int(numbers[absorber]), *elements.tolist()]
+    lines = [
+        *_cards(numbers, absorber, feff, scale),
+        "POTENTIALS",
+        *(f"{i} {z} {chemical_symbols[z]} {feff.lmax} {feff.lmax} 0" for i, z in enumerate(potentials)),
+        "ATOMS",
+    ]
+    shifted = np.delete(positions, absorber, axis=0) - positions[absorber]
+    return "\n".join(lines) + "\n" + _atoms(shifted, np.searchsorted(elements, others) + 1) + "END\n"
+
+
+def fms_radius(feff: FeffSection, scale: float = 1.0) -> float:
+    """Return the radius on the FMS card, Å; `scale` counts where `feff.radii` is `"scaled"`."""
+    return round(feff.fms_radius * _factor(feff, scale), DECIMALS)
+
+
+def _factor(feff: FeffSection, scale: float) -> float:
+    return scale if feff.radii == "scaled" else 1.0
+
+
+def _cards(numbers: npt.NDArray[np.integer[Any]], absorber: int, feff: FeffSection, scale: float) -> list[str]:
+    present, counts = np.unique(numbers, return_counts=True)
+    symbols = (chemical_symbols[z] for z in present)
+    formula = Formula.from_dict(dict(zip(symbols, counts.tolist(), strict=True))).format("hill")
+    cards = [f"TITLE {formula}, {chemical_symbols[numbers[absorber]]} {feff.edge} edge", f"EDGE {feff.edge}"]
+    if feff.scf is not None:
+        scf = feff.scf
+        radius = scf.radius * _factor(feff, scale)
+        cards.append(
+            f"SCF {radius:.{DECIMALS}f} {scf.lfms} {scf.iterations} {float(scf.mixing)} {scf.mixing_iterations}"
+        )
+    if feff.corval is not None:
+        cards.append(f"CORVAL {float(feff.corval)}")
+    model, real, imaginary = feff.exchange
+    cards += [
+        f"EXCHANGE {model} {float(real)} {float(imaginary)}",
+        f"S02 {float(feff.s02)}",
+        "XANES " + " ".join(str(float(value)) for value in feff.xanes),
+        f"FMS {fms_radius(feff, scale):.{DECIMALS}f}",
+    ]
+    if feff.normalization == "absolute":
+        cards.append("ABSOLUTE")
+    return cards + feff.extra_cards
+
+
+def _atoms(shifted: npt.NDArray[np.float64], potentials: npt.NDArray[np.integer[Any]]) -> str:
+    # In whole units of the last decimal distances compare exactly and -0 cannot occur.
+    units = np.rint(shifted * 10.0**DECIMALS).astype(np.int64)
+    x, y, z = units.T
+    order = np.lexsort((potentials, z, y, x, (units**2).sum(axis=1)))
+    rows = np.column_stack((units / 10.0**DECIMALS, potentials))[order]
+    row = f"%.{DECIMALS}f %.{DECIMALS}f %.{DECIMALS}f %d\n"
+    return row % (0.0, 0.0, 0.0, 0) + (row * len(rows)) % tuple(rows.ravel().tolist())

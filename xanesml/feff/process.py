@@ -1,0 +1,160 @@
+"""Child processes that die whole: each program in a session of its own, killed with its children."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+#: Variables by which MPI and batch systems tell a process that it is a rank.
+MPI_PREFIXES = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "SLURM_", "MPI_", "HYDRA_", "I_MPI_")
+
+#: One thread a program: parallelism is over runs.
+SINGLE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+#: Keep freed memory: FEFF's SCF loop allocates its matrices anew at every energy, and half of its time
+#: goes into page faults where glibc returns them to the system each time.
+GLIBC_KEEPS_MEMORY = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": "8589934592",
+    "MALLOC_TOP_PAD_": "268435456",
+}
+
+#: Time between the request to stop and the kill, s.
+GRACE = 1.0
+
+_POLL_INTERVAL = 0.01
+
+#: Return code of a program that could not be started, as a shell gives it.
+NOT_STARTED = 127
+
+
+def clean_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment for a FEFF program.
+
+    Parameters
+    ----------
+    base : mapping, optional
+        The environment to start from; by default this process's.
+
+    Returns
+    -------
+    dict of str
+        `base` without the variables that would make the program take itself for an
+        MPI rank, with one thread and, where the C library is glibc, without the
+        return of freed memory.
+    """
+    source = os.environ if base is None else base
+    kept = {name: value for name, value in source.items() if not name.startswith(MPI_PREFIXES)}
+    return kept | SINGLE_THREAD | (GLIBC_KEEPS_MEMORY if platform.libc_ver()[0] == "glibc" else {})
+
+
+def raise_stack_limit() -> None:
+    """Raise this process's stack limit to the hard limit; its children inherit it.
+
+    FEFF keeps large arrays on the stack. Setting the limit here instead of between
+    fork and exec keeps `subprocess` on its fast path, which is also the safe one in a
+    process with threads.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_STACK, (hard, hard))
+
+
+class ChildRun:
+    """Programs run one after the other in one folder; a failing one ends the sequence.
+
+    Each program leads a session and process group of its own, has no standard input
+    and prints to the log. When it ends, however it ends, what is left of its group is
+    killed.
+
+    Parameters
+    ----------
+    commands : sequence of sequence of str
+        Argument vectors, at least one; never a shell's.
+    folder : Path
+        Working folder of the programs.
+    log : Path
+        File that takes their standard output and error, overwritten.
+    environment : mapping of str
+        Their whole environment.
+    """
+
+    def __init__(
+        self, commands: Sequence[Sequence[str]], *, folder: Path, log: Path, environment: Mapping[str, str]
+    ) -> None:
+        self._waiting = list(commands)
+        self._folder = folder
+        self._log = log
+        self._environment = environment
+        self._child: subprocess.Popen[bytes] | None = None
+        self._returncode: int | None = None
+        log.write_bytes(b"")
+        self._start_next()
+
+    def poll(self) -> int | None:
+        """Start the next program if one has ended, without waiting.
+
+        Returns
+        -------
+        int or None
+            None while programs run; then the return code of the last one that ran:
+            0 when all succeeded, −n when signal n ended it, 127 when it could not be
+            started (the log says why).
+        """
+        if self._child is not None and _has_ended(self._child.pid):
+            returncode = self._reap()
+            if returncode == 0 and self._waiting:
+                self._start_next()
+            else:
+                self._returncode = returncode
+        return self._returncode
+
+    def kill(self) -> None:
+        """End the programs and all their children, and wait until the leader is gone; harmless when ended.
+
+        The group is asked to stop first (SIGTERM) and killed (SIGKILL) as soon as its
+        leader is gone or the grace is over.
+        """
+        if self._child is None:
+            return
+        self._waiting.clear()
+        os.killpg(self._child.pid, signal.SIGTERM)
+        deadline = time.monotonic() + GRACE
+        while time.monotonic() < deadline and not _has_ended(self._child.pid):
+            time.sleep(_POLL_INTERVAL)
+        self._returncode = self._reap()
+
+    def _start_next(self) -> None:
+        command = self._waiting.pop(0)
+        with self._log.open("ab") as output:
+            try:
+                self._child = subprocess.Popen(
+                    command,
+                    cwd=self._folder,
+                    env=self._environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                output.write(f"cannot start {command[0]}: {error.strerror}\n".encode())
+                self._returncode = NOT_STARTED
+
+    def _reap(self) -> int:
+        assert self._child is not None  # noqa: S101
+        # While the leader is not waited for, its group's number cannot be given to another.
+        os.killpg(self._child.pid, signal.SIGKILL)
+        returncode = self._child.wait()
+        self._child = None
+        return returncode
+
+
+def _has_ended(pid: int) -> bool:
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None

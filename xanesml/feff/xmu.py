@@ -1,0 +1,114 @@
+"""Reading xmu.dat, FEFF's spectrum."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from xanesml.errors import SpectrumError
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """The spectrum of one FEFF run, as FEFF printed it.
+
+    Attributes
+    ----------
+    energy : (E,) float64
+        Photon energies, eV, strictly increasing.
+    mu, mu0 : (E,) float64
+        Absorption and atomic background; no NaN.
+    edge : float
+        Photon energy at which the photoelectron's k is 0, eV.
+    absorber_number : int
+        Atomic number of the absorber, from the header.
+    shell : str
+        The absorbing shell, such as `"L3"`, from the header.
+    scf : bool
+        Whether the header says that the potentials are self-consistent.
+    fms_radius : float or None
+        Radius of the FMS cluster, Å; None when the header has none.
+    """
+
+    energy: npt.NDArray[np.float64]
+    mu: npt.NDArray[np.float64]
+    mu0: npt.NDArray[np.float64]
+    edge: float
+    absorber_number: int
+    shell: str
+    scf: bool
+    fms_radius: float | None
+
+
+def read_xmu(path: Path) -> Spectrum:
+    """Read an xmu.dat of FEFF 8, 9 or 10.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    Spectrum
+        Its content, all numbers finite, energies strictly increasing.
+
+    Raises
+    ------
+    SpectrumError
+        If the file is missing, truncated, not an xmu.dat, or holds overflows
+        (`*****`), NaN or energies that do not increase or do not span the edge.
+    """
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise SpectrumError(
+            f"cannot read {path.name}: {error.strerror}; the run ended before it was written"
+        ) from error
+    lines = text.splitlines()
+    header = "\n".join(line.lstrip("# ") for line in lines if line.lstrip().startswith("#"))
+    rows = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if not rows or not text.endswith("\n"):
+        raise SpectrumError(f"{path.name} is truncated: {len(rows)} data rows, the last one cut; run FEFF again")
+    energy, _, k, mu, mu0, _ = _columns(path.name, rows)
+    if not (np.diff(energy) > 0).all():
+        raise SpectrumError(f"{path.name} has energies that do not increase; expected a rising grid")
+    if not (k[0] < 0 <= k[-1] and (np.diff(k) > 0).all()):
+        raise SpectrumError(f"{path.name} has k from {k[0]} to {k[-1]}; expected a rising grid across the edge, k = 0")
+    absorber = re.search(r"^Abs +Z= *(\d+).*\b([K-S]\d?) +shell *$", header, re.MULTILINE)
+    potential = re.search(r"^POT +(Non-SCF|SCF)\b", header, re.MULTILINE)
+    if absorber is None or potential is None:
+        raise SpectrumError(
+            f"{path.name} lacks the header lines 'POT' and 'Abs'; expected an xmu.dat of FEFF 8, 9 or 10"
+        )
+    radius = re.search(r"^FMS +rfms= *([\d.]+)", header, re.MULTILINE)
+    return Spectrum(
+        energy=energy,
+        mu=mu,
+        mu0=mu0,
+        # The energy is linear in k², with the sign of k, on both sides of the edge.
+        edge=float(np.interp(0.0, np.sign(k) * k**2, energy)),
+        absorber_number=int(absorber[1]),
+        shell=absorber[2],
+        scf=potential[1] == "SCF",
+        fms_radius=float(radius[1]) if radius else None,
+    )
+
+
+def _columns(name: str, rows: list[str]) -> npt.NDArray[np.float64]:
+    values = []
+    for row in rows:
+        # Fortran drops the E of three-digit exponents: 1.0-101.
+        fields = [re.sub(r"(?<=\d)([+-]\d{3})$", r"E\1", field) for field in row.split()]
+        try:
+            numbers = [float(field) for field in fields]
+        except ValueError:
+            numbers = []
+        if len(numbers) != 6 or not np.isfinite(numbers).all():
+            raise SpectrumError(f"{name} has the row '{' '.join(row.split())[:80]}'; expected six finite numbers")
+        values.append(numbers)
+    return np.ascontiguousarray(np.array(values, dtype=np.float64).T)

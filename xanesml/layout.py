@@ -1,0 +1,150 @@
+"""Every name in the HDF5 files, with shape, dtype, unit and meaning, in one place.
+
+`data_schema/` holds the same definition for readers in other languages; a test
+compares the two. Dimensions are letters, resolved when a file is laid out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+STORE_SCHEMA = "xanesml-store"
+STORE_VERSION = 1
+TENSORS_SCHEMA = "xanesml-tensors"
+TENSORS_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Array:
+    """One dataset.
+
+    Attributes
+    ----------
+    path : str
+        Full name in the file.
+    shape : tuple of str
+        Dimension letters.
+    dtype : str
+        numpy dtype string, little-endian.
+    units : str
+        Unit, or `""` for a dimensionless quantity.
+    description : str
+        Meaning, in one sentence.
+    fill : float
+        Value of rows that hold no data.
+    """
+
+    path: str
+    shape: tuple[str, ...]
+    dtype: str
+    units: str
+    description: str
+    fill: float = 0
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A file format: its name, version, dimensions, root attributes and datasets."""
+
+    schema: str
+    version: int
+    dimensions: dict[str, str]
+    attributes: dict[str, str]
+    arrays: tuple[Array, ...] = field(default=())
+
+    def __getitem__(self, path: str) -> Array:
+        return next(array for array in self.arrays if array.path == path)
+
+
+NAN = float("nan")
+
+_COMMON_ATTRIBUTES = {
+    "schema": "name of the format",
+    "schema_version": "version of the format",
+    "campaign": "resolved campaign, JSON",
+    "campaign_digest": "BLAKE2b of the resolved campaign, 32 hexadecimal digits",
+    "versions": "versions of xanesml and of the packages that made the file, JSON",
+}
+
+STORE = Layout(
+    schema=STORE_SCHEMA,
+    version=STORE_VERSION,
+    dimensions={
+        "S": "structures",
+        "A": "atoms of a structure",
+        "T": "tasks; one task is one FEFF run",
+        "E": "room for energy points in a spectrum",
+    },
+    attributes=_COMMON_ATTRIBUTES
+    | {
+        "tasks_digest": "BLAKE2b of all task identities",
+        "engine": "engine and version that computed the spectra",
+        "central_absorber": "index of the central atom",
+        "first_shell": "reference length of the first shell, Å",
+        "first_shell_cutoff": "largest bond length of the first shell on the reference cluster, Å",
+    },
+    arrays=(
+        Array("structures/numbers", ("A",), "<i4", "", "atomic numbers, the same in every structure"),
+        Array("structures/reference", ("A", "3"), "<f8", "Å", "positions in the undistorted cluster"),
+        Array("structures/positions", ("S", "A", "3"), "<f8", "Å", "positions"),
+        Array("structures/kind", ("S",), "|u1", "", "0 isotropically distorted, 1 disordered"),
+        Array("structures/delta", ("S",), "<f8", "Å", "first-shell shift; NaN where disordered", NAN),
+        Array("structures/sigma", ("S",), "<f8", "Å", "displacement σ; NaN where distorted", NAN),
+        Array("tasks/structure", ("T",), "<i4", "", "index of the structure"),
+        Array("tasks/absorber", ("T",), "<i4", "", "index of the absorbing atom"),
+        Array("tasks/identity", ("T",), "|S32", "", "BLAKE2b of the FEFF input and the engine"),
+        Array("spectra/energy", ("T", "E"), "<f8", "eV", "photon energies; NaN beyond `points`", NAN),
+        Array("spectra/mu", ("T", "E"), "<f8", "", "absorption μ as FEFF printed it; NaN beyond `points`", NAN),
+        Array(
+            "spectra/mu0", ("T", "E"), "<f8", "", "atomic background μ0 as FEFF printed it; NaN beyond `points`", NAN
+        ),
+        Array("spectra/points", ("T",), "<i4", "", "number of energy points"),
+        Array("spectra/edge", ("T",), "<f8", "eV", "photon energy at which the photoelectron's k is 0", NAN),
+        Array("runs/seconds", ("T",), "<f8", "s", "wall time of the FEFF run", NAN),
+        Array("runs/finished", ("T",), "<f8", "s", "end of the run, seconds since 1970 UTC", NAN),
+        Array("runs/host", ("T",), "|S64", "", "host that the run was on"),
+        Array("runs/message", ("T",), "|S240", "", "why the run is not done; empty where it is"),
+        Array("runs/checksum", ("T",), "<u4", "", "CRC-32 of the row's spectra, written after them"),
+        Array("runs/outcome", ("T",), "|u1", "", "outcome code, written last"),
+    ),
+)
+
+TENSORS = Layout(
+    schema=TENSORS_SCHEMA,
+    version=TENSORS_VERSION,
+    dimensions={
+        "M": "points of the common energy mesh",
+        "D": "distortions in the series",
+        "N": "statistical averages",
+        "P": "particle averages",
+    },
+    attributes=_COMMON_ATTRIBUTES
+    | {
+        "tasks_digest": "tasks_digest of the store that was averaged",
+        "edge": "photon energy of the edge that the mesh refers to, eV",
+        "normalization": "absolute: normalised once after averaging; feff: each run to its own edge step",
+        "normalization_energy": "photon energy at which μ0 gives the edge step, eV",
+    },
+    arrays=(
+        Array("mesh/energy", ("M",), "<f8", "eV", "common photon energies"),
+        Array("series/delta", ("D",), "<f8", "Å", "first-shell shift of each distorted spectrum"),
+        Array("series/mu", ("D", "M"), "<f8", "", "distorted spectra on the mesh, not normalised"),
+        Array("series/edge_step", ("D",), "<f8", "", "edge step of each distorted spectrum"),
+        Array("series/task", ("D",), "<i4", "", "row of the store that each distorted spectrum comes from"),
+        Array("statistical/spectra", ("N", "M"), "<f4", "", "skew-normal averages, normalised to the edge step"),
+        Array("statistical/family", ("N",), "<i4", "", "distribution shape (σ, α) of the spectrum"),
+        Array("statistical/location", ("N",), "<f8", "Å", "skew-normal location μ"),
+        Array("statistical/scale", ("N",), "<f8", "Å", "skew-normal scale σ"),
+        Array("statistical/alpha", ("N",), "<f8", "", "skew-normal shape α"),
+        Array("statistical/msd", ("N",), "<f8", "Å²", "label: mean squared displacement"),
+        Array("statistical/mean_shift", ("N",), "<f8", "Å", "label: mean first-shell shift"),
+        Array("statistical/skewness", ("N",), "<f8", "", "label: skewness of the distribution"),
+        Array("statistical/truncated", ("N",), "<f8", "", "mass of the distribution outside the series"),
+        Array("particle/spectra", ("P", "M"), "<f4", "", "means over the absorbers, normalised to the edge step"),
+        Array("particle/structure", ("P",), "<i4", "", "index of the structure in the store"),
+        Array("particle/absorbers", ("P",), "<i4", "", "number of absorbers averaged"),
+        Array("particle/msd", ("P",), "<f8", "Å²", "label: mean squared displacement of the bonds"),
+        Array("particle/mean_shift", ("P",), "<f8", "Å", "label: mean bond length minus the reference"),
+        Array("particle/skewness", ("P",), "<f8", "", "label: skewness of the bond lengths"),
+    ),
+)

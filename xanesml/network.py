@@ -1,0 +1,120 @@
+"""The untrained network, in plain Keras 3, whichever backend it runs on.
+
+Keras is imported inside functions.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xanesml.campaign import TrainingSection
+from xanesml.errors import EnvironmentProblem
+
+if TYPE_CHECKING:
+    import keras
+
+
+def import_keras() -> Any:
+    """Return the module `keras`, without its backend's start-up messages.
+
+    They appear again where the user has set TF_CPP_MIN_LOG_LEVEL, or if the import fails.
+
+    Raises
+    ------
+    EnvironmentProblem
+        If Keras or its backend is not installed.
+    """
+    try:
+        with _quiet_start():
+            import keras  # noqa: PLC0415 (seconds, and no part of a laptop's core installation)
+    except ImportError as error:
+        raise EnvironmentProblem(f"the network needs Keras ({error}); run `pip install 'xanesml[train]'`") from error
+    return keras
+
+
+@contextmanager
+def _quiet_start() -> Iterator[None]:
+    """Hold back what C++ libraries write to standard error while they are loaded."""
+    if "keras" in sys.modules or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        yield
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    # Some messages come before TensorFlow reads that variable; only the descriptor reaches them.
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(terminal, held.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+
+
+def build_network(points: int, section: TrainingSection, *, seed: int) -> keras.Model:
+    """Build the untrained network: a 1-D CNN from scaled spectra to one scaled label.
+
+    Each block is convolution, batch normalization where asked for, ReLU and pooling by
+    two. The last block is flattened, not averaged over energy, because the position of
+    a feature is what carries a bond length.
+
+    Parameters
+    ----------
+    points : int
+        Points of the energy mesh.
+    section : TrainingSection
+        Filters, kernel, dense layers, dropout.
+    seed : int
+        Seed of the initial weights and of the dropout; the global seeds are left alone.
+
+    Returns
+    -------
+    keras.Model
+        Takes features of shape (n, points), returns scaled labels of shape (n, 1).
+    """
+    keras = import_keras()
+    layers = keras.layers
+    seeds = iter(np.random.SeedSequence(seed).generate_state(len(section.filters) + len(section.dense) + 2))
+
+    def initializer(kind: Callable[..., Any]) -> Any:
+        return kind(seed=int(next(seeds)))
+
+    relu_weights = keras.initializers.HeNormal
+    inputs = keras.Input((points,), name="features")
+    signal = layers.Reshape((points, 1))(inputs)
+    for number, filters in enumerate(section.filters, start=1):
+        signal = layers.Conv1D(
+            filters,
+            section.kernel,
+            padding="same",
+            # Batch normalization has an offset of its own.
+            use_bias=not section.batch_normalization,
+            kernel_initializer=initializer(relu_weights),
+            name=f"convolution_{number}",
+        )(signal)
+        if section.batch_normalization:
+            # The more ranks, the fewer steps; Keras's 0.99 needs hundreds before the statistics are those of the data.
+            signal = layers.BatchNormalization(momentum=0.9, name=f"normalization_{number}")(signal)
+        signal = layers.ReLU()(signal)
+        # `same` keeps at least one point, however short the mesh and many the blocks.
+        signal = layers.MaxPooling1D(2, padding="same")(signal)
+    signal = layers.Flatten()(signal)
+    if section.dropout:
+        signal = layers.Dropout(section.dropout, seed=int(next(seeds)))(signal)
+    for number, units in enumerate(section.dense, start=1):
+        signal = layers.Dense(
+            units, activation="relu", kernel_initializer=initializer(relu_weights), name=f"dense_{number}"
+        )(signal)
+    output = layers.Dense(1, kernel_initializer=initializer(keras.initializers.GlorotUniform), name="label")(signal)
+    return keras.Model(inputs, output, name="xanesml")
