@@ -1,0 +1,279 @@
+"""The command line: parses, validates, calls, prints.
+
+Heavy modules are imported inside the commands, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn, Optional
+
+import typer
+
+from xanesml.errors import XanesmlError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mpi4py import MPI
+
+    from xanesml.campaign import Campaign
+
+app = typer.Typer(
+    name="xanesml",
+    help="Bond-length disorder from XANES: FEFF campaigns over MPI, one HDF5 store, a network trained on it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+#: Exit status for input that the user has to change, and for tasks that failed.
+BAD_INPUT, SOME_FAILED = 2, 3
+
+#: How long a rank waits for rank 0 to tell of an error that both may have, s.
+_GRACE = 2.0
+
+CampaignFile = Annotated[Path, typer.Argument(metavar="CAMPAIGN", help="Campaign file (TOML).")]
+OutputFolder = Annotated[
+    Optional[Path],  # noqa: UP045 (typer evaluates it on Python 3.10 too)
+    typer.Option("--output", "-o", help="Folder of everything that comes out. Default: the campaign's name."),
+]
+
+
+class Writer(str, Enum):
+    """Who writes the store."""
+
+    auto = "auto"
+    mpio = "mpio"
+    root = "root"
+
+
+_WRITER_HELP = "mpio: every rank its rows; root: rank 0 for all; auto: mpio where it works."
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    # Read by `main`, which sees the error after the commands have returned.
+    del debug
+
+
+@app.command()
+def plan(
+    campaign_file: CampaignFile,
+    task: Annotated[int, typer.Option(help="Task whose FEFF input is printed.")] = 0,
+) -> None:
+    """Count the tasks, print a FEFF input, estimate core-hours. Touches nothing."""
+    from xanesml.campaign import load_campaign
+    from xanesml.cost import estimate_seconds
+    from xanesml.errors import CampaignError
+    from xanesml.feff.engine import make_engine
+    from xanesml.tasks import Kind, expand
+
+    campaign = load_campaign(campaign_file)
+    engine = make_engine(campaign.engine)
+    table = expand(campaign)
+    if not 0 <= task < len(table):
+        raise CampaignError(f"--task {task} is not in the campaign; give 0 … {len(table) - 1}")
+    distorted = int((table.kind == Kind.DISTORTED).sum())
+    disordered = len(table.kind) - distorted
+    seconds = estimate_seconds(table)
+    typer.echo(table.feff_input(task), nl=False)
+    typer.echo(f"\n{campaign_file}: campaign {campaign.name}, the input above is that of task {task}")
+    typer.echo(f"engine:      {engine.identity}")
+    typer.echo(f"structures:  {distorted} distorted, {disordered} disordered, {table.positions.shape[1]} atoms each")
+    typer.echo(
+        f"FEFF runs:   {len(table)}, {distorted} for the series and {len(table) - distorted} for particle averages"
+    )
+    typer.echo(
+        f"estimate:    {seconds.sum() / 3600:.1f} core-hours, {seconds.mean():.0f} s a run "
+        "(from runs on one desktop core; yours may differ by a factor of two)"
+    )
+
+
+@app.command()
+def simulate(
+    campaign_file: CampaignFile,
+    output: OutputFolder = None,
+    writer: Annotated[Writer, typer.Option(help=_WRITER_HELP)] = Writer.auto,
+    scratch: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Node-local folder for FEFF's files. Default: $SLURM_TMPDIR, $TMPDIR or /tmp."),
+    ] = None,
+) -> None:
+    """Run every FEFF task that is not done yet. Start it under mpirun."""
+    from hpc.drain import RESUBMIT
+    from hpc.simulate import simulate as run
+    from xanesml.outcomes import Outcome
+
+    comm, echo = _ranks()
+    campaign, folder = _campaign(comm, campaign_file, output)
+    report = run(comm, campaign, folder / "store.h5", writer=writer.value, scratch=scratch, echo=echo)
+    total = sum(report.outcomes.values())
+    counts = ", ".join(f"{count} {label}" for label, count in sorted(report.outcomes.items()))
+    echo(f"store: {folder / 'store.h5'}: {counts}; {report.ran} runs in {report.seconds:.0f} s on {comm.size} ranks")
+    if report.drained:
+        echo("stopped on a signal with tasks left to run: start the same command again")
+        raise typer.Exit(RESUBMIT)
+    if report.outcomes[Outcome.DONE.label] < total:
+        echo(f"some runs are not done; their folders are in {folder / 'failed'}; the same command tries them again")
+        raise typer.Exit(SOME_FAILED)
+
+
+@app.command()
+def average(
+    campaign_file: CampaignFile,
+    output: OutputFolder = None,
+    writer: Annotated[Writer, typer.Option(help=_WRITER_HELP)] = Writer.auto,
+) -> None:
+    """Turn the store into training tensors."""
+    from hpc.average import average as run
+
+    comm, echo = _ranks()
+    campaign, folder = _campaign(comm, campaign_file, output)
+    run(comm, campaign, folder / "store.h5", folder / "tensors.h5", writer=writer.value, echo=echo)
+
+
+@app.command()
+def train(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
+    """Train the network, data-parallel with Horovod under mpirun."""
+    from hpc.train import train as run
+    from xanesml import plots
+
+    campaign, folder = _campaign(None, campaign_file, output)
+    model, figures = folder / "model", folder / "figures"
+    report = run(campaign, folder / "tensors.h5", model, echo=_echo)
+    if report.rank == 0:
+        plots.training_figures(folder / "tensors.h5", model, figures)
+        _echo(f"model: {model}; figures: {figures}")
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a trained model.")],
+    spectra: Annotated[list[Path], typer.Argument(metavar="SPECTRUM…", help="Measured spectra (XDI, or two columns).")],
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--output", "-o", help="Folder of predictions.json and figures. Default: the model's parent."),
+    ] = None,
+    element: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Absorbing element of files that do not name it."),
+    ] = None,
+    edge: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Edge of files that do not name it."),
+    ] = None,
+) -> None:
+    """Read the mean squared displacement off measured spectra."""
+    from xanesml.prediction import predict_files
+
+    for prediction in predict_files(model, spectra, output or model.parent, element=element, edge=edge):
+        typer.echo(prediction.line())
+
+
+@app.command()
+def report(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
+    """Write summary.md: what there is, where, and how good it is."""
+    from xanesml.layout import TENSORS
+    from xanesml.report import write_summary
+    from xanesml.store import open_file, open_store, outcome_counts
+
+    campaign, folder = _campaign(None, campaign_file, output)
+    outcomes: dict[str, int] = {}
+    averages: dict[str, int] = {}
+    if (folder / "store.h5").exists():
+        with open_store(folder / "store.h5") as file:
+            outcomes = outcome_counts(file)
+    if (folder / "tensors.h5").exists():
+        with open_file(folder / "tensors.h5", TENSORS) as file:
+            for kind in ("statistical", "particle"):
+                averages[f"{kind} averages"] = file[f"{kind}/spectra"].shape[0]
+    typer.echo(write_summary(folder, campaign, outcomes=outcomes, tensors=averages))
+
+
+@app.command()
+def status(
+    campaign_file: CampaignFile,
+    output: OutputFolder = None,
+    failures: Annotated[int, typer.Option(help="How many failed runs to list.")] = 5,
+) -> None:
+    """Tell how a simulation is getting on, also while it runs."""
+    from xanesml.journal import read_status
+
+    campaign, folder = _campaign(None, campaign_file, output)
+    state = read_status(folder / "store.h5")
+    typer.echo(f"{campaign.name}: {state.done} of {state.tasks} tasks done, {state.left} left to run in this call")
+    counts = ", ".join(f"{count} {label}" for label, count in state.outcomes.most_common()) or "none yet"
+    typer.echo(f"runs of the latest call: {counts}; on {state.ranks} ranks, {'ended' if state.ended else 'not ended'}")
+    if state.runs_per_hour:
+        eta = state.left / state.runs_per_hour * 60
+        typer.echo(f"rate: {state.runs_per_hour:.0f} runs per hour, about {eta:.0f} min left")
+    for line in state.failures[-failures:] if failures else ():
+        typer.echo(line)
+
+
+def _ranks() -> tuple[MPI.Intracomm, Callable[[str], None]]:
+    """Return the communicator and a function that prints on rank 0 only."""
+    from hpc.comm import world
+
+    comm = world()
+
+    return comm, _echo if comm.rank == 0 else _silent
+
+
+def _echo(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _silent(_line: str) -> None:
+    pass
+
+
+def _campaign(comm: MPI.Intracomm | None, path: Path, output: Path | None) -> tuple[Campaign, Path]:
+    from xanesml.campaign import load_campaign
+
+    if comm is None:
+        campaign = load_campaign(path)
+    else:
+        from hpc.comm import from_root
+
+        campaign = from_root(comm, lambda: load_campaign(path))
+    return campaign, output or Path(campaign.name)
+
+
+def main() -> None:
+    """Run the command line; an error of the user's is one line and exit status 2."""
+    try:
+        app()
+    except XanesmlError as error:
+        if "--debug" in sys.argv[1:]:
+            raise
+        _fail(error)
+
+
+def _fail(error: XanesmlError) -> NoReturn:
+    mpi = sys.modules.get("mpi4py.MPI")
+    if mpi is None or not mpi.Is_initialized() or mpi.COMM_WORLD.size == 1:
+        sys.stderr.write(f"xanesml: {error}\n")
+    elif mpi.COMM_WORLD.rank == 0:
+        sys.stderr.write(f"xanesml: {error}\n")
+        sys.stderr.flush()
+        if not error.collective:
+            mpi.COMM_WORLD.Abort(BAD_INPUT)
+    elif not error.collective:
+        # Where rank 0 has met the same error, it speaks for all and ends them.
+        time.sleep(_GRACE)
+        sys.stderr.write(f"xanesml: rank {mpi.COMM_WORLD.rank} on {mpi.Get_processor_name()}: {error}\n")
+        sys.stderr.flush()
+        mpi.COMM_WORLD.Abort(BAD_INPUT)
+    raise SystemExit(BAD_INPUT)
+
+
+if __name__ == "__main__":
+    main()

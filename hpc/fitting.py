@@ -1,0 +1,211 @@
+"""The training loop: equal steps on every rank, gradients averaged, the best epoch kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpc.collective import Collective
+from xanesml.campaign import Campaign
+from xanesml.dataset import Split, Stream, Tensors, augment, batches, generator, steps_per_epoch
+from xanesml.model import evaluate
+from xanesml.scaling import Scaling
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of `history.csv`.
+
+    Attributes
+    ----------
+    epoch : int
+        From 1.
+    learning_rate : float
+        Adam's learning rate in the last step.
+    train_loss : float
+        Mean over steps and ranks of the mean squared error of the scaled labels.
+    validation_mae : float
+        Mean absolute error on the validation split, noise added, Å².
+    seconds : float
+        Wall time, validation included, s.
+    """
+
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    validation_mae: float
+    seconds: float
+
+
+def fit(
+    network: keras.Model,
+    collective: Collective,
+    *,
+    data: Tensors,
+    split: Split,
+    scaling: Scaling,
+    campaign: Campaign,
+    echo: Callable[[str], None],
+) -> tuple[list[Epoch], float]:
+    """Train a network in place and leave it with the weights of its best epoch.
+
+    Parameters
+    ----------
+    network : keras.Model
+        The network; rank 0's weights are taken everywhere.
+    collective : Collective
+        The ranks.
+    data : Tensors
+        The averages.
+    split : Split
+        Rows to train on and to validate with.
+    scaling : Scaling
+        Scaling from the training side.
+    campaign : Campaign
+        Its training section and its seed.
+    echo : callable
+        Takes one line per epoch.
+
+    Returns
+    -------
+    history : list of Epoch
+        One per epoch, the same on every rank but for the seconds.
+    rate : float
+        Training spectra per second over all ranks, s⁻¹.
+    """
+    import keras  # noqa: PLC0415 (heavy)
+
+    section, seed = campaign.training, campaign.seed
+    optimizer = keras.optimizers.Adam(section.learning_rate)
+    optimizer.build(network.trainable_variables)
+    collective.broadcast([*network.weights, *optimizer.variables])
+    step = compiled_step(network, optimizer, collective)
+    labels = scaling.scale_labels(data.msd)
+    noisy = augment(data.spectra[split.validation], section.noise, generator(seed, Stream.HELD_OUT_NOISE, 0))
+    validation = scaling.scale_features(noisy)
+    steps = steps_per_epoch(split.training.size, batch_size=section.batch_size, size=collective.size)
+    history: list[Epoch] = []
+    stepping: list[float] = []
+    best: tuple[float, list[NDArray[Any]]] = (np.inf, network.get_weights())
+    for epoch in range(1, section.epochs + 1):
+        started = time.perf_counter()
+        noise = generator(seed, Stream.TRAINING_NOISE, epoch, collective.rank)
+        shard = batches(
+            split.training,
+            batch_size=section.batch_size,
+            seed=seed,
+            epoch=epoch,
+            rank=collective.rank,
+            size=collective.size,
+        )
+        loss = 0.0
+        for number, rows in enumerate(shard, start=(epoch - 1) * steps + 1):
+            optimizer.learning_rate = learning_rate(
+                number, base=section.learning_rate, size=collective.size, warmup=section.warmup_epochs * steps
+            )
+            features = scaling.scale_features(augment(data.spectra[rows], section.noise, noise))
+            loss += float(step(features, labels[rows, np.newaxis]))
+        # Batch normalization saw other batches on each rank; its gradients were averaged, its statistics were not.
+        collective.average(network.non_trainable_weights)
+        stepping.append(time.perf_counter() - started)
+        mean_loss = float(collective.sum(np.array([loss]))[0]) / (steps * collective.size)
+        mae = _validation_mae(network, validation, data.msd[split.validation], scaling, collective)
+        history.append(
+            Epoch(epoch, float(optimizer.learning_rate.numpy()), mean_loss, mae, time.perf_counter() - started)
+        )
+        if mae < best[0]:
+            best = (mae, network.get_weights())
+        echo(f"epoch {epoch}/{section.epochs}: loss {mean_loss:.3g}, validation MAE {mae:.3g} Å²")
+    network.set_weights(best[1])
+    timed = stepping[1:] or stepping
+    return history, len(timed) * steps * section.batch_size * collective.size / sum(timed)
+
+
+def compiled_step(
+    network: keras.Model, optimizer: keras.optimizers.Optimizer, collective: Collective
+) -> Callable[[NDArray[np.float32], NDArray[np.float32]], Any]:
+    """Return one training step, compiled for a batch of any fixed size.
+
+    Parameters
+    ----------
+    network : keras.Model
+        The network.
+    optimizer : keras.optimizers.Optimizer
+        Built for the network's variables.
+    collective : Collective
+        The ranks to average the gradients over.
+
+    Returns
+    -------
+    callable
+        From features, shape (n, M), and scaled labels, shape (n, 1), to the loss before
+        the step, a scalar tensor. Batch normalization normalizes over this rank's batch
+        alone, so with it the ranks' gradients are not those of one large batch.
+    """
+    import tensorflow as tf  # noqa: PLC0415 (heavy)
+
+    variables = network.trainable_variables
+
+    # Nothing here depends on a tensor's value, and AutoGraph takes seconds to rewrite Horovod's functions.
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
+    def step(features: Any, labels: Any) -> Any:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(network(features, training=True) - labels))
+        optimizer.apply(collective.gradients(tape, loss, variables), variables)
+        return loss
+
+    def on_arrays(features: NDArray[np.float32], labels: NDArray[np.float32]) -> Any:
+        # Arrays handed to a tf.function as they are would be constants, each a new graph.
+        return step(tf.constant(features), tf.constant(labels))
+
+    return on_arrays
+
+
+def learning_rate(step: int, *, base: float, size: int, warmup: float) -> float:
+    """Return the learning rate of a step.
+
+    It rises linearly over the warm-up to `size` times the rate of one rank, as the
+    batch of all ranks together is `size` times as large.
+
+    Parameters
+    ----------
+    step : int
+        Number of the step, from 1.
+    base : float
+        Learning rate for one rank.
+    size : int
+        Number of ranks.
+    warmup : float
+        Steps of the warm-up; may be 0.
+
+    Returns
+    -------
+    float
+        The learning rate.
+
+    References
+    ----------
+    P. Goyal et al., Accurate, Large Minibatch SGD, arXiv:1706.02677 (2017), section 2.
+    """
+    return base * size * min(1.0, step / max(warmup, 1.0))
+
+
+def _validation_mae(
+    network: keras.Model,
+    features: NDArray[np.float32],
+    labels: NDArray[np.float64],
+    scaling: Scaling,
+    collective: Collective,
+) -> float:
+    mine = slice(collective.rank, None, collective.size)
+    residuals = scaling.unscale_labels(evaluate(network, features[mine])) - labels[mine]
+    total, count = collective.sum(np.array([np.abs(residuals).sum(), residuals.size]))
+    return float(total / count)

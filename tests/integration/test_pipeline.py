@@ -1,0 +1,68 @@
+"""The whole job on two ranks, with a fake FEFF: what comes out, and what is refused at its end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import FAKE_CAMPAIGN, ROOT, MpiRun
+
+pytestmark = pytest.mark.mpi
+
+FOIL = ROOT / "examples" / "Au_Foil_L3_rt_2016Foils.xdi"
+
+
+@pytest.mark.timeout(600)
+def test_from_structures_to_the_foil(mpirun: MpiRun, xanesml: str, tmp_path: Path) -> None:
+    campaign = tmp_path / "fake.toml"
+    campaign.write_text(FAKE_CAMPAIGN, encoding="utf-8")
+    out = tmp_path / "out"
+    for verb in ("simulate", "average", "train"):
+        done = mpirun(2, xanesml, verb, str(campaign), "-o", str(out), timeout=200)
+        assert done.returncode == 0, f"{verb}: {done.stdout}{done.stderr}"
+
+    def predict(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [xanesml, "predict", str(out / "model"), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+    done = predict(str(FOIL))
+    assert done.returncode == 0, done.stderr
+    assert "Au L3: MSD" in done.stdout
+    predictions = json.loads((out / "predictions.json").read_text())["predictions"]
+    assert np.isfinite(predictions[0]["msd"])
+
+    report = json.loads((out / "model" / "report.json").read_text())
+    assert report["ranks"] == 2
+    assert report["test"]["n"] > 100
+    assert set(report["test"]) >= {"network", "mean", "ridge"}
+    assert sorted(path.name for path in (out / "figures").glob("*.png")) == [
+        "Au_Foil_L3_rt_2016Foils.png",
+        "learning_curve.png",
+        "parity.png",
+        "series.png",
+    ]
+
+    summary = subprocess.run(
+        [xanesml, "report", str(campaign), "-o", str(out)], capture_output=True, text=True, check=True
+    ).stdout
+    for expected in ("45 done", "4800 statistical averages", "0.0081(5)", "no self-consistent potentials"):
+        assert expected in summary, summary
+    assert (out / "summary.md").read_text() in summary
+
+    before = (out / "predictions.json").read_bytes()
+    foil = np.loadtxt(FOIL)
+    narrow = tmp_path / "narrow.txt"
+    np.savetxt(narrow, foil[foil[:, 0] < 11950][:, :2])
+    done = predict(str(narrow))
+    assert done.returncode == 2
+    assert done.stderr.startswith("xanesml: ")
+    assert done.stderr.count("\n") == 1
+    copper = tmp_path / "copper.xdi"
+    copper.write_text(FOIL.read_text().replace("Element.symbol:  Au", "Element.symbol:  Cu"))
+    done = predict(str(copper))
+    assert done.returncode == 2
+    assert "is of Cu L3, but the network is for Au L3" in done.stderr
+    assert (out / "predictions.json").read_bytes() == before

@@ -1,0 +1,47 @@
+"""One training step of SGD on a given global batch, by however many ranks; writes each rank's weights."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from hpc.collective import open_collective
+from hpc.fitting import compiled_step
+from xanesml.campaign import TrainingSection
+from xanesml.network import build_network
+
+folder, batch_normalization = Path(sys.argv[1]), sys.argv[2] == "normalized"
+collective = open_collective()
+import keras  # noqa: E402 (its threads are set by then)
+
+section = TrainingSection(
+    filters=[4],
+    kernel=3,
+    dense=[8],
+    dropout=0.2 if batch_normalization else 0.0,
+    batch_normalization=batch_normalization,
+)
+rng = np.random.default_rng(3)
+features = rng.standard_normal((24, 16)).astype(np.float32)
+labels = rng.random((24, 1)).astype(np.float32)
+
+network = build_network(16, section, seed=11 + collective.rank)
+optimizer = keras.optimizers.SGD(0.1)
+optimizer.build(network.trainable_variables)
+collective.broadcast([*network.weights, *optimizer.variables])
+before = network.get_weights()
+step = compiled_step(network, optimizer, collective)
+mine = slice(collective.rank, None, collective.size)
+for _ in range(3 if batch_normalization else 1):
+    step(features[mine], labels[mine])
+collective.average(network.non_trainable_weights)
+total = collective.sum(np.array([collective.rank + 1.0]))
+np.savez(
+    folder / f"{collective.size}-{collective.rank}.npz",
+    *before,
+    *network.get_weights(),
+    total=total,
+    root=collective.from_root(lambda: collective.rank),
+)

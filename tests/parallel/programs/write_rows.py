@@ -1,0 +1,52 @@
+"""Write the same rows into a store through mpio, or through rank 0: write_rows.py STORE mpio|root"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from hpc.comm import world
+from xanesml.feff.output import Spectrum
+from xanesml.outcomes import Outcome
+from xanesml.store import Row, open_store, write_row
+
+TASKS, POINTS = 23, 40
+
+
+def row(task: int) -> Row:
+    if task % 7 == 3:
+        return Row(task, Outcome.CRASHED, f"signal {task}", 0.5, 1.0e9 + task, "node", None)
+    rng = np.random.default_rng(task)
+    spectrum = Spectrum(
+        energy=np.arange(POINTS, dtype=float),
+        mu=rng.random(POINTS),
+        mu0=rng.random(POINTS),
+        edge=11919.0,
+        absorber_number=79,
+        shell="L3",
+        scf=False,
+        fms_radius=7.0,
+    )
+    return Row(task, Outcome.DONE, "", 1.0 + task, 1.0e9 + task, "node", spectrum)
+
+
+def main(store: Path, writer: str) -> None:
+    comm = world()
+    mine = range(comm.rank, TASKS, comm.size)
+    if writer == "mpio":
+        with open_store(store, mode="r+", comm=comm) as file:
+            for task in mine:
+                write_row(file, row(task))
+    elif comm.rank == 0:
+        with open_store(store, mode="r+") as file:
+            for task in range(TASKS):
+                write_row(file, row(task) if task % comm.size == 0 else comm.recv(source=task % comm.size))
+    else:
+        for task in mine:
+            comm.send(row(task), dest=0)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,201 @@
+"""The simulation driver with a fake FEFF: farming, resuming, failing, stopping."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from conftest import FAKE_CAMPAIGN, MpiRun
+
+from hpc.drain import RESUBMIT
+
+pytestmark = pytest.mark.mpi
+
+TASKS = 19 + 2 * 13
+
+
+def spectra(store: Path) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    with h5py.File(store) as file:
+        return file["runs/outcome"][:], file["spectra/mu"][:]
+
+
+@pytest.mark.parametrize("writer", ["mpio", "root"])
+@pytest.mark.parametrize("ranks", [1, 2, 5])
+def test_every_task_is_done_whatever_the_ranks(
+    mpirun: MpiRun, xanesml: str, fake_campaign: Path, tmp_path: Path, ranks: int, writer: str
+) -> None:
+    done = mpirun(ranks, xanesml, "simulate", str(fake_campaign), "-o", str(tmp_path / "out"), "--writer", writer)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{TASKS} done; {TASKS} runs" in done.stdout
+    assert done.stdout.count("laid out for") == 1, "only rank 0 talks"
+    reference = tmp_path / "reference"
+    mpirun(1, xanesml, "simulate", str(fake_campaign), "-o", str(reference), "--writer", "root")
+    np.testing.assert_array_equal(spectra(tmp_path / "out" / "store.h5")[1], spectra(reference / "store.h5")[1])
+
+
+def test_started_again_only_what_is_missing_runs(
+    mpirun: MpiRun, xanesml: str, fake_campaign: Path, tmp_path: Path
+) -> None:
+    command = [xanesml, "simulate", str(fake_campaign), "-o", str(tmp_path / "out")]
+    first = mpirun(2, *command, env={"FAKE_FEFF": "fail@4"})
+    outcome, mu = spectra(tmp_path / "out" / "store.h5")
+    failed = int((outcome != 2).sum())
+    assert 0 < failed < TASKS
+    assert first.returncode == 3
+    assert f"{failed} crashed, {TASKS - failed} done" in first.stdout
+    assert np.isnan(mu[outcome != 2]).all(), "a failed run leaves no numbers"
+    assert len(list((tmp_path / "out" / "failed").iterdir())) == min(failed, 10)
+
+    second = mpirun(2, *command)
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert f"{TASKS - failed} of {TASKS} tasks done, {failed} to run" in second.stdout
+    assert f"{TASKS} done; {failed} runs" in second.stdout
+    again, mu_again = spectra(tmp_path / "out" / "store.h5")
+    assert (again == 2).all()
+    np.testing.assert_array_equal(mu_again[outcome == 2], mu[outcome == 2])
+
+    third = mpirun(2, *command)
+    assert f"{TASKS} done; 0 runs" in third.stdout
+
+
+def test_a_torn_row_is_run_again(mpirun: MpiRun, xanesml: str, fake_campaign: Path, tmp_path: Path) -> None:
+    command = [xanesml, "simulate", str(fake_campaign), "-o", str(tmp_path / "out")]
+    mpirun(2, *command)
+    store = tmp_path / "out" / "store.h5"
+    _, mu = spectra(store)
+    with h5py.File(store, "r+") as file:
+        file["spectra/mu"][7, 3] += 1e-9
+    done = mpirun(2, *command)
+    assert "1 rows marked done did not match their checksum" in done.stdout
+    assert f"{TASKS} done; 1 runs" in done.stdout
+    np.testing.assert_array_equal(spectra(store)[1], mu)
+
+
+@pytest.mark.parametrize(
+    ("mode", "label"),
+    [
+        ("hang@12", "timed-out"),
+        ("truncate@6", "bad-output"),
+        ("nothing@6", "bad-output"),
+        ("wrong-edge@6", "bad-output"),
+    ],
+)
+def test_a_bad_run_is_an_outcome_and_the_rest_goes_on(
+    mpirun: MpiRun, xanesml: str, fake_campaign: Path, tmp_path: Path, mode: str, label: str
+) -> None:
+    done = mpirun(
+        2, xanesml, "simulate", str(fake_campaign), "-o", str(tmp_path / "out"), env={"FAKE_FEFF": mode}, timeout=120
+    )
+    assert done.returncode == 3
+    counts = re.search(rf"(\d+) {label}", done.stdout.splitlines()[-2])
+    assert counts, done.stdout
+    outcome, _ = spectra(tmp_path / "out" / "store.h5")
+    assert (outcome == 2).sum() == TASKS - int(counts[1])
+
+
+@pytest.mark.parametrize(("number", "finishes"), [(signal.SIGUSR1, True), (signal.SIGTERM, False)])
+def test_a_signal_stops_early_and_asks_for_more(
+    xanesml: str, fake_campaign: Path, tmp_path: Path, number: signal.Signals, finishes: bool
+) -> None:
+    store = tmp_path / "out" / "store.h5"
+    process = subprocess.Popen(
+        [xanesml, "simulate", str(fake_campaign), "-o", str(tmp_path / "out")],
+        env=os.environ | {"FAKE_FEFF_SECONDS": "0.5"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    journal = store.with_suffix(".journal")
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (journal.exists() and '"run"' in journal.read_text()):
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == RESUBMIT, out
+    assert "start the same command again" in out
+    outcome, _ = spectra(store)
+    done = int((outcome == 2).sum())
+    assert 1 <= done < TASKS
+    assert (outcome[outcome != 2] == 0).all(), "what was abandoned is pending"
+    status = subprocess.run(
+        [xanesml, "status", str(fake_campaign), "-o", str(tmp_path / "out")], capture_output=True, text=True, check=True
+    )
+    assert f"fake: {done} of {TASKS} tasks done" in status.stdout
+    assert finishes or done == journal.read_text().count('"run"')
+
+
+def test_a_store_of_another_campaign_is_refused(
+    mpirun: MpiRun, xanesml: str, fake_campaign: Path, tmp_path: Path
+) -> None:
+    command = [xanesml, "simulate", str(fake_campaign), "-o", str(tmp_path / "out")]
+    mpirun(1, *command)
+    before = (tmp_path / "out" / "store.h5").read_bytes()
+    fake_campaign.write_text(FAKE_CAMPAIGN.replace("fms_radius = 3.5", "fms_radius = 3.6"))
+    other = mpirun(2, *command)
+    assert other.returncode == 2
+    assert other.stderr.count("xanesml: ") == 1
+    assert "holds the tasks of another campaign" in other.stderr
+    fake_campaign.write_text(FAKE_CAMPAIGN.replace("fake 1", "fake 2"))
+    engine = mpirun(2, *command)
+    assert engine.returncode == 2
+    assert "was computed by" in engine.stderr
+    assert (tmp_path / "out" / "store.h5").read_bytes() == before
+
+
+def test_averaging_and_training_settings_may_change(
+    mpirun: MpiRun, xanesml: str, fake_campaign: Path, tmp_path: Path
+) -> None:
+    command = [xanesml, "simulate", str(fake_campaign), "-o", str(tmp_path / "out")]
+    mpirun(1, *command)
+    fake_campaign.write_text(FAKE_CAMPAIGN.replace("families = 600", "families = 60"))
+    assert f"{TASKS} done; 0 runs" in mpirun(1, *command).stdout
+
+
+def test_tensors_do_not_depend_on_ranks_or_writer(
+    mpirun: MpiRun, xanesml: str, fake_campaign: Path, tmp_path: Path
+) -> None:
+    mpirun(2, xanesml, "simulate", str(fake_campaign), "-o", str(tmp_path / "out"))
+    files = []
+    for ranks, writer in [(1, "root"), (2, "mpio"), (2, "root"), (5, "mpio")]:
+        done = mpirun(ranks, xanesml, "average", str(fake_campaign), "-o", str(tmp_path / "out"), "--writer", writer)
+        assert done.returncode == 0, done.stderr
+        files.append((tmp_path / "out" / "tensors.h5").read_bytes())
+    assert files[1:] == files[:-1]
+    with h5py.File(tmp_path / "out" / "tensors.h5") as file:
+        assert file["statistical/spectra"].shape[0] == 4800
+        assert np.isfinite(file["statistical/spectra"][:]).all()
+        assert file["particle/absorbers"][:].tolist() == [13, 13]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["store.h5", "store.journal", "tensors.h5"]
+
+
+def test_averaging_an_unfinished_series_names_what_is_missing(
+    mpirun: MpiRun, xanesml: str, fake_campaign: Path, tmp_path: Path
+) -> None:
+    mpirun(2, xanesml, "simulate", str(fake_campaign), "-o", str(tmp_path / "out"), env={"FAKE_FEFF": "fail@3"})
+    done = mpirun(2, xanesml, "average", str(fake_campaign), "-o", str(tmp_path / "out"))
+    assert done.returncode == 2
+    assert "distorted spectra are not done (the first is task" in done.stderr
+    assert "run `xanesml simulate` again" in done.stderr
+    assert not (tmp_path / "out" / "tensors.h5").exists()
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_scratch_is_left_empty(mpirun: MpiRun, xanesml: str, fake_campaign: Path, tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    mpirun(2, xanesml, "simulate", str(fake_campaign), "-o", str(tmp_path / "out"), "--scratch", str(scratch))
+    assert list(scratch.iterdir()) == []
+    shutil.rmtree(scratch)
+    missing = mpirun(
+        2, xanesml, "simulate", str(fake_campaign), "-o", str(tmp_path / "other"), "--scratch", str(scratch)
+    )
+    assert missing.returncode != 0
+    assert "cannot make a scratch folder in" in missing.stderr

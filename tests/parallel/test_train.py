@@ -1,0 +1,131 @@
+"""Training under mpirun: what the ranks agree on, and what comes out."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from synthetic import campaign, write_tensors
+
+from xanesml.dataset import load_tensors
+from xanesml.model import load_model
+
+PROGRAMS = Path(__file__).parent / "programs"
+TRAINING: dict[str, Any] = {
+    "filters": [8, 8],
+    "kernel": 5,
+    "dense": [16],
+    "dropout": 0.0,
+    "batch_size": 32,
+    "epochs": 12,
+    "learning_rate": 0.004,
+    "noise": 0.001,
+}
+
+pytestmark = [
+    pytest.mark.mpi,
+    pytest.mark.skipif(find_spec("tensorflow") is None, reason="needs the extra `train`"),
+]
+needs_horovod = pytest.mark.skipif(find_spec("horovod") is None, reason="needs Horovod")
+
+
+@pytest.fixture
+def tensors(tmp_path: Path) -> Path:
+    made_for = campaign(**TRAINING)
+    (tmp_path / "campaign.json").write_text(made_for.resolved())
+    write_tensors(tmp_path / "tensors.h5", made_for)
+    return tmp_path / "tensors.h5"
+
+
+def weights(path: Path) -> list[np.ndarray]:
+    with np.load(path) as file:
+        return [file[f"arr_{i}"] for i in range(sum(name.startswith("arr_") for name in file.files))]
+
+
+def run_program(mpirun: Any, ranks: int, program: str, *argv: str) -> None:
+    done = mpirun(ranks, sys.executable, str(PROGRAMS / program), *argv, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+@needs_horovod
+def test_two_ranks_take_the_step_that_one_rank_takes_on_the_whole_batch(mpirun: Any, tmp_path: Path) -> None:
+    # Without batch normalization, whose statistics are those of each rank's own half, and without dropout.
+    for ranks in (1, 2):
+        run_program(mpirun, ranks, "gradients.py", str(tmp_path), "plain")
+    alone, first, second = (weights(tmp_path / f"{name}.npz") for name in ("1-0", "2-0", "2-1"))
+    for one, two in zip(alone, first, strict=True):
+        np.testing.assert_allclose(two, one, rtol=1e-4, atol=1e-6)
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    half = len(alone) // 2
+    moved = [np.abs(after - before).max() for before, after in zip(alone[:half], alone[half:], strict=True)]
+    assert min(moved) > 1e-4
+
+
+@needs_horovod
+def test_ranks_agree_on_weights_statistics_sums_and_what_the_root_says(mpirun: Any, tmp_path: Path) -> None:
+    run_program(mpirun, 2, "gradients.py", str(tmp_path), "normalized")
+    first, second = (weights(tmp_path / f"2-{rank}.npz") for rank in (0, 1))
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    for rank in (0, 1):
+        with np.load(tmp_path / f"2-{rank}.npz") as file:
+            assert file["total"].tolist() == [3.0]
+            assert file["root"] == 0
+
+
+@needs_horovod
+def test_two_ranks_train_a_network_that_beats_the_mean(mpirun: Any, tensors: Path) -> None:
+    folder = tensors.parent / "model"
+    run_program(mpirun, 2, "train_synthetic.py", str(tensors), str(folder))
+    report = json.loads((folder / "report.json").read_text())
+    assert report["ranks"] == 2
+    assert (report["training"], report["validation"], report["test"]["n"], report["particle"]["n"]) == (256, 32, 32, 5)
+    assert report["test"]["network"]["mae"] < 0.5 * report["test"]["mean"]["mae"]
+    assert "another way" in report["particle"]["spectra"]
+    assert all(json.loads((folder / f"returned-{rank}.json").read_text()) == report for rank in (0, 1))
+
+    with (folder / "history.csv").open() as file:
+        history = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in history] == list(range(1, 13))
+    # Two ranks, and a warm-up of two epochs.
+    assert [float(row["learning_rate"]) for row in history[:3]] == pytest.approx([0.004, 0.008, 0.008])
+    best = min(history, key=lambda row: float(row["validation_mae"]))
+    assert int(best["epoch"]) == report["best_epoch"]
+
+    with (folder / "parity.csv").open() as file:
+        rows = [(float(row["label"]), float(row["prediction"])) for row in csv.DictReader(file)]
+    labels, predictions = np.array(rows).T
+    assert np.abs(predictions - labels).mean() == pytest.approx(report["test"]["network"]["mae"])
+
+    model = load_model(folder)
+    data = load_tensors(tensors)
+    assert np.shape(model.metadata["band"]) == (2, data.mesh.size)
+    assert np.abs(model.predict(data.spectra) - data.msd).mean() < 0.5 * np.abs(data.msd - data.msd.mean()).mean()
+    assert (model.metadata["element"], model.metadata["edge"]) == ("Au", "L3")
+    assert model.metadata["metrics"]["test"] == report["test"]
+
+
+def test_one_process_trains_reproducibly_without_horovod(mpirun: Any, tensors: Path) -> None:
+    folders = [tensors.parent / name for name in ("first", "again")]
+    for folder in folders:
+        run_program(mpirun, 1, "train_synthetic.py", str(tensors), str(folder), "--no-horovod")
+    first, again = (json.loads((folder / "report.json").read_text()) for folder in folders)
+    assert first["ranks"] == 1
+    assert first["test"]["network"]["mae"] < 0.5 * first["test"]["mean"]["mae"]
+    assert first["test"] == again["test"]
+
+
+def test_two_ranks_without_horovod_are_refused_in_one_line(mpirun: Any, tensors: Path) -> None:
+    folder = tensors.parent / "model"
+    done = mpirun(
+        2, sys.executable, str(PROGRAMS / "train_synthetic.py"), str(tensors), str(folder), "--no-horovod", timeout=120
+    )
+    assert done.returncode != 0
+    assert "EnvironmentProblem: training on 2 ranks needs Horovod" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(folder.iterdir())

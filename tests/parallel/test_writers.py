@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import h5py
+import pytest
+from conftest import MpiRun
+
+from xanesml.layout import STORE
+from xanesml.store import create, open_store, outcome_counts, torn_rows
+
+pytestmark = [
+    pytest.mark.mpi,
+    pytest.mark.skipif(not h5py.get_config().mpi, reason="h5py was built without MPI; `make setup` builds it with"),
+]
+
+PROGRAM = str(Path(__file__).with_name("programs") / "write_rows.py")
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 5])
+def test_both_writers_make_the_same_file_bit_for_bit(mpirun: MpiRun, tmp_path: Path, ranks: int) -> None:
+    empty = tmp_path / "empty.h5"
+    create(empty, STORE, sizes={"S": 3, "A": 4, "T": 23, "E": 50}, attributes={"engine": "none"}, initial={})
+    for writer in ("mpio", "root"):
+        shutil.copy(empty, tmp_path / f"{writer}.h5")
+        done = mpirun(ranks, sys.executable, PROGRAM, str(tmp_path / f"{writer}.h5"), writer, timeout=60)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "mpio.h5").read_bytes() == (tmp_path / "root.h5").read_bytes()
+    assert (tmp_path / "mpio.h5").read_bytes() != empty.read_bytes()
+    with open_store(tmp_path / "mpio.h5") as file:
+        assert outcome_counts(file) == {"done": 20, "crashed": 3}
+        assert torn_rows(file).size == 0

@@ -1,0 +1,41 @@
+"""What importing costs: the science needs no MPI and no TensorFlow, and help answers at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import xanesml
+
+PACKAGE = Path(xanesml.__file__).parent
+HEAVY = ("mpi4py", "horovod", "tensorflow", "keras", "larch", "matplotlib", "sklearn", "hpc")
+
+
+def modules_after(statements: str) -> set[str]:
+    code = f"import sys\n{statements}\nprint(*sorted({{name.split('.')[0] for name in sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_the_science_loads_nothing_heavy() -> None:
+    names = sorted(
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        for path in PACKAGE.rglob("*.py")
+        if path.stem not in ("__init__", "feff10_stages")
+    )
+    assert "xanesml.store" in names
+    loaded = modules_after("\n".join(f"import {name}" for name in names))
+    assert loaded.isdisjoint(HEAVY), loaded & set(HEAVY)
+
+
+def test_help_loads_nothing_that_takes_time() -> None:
+    loaded = modules_after("import hpc.cli")
+    assert loaded.isdisjoint({*HEAVY, "numpy", "h5py", "scipy", "ase"} - {"hpc"})
+
+
+def test_the_science_never_imports_the_spreading() -> None:
+    offenders = [
+        path for path in PACKAGE.rglob("*.py") if "import hpc" in path.read_text() or "from hpc" in path.read_text()
+    ]
+    assert offenders == []
