@@ -104,6 +104,10 @@ def simulate(
         Optional[Path],  # noqa: UP045
         typer.Option(help="Node-local folder for FEFF's files. Default: $SLURM_TMPDIR, $TMPDIR or /tmp."),
     ] = None,
+    reuse: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="STORE", help="For a new store: take over the tasks that another store has done."),
+    ] = None,
 ) -> None:
     """Run every FEFF task that is not done yet. Start it under mpirun."""
     from hpc.drain import RESUBMIT
@@ -112,7 +116,7 @@ def simulate(
 
     comm, echo = _ranks()
     campaign, folder = _campaign(comm, campaign_file, output)
-    report = run(comm, campaign, folder / "store.h5", writer=writer.value, scratch=scratch, echo=echo)
+    report = run(comm, campaign, folder / "store.h5", writer=writer.value, scratch=scratch, reuse=reuse, echo=echo)
     total = sum(report.outcomes.values())
     counts = ", ".join(f"{count} {label}" for label, count in sorted(report.outcomes.items()))
     echo(f"store: {folder / 'store.h5'}: {counts}; {report.ran} runs in {report.seconds:.0f} s on {comm.size} ranks")

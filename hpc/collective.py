@@ -8,16 +8,14 @@ them write the same files.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xanesml.errors import EnvironmentProblem, XanesmlError
+from xanesml.errors import EnvironmentProblem
 from xanesml.network import import_keras
-
-T = TypeVar("T")
 
 _REMEDY = "build it with tools/setup.sh (docs/install.md), or start one process"
 
@@ -53,12 +51,9 @@ class Collective:
         """Return the sum of an array over the ranks, float64."""
         return values
 
-    def from_root(self, function: Callable[[], T]) -> T:
-        """Call a function on rank 0 and return its result, or raise its XanesmlError, on every rank.
-
-        The result must be picklable.
-        """
-        return function()
+    def bcast(self, value: Any) -> Any:
+        """Return what rank 0 gave, on every rank; it must be picklable."""
+        return value
 
 
 class HorovodCollective(Collective):
@@ -100,21 +95,9 @@ class HorovodCollective(Collective):
         total: NDArray[np.float64] = self._horovod.allreduce(values, op=self._horovod.Sum).numpy()
         return total
 
-    def from_root(self, function: Callable[[], T]) -> T:
-        """Call a function on rank 0 and return its result, or raise its XanesmlError, on every rank.
-
-        The result must be picklable.
-        """
-        result: tuple[T | None, XanesmlError | None] = (None, None)
-        if self.rank == 0:
-            try:
-                result = (function(), None)
-            except XanesmlError as error:
-                result = (None, error)
-        value, problem = self._horovod.broadcast_object(result, root_rank=0)
-        if problem is not None:
-            raise problem
-        return value  # type: ignore[no-any-return]
+    def bcast(self, value: Any) -> Any:
+        """Return what rank 0 gave, on every rank; it must be picklable."""
+        return self._horovod.broadcast_object(value, root_rank=0)
 
 
 def open_collective() -> Collective:

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 
 from xanesml.errors import EnvironmentProblem, XanesmlError
 from xanesml.store import parallel_problem
@@ -56,13 +56,21 @@ def world() -> MPI.Intracomm:
     return comm
 
 
-def from_root(comm: MPI.Intracomm, function: Callable[[], T]) -> T:
+class Ranks(Protocol):
+    """What `from_root` needs of an MPI communicator, or of Horovod."""
+
+    @property
+    def rank(self) -> int: ...  # noqa: D102
+    def bcast(self, value: Any, /) -> Any: ...  # noqa: D102
+
+
+def from_root(comm: Ranks, function: Callable[[], T]) -> T:
     """Call a function on rank 0 and give every rank its result, or its error.
 
     Parameters
     ----------
-    comm : mpi4py.MPI.Intracomm
-        Collective over this communicator.
+    comm : Ranks
+        Collective over these.
     function : callable
         Called on rank 0 only; its result must be picklable.
 

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +29,7 @@ from xanesml.feff.engine import Engine, FeffRun, RunResult, make_engine
 from xanesml.journal import Journal
 from xanesml.layout import STORE
 from xanesml.outcomes import Outcome
-from xanesml.store import Row, create, open_store, torn_rows, write_row
+from xanesml.store import Row, copy_done_rows, create, open_store, torn_rows, write_row
 from xanesml.tasks import TaskTable, expand
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def simulate(
     *,
     writer: Writer = "auto",
     scratch: Path | None = None,
+    reuse: Path | None = None,
     echo: Callable[[str], None],
 ) -> SimulateReport:
     """Run every task of a campaign that is not done yet; collective.
@@ -85,6 +86,9 @@ def simulate(
         send; `auto`: `mpio` where it works.
     scratch : Path, optional
         Node-local folder for FEFF's files. Default: $SLURM_TMPDIR, $TMPDIR or /tmp.
+    reuse : Path, optional
+        Store of another campaign; when `store` is laid out, tasks that this one has
+        done already, by identity, are taken over.
     echo : callable
         Prints a line; called on rank 0 only.
 
@@ -102,7 +106,7 @@ def simulate(
     """
     began = time.monotonic()
     engine = make_engine(campaign.engine)
-    table, todo = from_root(comm, lambda: _prepare(campaign, engine, store, echo))
+    table, todo = from_root(comm, lambda: _prepare(campaign, engine, store, reuse, echo))
     parallel = choose_writer(comm, store.parent, writer, echo)
 
     drain = Drain()
@@ -118,14 +122,17 @@ def simulate(
 
 
 def _prepare(
-    campaign: Campaign, engine: Engine, store: Path, echo: Callable[[str], None]
+    campaign: Campaign, engine: Engine, store: Path, reuse: Path | None, echo: Callable[[str], None]
 ) -> tuple[TaskTable, NDArray[np.int64]]:
     table = expand(campaign)
     identities = table.identities(engine.identity)
     if not store.exists():
-        _lay_out(campaign, table, identities, engine, store)
-        echo(f"store: {store}, laid out for {len(table)} tasks in {len(table.positions)} structures")
-        return table, np.arange(len(table))
+        with open_store(reuse) if reuse is not None else nullcontext() as other:
+            _lay_out(campaign, table, identities, engine, store)
+            echo(f"store: {store}, laid out for {len(table)} tasks in {len(table.positions)} structures")
+            if other is not None:
+                with open_store(store, mode="r+") as file:
+                    echo(f"store: {copy_done_rows(other, file)} tasks taken over from {reuse}")
     if not os.access(store, os.W_OK):
         raise StoreError(f"{store} is read-only; give it write permission or another --output folder")
     with open_store(store) as file:
@@ -183,7 +190,7 @@ def _check_same_campaign(file: h5py.File, campaign: Campaign, identities: NDArra
     )
     raise StoreError(
         f"{file.filename} {why}; continue it with the campaign it was made from, "
-        f"or give {campaign.name!r} another --output folder"
+        f"or give {campaign.name!r} another --output folder (--reuse takes over what the two have in common)"
     )
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpc.collective import open_collective
+from hpc.comm import from_root
 from hpc.fitting import Epoch, fit
 from xanesml.assessment import Assessment, Comparison, assess
 from xanesml.campaign import Campaign
@@ -164,7 +165,7 @@ def train(campaign: Campaign, tensors: Path, folder: Path, *, echo: Callable[[st
             say(line)
         return report
 
-    return replace(collective.from_root(finish), rank=collective.rank)
+    return replace(from_root(collective, finish), rank=collective.rank)
 
 
 def _refuse_other_campaign(campaign: Campaign, data: Tensors, path: Path) -> None:

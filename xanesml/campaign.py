@@ -105,9 +105,9 @@ class DisorderSection(_Section):
     sigma_maximum: Positive = 0.14
     """Displacement σ of the last structure, Å; the others lie evenly between. Default 0.14."""
     directions: Literal["sphere", "uniform_angles"] = "sphere"
-    """Distribution of the displacements' directions; `uniform_angles` favours the poles. Default sphere."""
+    """Distribution of the displacements' directions; `uniform_angles` favors the poles. Default sphere."""
     absorbers: Literal["first_shell"] | list[Annotated[int, Field(ge=0)]] = "first_shell"
-    """Absorbers of the particle average: the centre and its first neighbours, or atom indices. Default first_shell."""
+    """Absorbers of the particle average: the center and its first neighbors, or atom indices. Default first_shell."""
 
     @model_validator(mode="after")
     def _ordered(self) -> DisorderSection:
@@ -155,7 +155,7 @@ class FeffSection(_Section):
     radii: Literal["scaled", "fixed"] = "scaled"
     """Whether SCF and FMS radii follow the distortion, so that all runs see the same atoms. Default scaled."""
     normalization: Literal["absolute", "feff"] = "absolute"
-    """`absolute`: ABSOLUTE card, normalised once after averaging. `feff`: each run to its own edge step."""
+    """`absolute`: ABSOLUTE card, normalized once after averaging. `feff`: each run to its own edge step."""
     extra_cards: list[str] = []
     """Further lines of feff.inp, as they are, before POTENTIALS. Default none."""
     max_points: PositiveInt = 150
@@ -249,7 +249,7 @@ class TrainingSection(_Section):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Dropout rate before the dense layers. Default 0.1."""
     batch_normalization: bool = True
-    """Batch normalisation after each convolution. Default true."""
+    """Batch normalization after each convolution. Default true."""
     batch_size: PositiveInt = 128
     """Spectra per step on each rank. Default 128."""
     epochs: PositiveInt = 50

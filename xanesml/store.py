@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, NamedTuple, Protocol
 
 import h5py
 import numpy as np
@@ -27,9 +27,6 @@ from numpy.typing import NDArray
 from xanesml.errors import StoreError
 from xanesml.layout import STORE, Layout
 from xanesml.outcomes import Outcome
-
-if TYPE_CHECKING:
-    from xanesml.feff.output import Spectrum
 
 _SPECTRA = ("energy", "mu", "mu0")
 _PACKAGES = ("xanesml", "numpy", "scipy", "h5py", "ase", "feff10-rs", "mpi4py", "tensorflow", "keras", "horovod")
@@ -207,6 +204,28 @@ def parallel_problem(folder: Path, comm: Any) -> str | None:
     return answer
 
 
+class Spectrum(Protocol):
+    """What a store keeps of a spectrum: arrays of shape (E,), float64, eV, and the edge, eV."""
+
+    @property
+    def energy(self) -> NDArray[np.float64]: ...  # noqa: D102
+    @property
+    def mu(self) -> NDArray[np.float64]: ...  # noqa: D102
+    @property
+    def mu0(self) -> NDArray[np.float64]: ...  # noqa: D102
+    @property
+    def edge(self) -> float: ...  # noqa: D102
+
+
+class StoredSpectrum(NamedTuple):
+    """A `Spectrum` read from a store."""
+
+    energy: NDArray[np.float64]
+    mu: NDArray[np.float64]
+    mu0: NDArray[np.float64]
+    edge: float
+
+
 @dataclass(frozen=True)
 class Row:
     """What one FEFF run yielded, ready to be written.
@@ -292,6 +311,44 @@ def torn_rows(file: h5py.File) -> NDArray[np.int64]:
             if _checksum(*(rows[name][i] for name in _SPECTRA), points[task], edge[task]) != stored[task]:
                 torn.append(task)
     return np.asarray(torn, dtype=np.int64)
+
+
+def copy_done_rows(source: h5py.File, target: h5py.File) -> int:
+    """Take over the runs that another store has done already.
+
+    Parameters
+    ----------
+    source : h5py.File
+        A store.
+    target : h5py.File
+        A store opened with mode `r+`, not through `mpio`.
+
+    Returns
+    -------
+    int
+        Number of tasks taken over: those with the same identity, done in the source,
+        with a matching checksum and room in the target.
+    """
+    done = np.flatnonzero(source["runs/outcome"][:] == Outcome.DONE)
+    room, points = target["spectra/energy"].shape[1], source["spectra/points"][:]
+    usable = np.setdiff1d(done[points[done] <= room], torn_rows(source))
+    identities = source["tasks/identity"][:]
+    row_of = {identities[row]: row for row in usable}
+    pairs = [(row_of[name], row) for row, name in enumerate(target["tasks/identity"][:]) if name in row_of]
+    for old, new in pairs:
+        count = points[old]
+        energy, mu, mu0 = (source[f"spectra/{name}"][old, :count] for name in _SPECTRA)
+        row = Row(
+            task=new,
+            outcome=Outcome.DONE,
+            message="",
+            seconds=source["runs/seconds"][old],
+            finished=source["runs/finished"][old],
+            host=source["runs/host"][old].decode(),
+            spectrum=StoredSpectrum(energy, mu, mu0, source["spectra/edge"][old]),
+        )
+        write_row(target, row)
+    return len(pairs)
 
 
 def outcome_counts(file: h5py.File) -> dict[str, int]:

@@ -22,7 +22,7 @@ from xanesml.errors import StructureError
 #: Default first-shell cutoff over the absorber's shortest bond; fcc's second shell lies at √2.
 FIRST_SHELL_REACH = 1.2
 
-#: Bonds with an end among the centre and its 12 neighbours: in the 13-atom cuboctahedron, and in every larger one.
+#: Bonds with an end among the center and its 12 neighbors: in the 13-atom cuboctahedron, and in every larger one.
 CUBOCTAHEDRON_BONDS = (36, 120)
 
 

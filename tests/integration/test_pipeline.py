@@ -64,5 +64,5 @@ def test_from_structures_to_the_foil(mpirun: MpiRun, xanesml: str, tmp_path: Pat
     copper.write_text(FOIL.read_text().replace("Element.symbol:  Au", "Element.symbol:  Cu"))
     done = predict(str(copper))
     assert done.returncode == 2
-    assert "is of Cu L3, but the network is for Au L3" in done.stderr
+    assert "is of Cu L3, but Au L3 is expected" in done.stderr
     assert (out / "predictions.json").read_bytes() == before

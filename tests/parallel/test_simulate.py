@@ -150,6 +150,29 @@ def test_a_store_of_another_campaign_is_refused(
     assert (tmp_path / "out" / "store.h5").read_bytes() == before
 
 
+def test_a_changed_campaign_takes_over_what_it_has_in_common(
+    mpirun: MpiRun, xanesml: str, fake_campaign: Path, tmp_path: Path
+) -> None:
+    first = tmp_path / "first"
+    mpirun(2, xanesml, "simulate", str(fake_campaign), "-o", str(first))
+    with h5py.File(first / "store.h5", "r+") as file:
+        file["spectra/mu"][4, 0] += 1e-9
+    fake_campaign.write_text(
+        FAKE_CAMPAIGN.replace("structures = 2", "structures = 1").replace("step = 0.05", "step = 0.025")
+    )
+    second = tmp_path / "second"
+    command = [xanesml, "simulate", str(fake_campaign), "-o", str(second), "--reuse"]
+    missing = mpirun(2, *command, str(tmp_path / "none.h5"))
+    assert missing.returncode == 2
+    assert "none.h5 does not exist" in missing.stderr
+    assert not second.exists()
+    done = mpirun(2, *command, str(first / "store.h5"))
+    # Every second distortion and the structure with the smallest σ are the same; one row is torn.
+    assert f"{19 + 13 - 1} tasks taken over" in done.stdout
+    assert f"{37 + 13} done; {37 + 13 - 31} runs" in done.stdout
+    np.testing.assert_array_equal(spectra(second / "store.h5")[1][6], spectra(first / "store.h5")[1][3])
+
+
 def test_averaging_and_training_settings_may_change(
     mpirun: MpiRun, xanesml: str, fake_campaign: Path, tmp_path: Path
 ) -> None:

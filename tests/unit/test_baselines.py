@@ -35,9 +35,9 @@ def test_ridge_is_the_closed_form_at_the_penalty_that_leaves_families_out_best()
     labels = features @ rng.standard_normal(8) + 3.0 + rng.standard_normal(60)
 
     def closed_form(x: np.ndarray, y: np.ndarray, penalty: float, new: np.ndarray) -> np.ndarray:
-        centre, mean = x.mean(axis=0), y.mean()
-        weights = np.linalg.solve((x - centre).T @ (x - centre) + penalty * np.eye(8), (x - centre).T @ (y - mean))
-        return (new - centre) @ weights + mean
+        center, mean = x.mean(axis=0), y.mean()
+        weights = np.linalg.solve((x - center).T @ (x - center) + penalty * np.eye(8), (x - center).T @ (y - mean))
+        return (new - center) @ weights + mean
 
     wide = features.astype(np.float64)
     scores = []

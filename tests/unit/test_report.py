@@ -9,7 +9,11 @@ from xanesml.errors import StoreError
 from xanesml.report import reduced_cards, write_summary
 
 FULL = Campaign(name="full", distortion=DistortionSection())
-CHEAP = Campaign(name="cheap", distortion=DistortionSection(step=0.03), feff=FeffSection(scf=None, fms_radius=4.5))
+CHEAP = Campaign(
+    name="cheap",
+    distortion=DistortionSection(step=0.03),
+    feff=FeffSection(scf=None, exchange=(0, 0.2, 0.5), fms_radius=4.5),
+)
 
 
 def scores(n: int) -> dict[str, Any]:
@@ -97,6 +101,7 @@ def test_reduced_cards_are_named(tmp_path: Path) -> None:
     assert reduced_cards(CHEAP) == [
         "no self-consistent potentials (no SCF card)",
         "an FMS radius of 4.5 Å instead of 7 Å",
+        "exchange model 0 instead of 5",
         "31 distortions instead of 91",
     ]
     text = write_summary(fill(tmp_path, report(), prediction()), CHEAP, outcomes={})

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hpc.collective import open_collective
+from hpc.comm import from_root
 from hpc.fitting import compiled_step
 from xanesml.campaign import TrainingSection
 from xanesml.network import build_network
@@ -43,5 +44,5 @@ np.savez(
     *before,
     *network.get_weights(),
     total=total,
-    root=collective.from_root(lambda: collective.rank),
+    root=from_root(collective, lambda: collective.rank),
 )
