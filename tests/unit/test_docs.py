@@ -1,0 +1,53 @@
+"""The documentation: its reference is what the code makes, and its links lead somewhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from conftest import ROOT
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+@pytest.fixture(scope="module")
+def reference() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("campaign_reference", ROOT / "tools" / "campaign_reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_campaign_reference_is_what_the_models_say(reference: ModuleType) -> None:
+    assert (ROOT / "docs" / "campaign.md").read_text(encoding="utf-8") == reference.page(), (
+        "run: tools/campaign_reference.py > docs/campaign.md"
+    )
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "| `name` | text | – | required | Name of the campaign and of its output folder: "
+        "letters, digits, dot, hyphen, underscore. |",
+        "| `fms_radius` | number > 0 | Å | `7.0` | Radius of the full-multiple-scattering cluster, Å (FMS). |",
+        "| `mixing` | number > 0, ≤ 0.9 | – | `0.5` | Convergence accelerator ca1. |",
+        "| `lfms` | `0` or `1` | – | `0` | 0 for solids, 1 for molecules. |",
+        "| `sigma` | array of 2: number > 0 each | Å | `[0.02, 0.14]` | Range of the skew-normal scale σ, Å. |",
+    ],
+)
+def test_rows_of_the_reference(reference: ModuleType, row: str) -> None:
+    assert row in reference.page().splitlines()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_relative_links_lead_to_files(page: Path) -> None:
+    targets = [target.partition("#")[0] for target in LINK.findall(page.read_text(encoding="utf-8"))]
+    local = [target for target in targets if target and "://" not in target]
+    assert [target for target in local if not (page.parent / target).exists()] == []
