@@ -21,7 +21,8 @@ setup:
 lint:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/codespell .
+	$(BIN)/codespell README.md CHANGELOG.md CITATION.cff Makefile setup.cfg pyproject.toml \
+		benchmarks data_schema docs examples hpc jobscripts tests tools xanesml
 	$(BIN)/shellcheck tools/*.sh jobscripts/*.sbatch .ci/run
 
 types:

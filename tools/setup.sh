@@ -55,7 +55,7 @@ install_system_packages() {
       "with conda:    conda install -c conda-forge openmpi 'h5py=*=mpi_openmpi*' mpi4py cxx-compiler cmake make" \
       "docs/install.md has each of them step by step."
   fi
-  [[ $EUID -eq 0 ]] || apt=(sudo -n apt-get)
+  [[ $EUID -eq 0 ]] || apt=(sudo -n env DEBIAN_FRONTEND=noninteractive apt-get)
   say "system packages: ${SYSTEM_PACKAGES[*]}"
   export DEBIAN_FRONTEND=noninteractive
   mkdir -p "$VENV"
@@ -66,14 +66,14 @@ install_system_packages() {
 
 find_python() {
   local candidate
-  for candidate in "${PYTHON:-python3}" python3.11 python3.12 python3.10 /usr/bin/python3; do
+  for candidate in "${PYTHON:-python3}" python3.11 python3.12 /usr/bin/python3; do
     if command -v "$candidate" >/dev/null &&
-      "$candidate" -c 'import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null; then
+      "$candidate" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null; then
       command -v "$candidate"
       return
     fi
   done
-  fail "no Python 3.10, 3.11 or 3.12 with venv found (TensorFlow 2.18 has wheels for these);" \
+  fail "no Python 3.11 or 3.12 with venv found (TensorFlow 2.18 and Keras 3.15 have wheels for both);" \
     "name one with: make demo PYTHON=/path/to/python3.11"
 }
 
