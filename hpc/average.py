@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from hpc.comm import Writer, choose_writer, from_root
 from xanesml import averaging, structures
-from xanesml.averaging import Distributions, ParticleAverages, StatisticalAverages
+from xanesml.averaging import ParticleAverages, StatisticalAverages
 from xanesml.campaign import Campaign
+from xanesml.distributions import Distributions, draw_distributions
 from xanesml.errors import StoreError
 from xanesml.layout import TENSORS
 from xanesml.outcomes import Outcome
@@ -137,7 +138,7 @@ def _prepare(campaign: Campaign, store: Path, partial: Path, echo: Callable[[str
         delta=delta_of[distorted],
         series=mu[distorted],
         steps=steps[distorted],
-        distributions=averaging.draw_distributions(campaign.averaging, delta_of[distorted], campaign.seed),
+        distributions=draw_distributions(campaign.averaging, delta_of[distorted], campaign.seed),
     )
     for index, reason in particles.refused.items():
         echo(f"structure {index} has no particle average: {reason}")

@@ -16,6 +16,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 MpiRun = Callable[..., subprocess.CompletedProcess[str]]
 
+#: What Open MPI wants of root, as in containers.
+MPI_AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+
 #: A campaign of 19 distorted and 2 × 13 disordered runs by the fake FEFF, done in seconds.
 FAKE_CAMPAIGN = f"""
 name = "fake"
@@ -44,6 +47,11 @@ epochs = 2
 """
 
 
+def mpirun_command(ranks: int) -> list[str]:
+    """Return the words that start a program on a number of ranks, also with more ranks than cores."""
+    return ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", str(ranks)]
+
+
 @pytest.fixture(scope="session")
 def xanesml() -> str:
     """Path of the console command of this environment."""
@@ -61,8 +69,7 @@ def fake_campaign(tmp_path: Path) -> Path:
 @pytest.fixture
 def mpirun() -> MpiRun:
     """Run a command under mpirun: ``mpirun(n, *argv, timeout=120, env=None, cwd=None)``."""
-    program = shutil.which("mpirun")
-    if program is None:
+    if shutil.which("mpirun") is None:
         pytest.skip("mpirun is not installed; `make test` installs it")
 
     def run(
@@ -72,10 +79,9 @@ def mpirun() -> MpiRun:
         env: dict[str, str] | None = None,
         cwd: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        allowed = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
         return subprocess.run(
-            [program, "--oversubscribe", "--bind-to", "none", "-n", str(ranks), *argv],
-            env=os.environ | allowed | (env or {}),
+            [*mpirun_command(ranks), *argv],
+            env=os.environ | MPI_AS_ROOT | (env or {}),
             cwd=cwd,
             timeout=timeout,
             text=True,

@@ -14,7 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from conftest import FAKE_CAMPAIGN, MpiRun
+from conftest import FAKE_CAMPAIGN, MPI_AS_ROOT, MpiRun, mpirun_command
 
 from hpc.drain import RESUBMIT
 
@@ -102,34 +102,48 @@ def test_a_bad_run_is_an_outcome_and_the_rest_goes_on(
     assert (outcome == 2).sum() == TASKS - int(counts[1])
 
 
-@pytest.mark.parametrize(("number", "finishes"), [(signal.SIGUSR1, True), (signal.SIGTERM, False)])
+@pytest.mark.parametrize(("number", "ranks"), [(signal.SIGUSR1, 1), (signal.SIGTERM, 1), (signal.SIGUSR1, 2)])
 def test_a_signal_stops_early_and_asks_for_more(
-    xanesml: str, fake_campaign: Path, tmp_path: Path, number: signal.Signals, finishes: bool
+    xanesml: str, fake_campaign: Path, tmp_path: Path, number: signal.Signals, ranks: int
 ) -> None:
     store = tmp_path / "out" / "store.h5"
+    journal = store.with_suffix(".journal")
     process = subprocess.Popen(
-        [xanesml, "simulate", str(fake_campaign), "-o", str(tmp_path / "out")],
-        env=os.environ | {"FAKE_FEFF_SECONDS": "0.5"},
+        [
+            *(mpirun_command(ranks) if ranks > 1 else ()),
+            xanesml,
+            "simulate",
+            str(fake_campaign),
+            "-o",
+            str(store.parent),
+        ],
+        env=os.environ | MPI_AS_ROOT | {"FAKE_FEFF_SECONDS": "2"},
         stdout=subprocess.PIPE,
         text=True,
     )
-    journal = store.with_suffix(".journal")
+
+    def runs() -> int:
+        return journal.read_text().count('"run"') if journal.exists() else 0
+
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not (journal.exists() and '"run"' in journal.read_text()):
-        time.sleep(0.05)
+    while time.monotonic() < deadline and runs() < ranks:
+        time.sleep(0.02)
+    # Well within the next run of every rank.
+    time.sleep(0.5)
+    before = runs()
     process.send_signal(number)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == RESUBMIT, out
     assert "start the same command again" in out
+    finished = ranks if number == signal.SIGUSR1 else 0
+    assert runs() == before + finished
     outcome, _ = spectra(store)
-    done = int((outcome == 2).sum())
-    assert 1 <= done < TASKS
+    assert (outcome == 2).sum() == runs()
     assert (outcome[outcome != 2] == 0).all(), "what was abandoned is pending"
     status = subprocess.run(
-        [xanesml, "status", str(fake_campaign), "-o", str(tmp_path / "out")], capture_output=True, text=True, check=True
+        [xanesml, "status", str(fake_campaign), "-o", str(store.parent)], capture_output=True, text=True, check=True
     )
-    assert f"fake: {done} of {TASKS} tasks done" in status.stdout
-    assert finishes or done == journal.read_text().count('"run"')
+    assert f"fake: {runs()} of {TASKS} tasks done" in status.stdout
 
 
 def test_a_store_of_another_campaign_is_refused(

@@ -9,20 +9,21 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from xanesml.averaging import (
-    Distributions,
+    average_block,
     common_mesh,
-    distribution_moments,
-    draw_distributions,
     edge_step,
-    iter_statistical_averages,
     normalize,
     onto_mesh,
     particle_averages,
-    skew_normal_weights,
     statistical_averages,
-    truncated_mass,
 )
 from xanesml.campaign import AveragingSection
+from xanesml.distributions import (
+    distribution_moments,
+    draw_distributions,
+    skew_normal_weights,
+    truncated_mass,
+)
 from xanesml.errors import CampaignError, StoreError
 
 DELTA = np.arange(-45, 46) / 100
@@ -286,23 +287,16 @@ def test_blocks_make_the_same_averages_as_all_at_once(rng: np.random.Generator) 
     drawn = draw_distributions(REFERENCE.model_copy(update={"families": 5}), DELTA, 1)
     series, steps = rng.uniform(1, 2, (91, 7)), rng.uniform(1, 3, 91)
     weights = skew_normal_weights(DELTA, drawn.location, drawn.scale, drawn.alpha)
-    blocks = list(iter_statistical_averages(drawn, DELTA, series, steps, chunk=8, dtype=np.float64))
-    assert [block.rows for block in blocks] == [slice(0, 8), slice(8, 16), slice(16, 20)]
+    slices = [slice(0, 8), slice(8, 16), slice(16, 20)]
+    blocks = [average_block(drawn, rows, DELTA, series, steps, dtype=np.float64) for rows in slices]
+    assert [block.rows for block in blocks] == slices
     whole = statistical_averages(weights, series, steps)
     np.testing.assert_allclose(np.concatenate([block.spectra for block in blocks]), whole, rtol=1e-14)
     msd = np.concatenate([block.moments.msd for block in blocks])
     np.testing.assert_allclose(msd, distribution_moments(weights, DELTA).msd, rtol=1e-12)
-    (single,) = iter_statistical_averages(drawn, DELTA, series, steps)
+    single = average_block(drawn, slice(0, 20), DELTA, series, steps)
     assert single.spectra.dtype == np.float32
     np.testing.assert_allclose(single.spectra, whole, rtol=1e-7)
-
-
-def test_a_spectrum_of_the_series_that_is_not_finite_is_named() -> None:
-    series = np.ones((91, 3))
-    series[50, 1] = np.nan
-    single = Distributions(np.zeros(1, np.int32), one(0), one(0.1), one(0), one(0))
-    with pytest.raises(StoreError, match=r"δ = 0\.05 Å is not finite"):
-        next(iter_statistical_averages(single, DELTA, series, np.ones(91)))
 
 
 def test_particle_averages_by_hand() -> None:
