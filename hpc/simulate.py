@@ -126,7 +126,8 @@ def _prepare(
 ) -> tuple[TaskTable, NDArray[np.int64]]:
     table = expand(campaign)
     identities = table.identities(engine.identity)
-    if not store.exists():
+    fresh = not store.exists()
+    if fresh:
         with open_store(reuse) if reuse is not None else nullcontext() as other:
             _lay_out(campaign, table, identities, engine, store)
             echo(f"store: {store}, laid out for {len(table)} tasks in {len(table.positions)} structures")
@@ -141,7 +142,8 @@ def _prepare(
         outcome = file["runs/outcome"][:]
     outcome[torn] = Outcome.PENDING
     todo = np.flatnonzero(outcome != Outcome.DONE)
-    echo(f"store: {store}, {len(table) - len(todo)} of {len(table)} tasks done, {len(todo)} to run")
+    if not fresh or reuse is not None:
+        echo(f"store: {store}, {len(table) - len(todo)} of {len(table)} tasks done, {len(todo)} to run")
     if len(torn):
         echo(f"store: {len(torn)} rows marked done did not match their checksum and are run again")
     return table, todo
