@@ -27,6 +27,7 @@ app = typer.Typer(
     help="Bond-length disorder from XANES: FEFF campaigns over MPI, one HDF5 store, a network trained on it.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 

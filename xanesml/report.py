@@ -14,7 +14,7 @@ from xanesml.model import write_text
 #: Bulk gold foil at room temperature by EXAFS: σ² = 0.0081(5) Å².
 FOIL_MSD, FOIL_MSD_ERROR = 0.0081, 0.0005
 #: What the reference case has at least.
-FULL_FMS_RADIUS, FULL_EXCHANGE, FULL_SERIES = 7.0, 5, 91
+FULL_FMS_RADIUS, FULL_EXCHANGE, FULL_K_STEP, FULL_SERIES = 7.0, 5, 0.05, 91
 
 _PREDICTORS = {"network": "network", "mean": "mean of the training labels", "ridge": "ridge regression"}
 
@@ -79,6 +79,9 @@ def reduced_cards(campaign: Campaign) -> list[str]:
     model = campaign.feff.exchange[0]
     if model != FULL_EXCHANGE:
         reductions.append(f"exchange model {model} instead of {FULL_EXCHANGE}")
+    step = campaign.feff.xanes[1]
+    if step > FULL_K_STEP:
+        reductions.append(f"a k step of {step:g} Å⁻¹ instead of {FULL_K_STEP:g} Å⁻¹")
     series = campaign.distortion
     distortions = round((series.maximum - series.minimum) / series.step) + 1 if series else 0
     if distortions < FULL_SERIES:

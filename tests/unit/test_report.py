@@ -12,7 +12,7 @@ FULL = Campaign(name="full", distortion=DistortionSection())
 CHEAP = Campaign(
     name="cheap",
     distortion=DistortionSection(step=0.03),
-    feff=FeffSection(scf=None, exchange=(0, 0.2, 0.5), fms_radius=4.5),
+    feff=FeffSection(scf=None, exchange=(0, 0.2, 0.5), xanes=(3.7, 0.07, 0.1), fms_radius=4.5),
 )
 
 
@@ -102,6 +102,7 @@ def test_reduced_cards_are_named(tmp_path: Path) -> None:
         "no self-consistent potentials (no SCF card)",
         "an FMS radius of 4.5 Å instead of 7 Å",
         "exchange model 0 instead of 5",
+        "a k step of 0.07 Å⁻¹ instead of 0.05 Å⁻¹",
         "31 distortions instead of 91",
     ]
     text = write_summary(fill(tmp_path, report(), prediction()), CHEAP, outcomes={})
