@@ -92,7 +92,7 @@ def plan(
     )
     typer.echo(
         f"estimate:    {seconds.sum() / 3600:.1f} core-hours, {seconds.mean():.0f} s a run "
-        "(from runs on one desktop core; yours may differ by a factor of two)"
+        "(from runs on one core of a 2.5 GHz Xeon; yours may differ by a factor of two)"
     )
 
 

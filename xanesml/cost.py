@@ -9,10 +9,13 @@ from scipy.spatial.distance import cdist
 from xanesml.feff.cards import fms_radius
 from xanesml.tasks import TaskTable
 
-#: Seconds of one gold L3 run on one core of a desktop machine: the stages that every run
-#: has, self-consistency, and full multiple scattering per squared atom in its sphere.
-#: `benchmarks/feff_cost.py` measures them anew.
-EVERY_RUN, SELF_CONSISTENCY, PER_SQUARED_ATOM = 4.0, 10.0, 14.0 / 55**2
+#: Seconds of one gold L3 run on one core of a 2.5 GHz Xeon: the stages that every run
+#: has, the partly nonlocal exchange (model 5), self-consistency, and full multiple
+#: scattering per squared atom in its sphere. `benchmarks/feff_cost.py --full` compares
+#: them with runs.
+EVERY_RUN, NONLOCAL_EXCHANGE, SELF_CONSISTENCY, PER_SQUARED_ATOM = 2.5, 4.0, 9.0, 22.0 / 55**2
+
+_NONLOCAL = 5
 
 
 def estimate_seconds(table: TaskTable) -> NDArray[np.float64]:
@@ -28,7 +31,10 @@ def estimate_seconds(table: TaskTable) -> NDArray[np.float64]:
     ndarray, shape (T,), float64
         Seconds. Meant for planning: a factor of two either way is usual.
     """
-    seconds = np.full(len(table), EVERY_RUN + (SELF_CONSISTENCY if table.feff.scf is not None else 0.0))
+    every = EVERY_RUN
+    every += SELF_CONSISTENCY if table.feff.scf is not None else 0.0
+    every += NONLOCAL_EXCHANGE if table.feff.exchange[0] == _NONLOCAL else 0.0
+    seconds = np.full(len(table), every)
     for structure in np.unique(table.structure):
         tasks = np.flatnonzero(table.structure == structure)
         positions = table.positions[structure]

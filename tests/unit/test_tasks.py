@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from xanesml.campaign import Campaign, load_campaign
-from xanesml.cost import EVERY_RUN, PER_SQUARED_ATOM, estimate_seconds
+from xanesml.cost import EVERY_RUN, NONLOCAL_EXCHANGE, PER_SQUARED_ATOM, SELF_CONSISTENCY, estimate_seconds
 from xanesml.errors import CampaignError, StructureError
 from xanesml.tasks import Kind, expand
 
@@ -70,5 +70,9 @@ def test_overlapping_atoms_are_named_with_their_structure() -> None:
 
 
 def test_cost_counts_the_atoms_in_the_sphere() -> None:
-    table = expand(campaign(distortion={"step": 0.45}, feff={"scf": False, "fms_radius": 3.5}))
+    cheap = {"scf": False, "exchange": [0, 0.2, 0.5], "fms_radius": 3.5}
+    table = expand(campaign(distortion={"step": 0.45}, feff=cheap))
     np.testing.assert_allclose(estimate_seconds(table), EVERY_RUN + PER_SQUARED_ATOM * 13**2)
+    table = expand(campaign(distortion={"step": 0.45}))
+    full = EVERY_RUN + NONLOCAL_EXCHANGE + SELF_CONSISTENCY + PER_SQUARED_ATOM * 55**2
+    np.testing.assert_allclose(estimate_seconds(table), full)
