@@ -79,13 +79,12 @@ class Farm(Generic[R]):
         tasks : iterable of int
             The tasks in the order in which they are handed out. Only rank 0's count.
         """
-        try:
-            if self._comm.rank == 0:
-                self._lead(deque(tasks))
-            else:
-                self._work()
-        finally:
-            self._comm.Free()
+        if self._comm.rank == 0:
+            self._lead(deque(tasks))
+        else:
+            self._work()
+        # Collective, and so not for a rank that fails: it has to abort, not to wait for the others.
+        self._comm.Free()
 
     def _lead(self, queue: deque[int]) -> None:
         waiting_for = self._comm.size - 1
