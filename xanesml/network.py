@@ -21,10 +21,14 @@ if TYPE_CHECKING:
     import keras
 
 
+#: Level at which TensorFlow's C++ part says nothing.
+_QUIET = "3"
+
+
 def import_keras() -> Any:
     """Return the module `keras`, without its backend's start-up messages.
 
-    They appear again where the user has set TF_CPP_MIN_LOG_LEVEL, or if the import fails.
+    They appear again where the user has set TF_CPP_MIN_LOG_LEVEL below 3, or if the import fails.
 
     Raises
     ------
@@ -42,10 +46,10 @@ def import_keras() -> Any:
 @contextmanager
 def _quiet_start() -> Iterator[None]:
     """Hold back what C++ libraries write to standard error while they are loaded."""
-    if "keras" in sys.modules or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    # A child process inherits the level, and is to be as quiet.
+    if "keras" in sys.modules or os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", _QUIET) != _QUIET:
         yield
         return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     # Some messages come before TensorFlow reads that variable; only the descriptor reaches them.
     sys.stderr.flush()
     terminal = os.dup(2)
