@@ -106,17 +106,17 @@ def simulate(
     """
     began = time.monotonic()
     engine = make_engine(campaign.engine)
-    table, todo = from_root(comm, lambda: _prepare(campaign, engine, store, reuse, echo))
+    table, pending = from_root(comm, lambda: _prepare(campaign, engine, store, reuse, echo))
     parallel = choose_writer(comm, store.parent, writer, echo)
 
     drain = Drain()
     drain.listen()
-    ran = _farm(comm, table, todo, engine, store, parallel=parallel, scratch=scratch, drain=drain, echo=echo)
+    ran = _farm(comm, table, pending, engine, store, parallel=parallel, scratch=scratch, drain=drain, echo=echo)
 
     def summarize() -> SimulateReport:
         with open_store(store) as file:
             codes = Counter(Outcome(code).label for code in file["runs/outcome"][:])
-        return SimulateReport(codes, ran, time.monotonic() - began, drained=ran < len(todo))
+        return SimulateReport(codes, ran, time.monotonic() - began, drained=ran < len(pending))
 
     return from_root(comm, summarize)
 
@@ -141,12 +141,12 @@ def _prepare(
         torn = torn_rows(file)
         outcome = file["runs/outcome"][:]
     outcome[torn] = Outcome.PENDING
-    todo = np.flatnonzero(outcome != Outcome.DONE)
+    pending = np.flatnonzero(outcome != Outcome.DONE)
     if not fresh or reuse is not None:
-        echo(f"store: {store}, {len(table) - len(todo)} of {len(table)} tasks done, {len(todo)} to run")
+        echo(f"store: {store}, {len(table) - len(pending)} of {len(table)} tasks done, {len(pending)} to run")
     if len(torn):
         echo(f"store: {len(torn)} rows marked done did not match their checksum and are run again")
-    return table, todo
+    return table, pending
 
 
 def _lay_out(campaign: Campaign, table: TaskTable, identities: NDArray[np.bytes_], engine: Engine, store: Path) -> None:
@@ -203,7 +203,7 @@ def _digest(identities: NDArray[np.bytes_]) -> str:
 def _farm(
     comm: MPI.Intracomm,
     table: TaskTable,
-    todo: NDArray[np.int64],
+    pending: NDArray[np.int64],
     engine: Engine,
     store: Path,
     *,
@@ -212,13 +212,13 @@ def _farm(
     drain: Drain,
     echo: Callable[[str], None],
 ) -> int:
-    """Farm the tasks in `todo`; return how many runs came to an end, on every rank."""
+    """Farm the tasks in `pending`; return how many runs came to an end, on every rank."""
     host = socket.gethostname()
     writes = parallel or comm.rank == 0
     failures = store.with_name("failed")
     file = open_store(store, mode="r+", comm=comm if parallel else None) if writes else None
-    journal = Journal(store, tasks=len(table), pending=len(todo), ranks=comm.size) if comm.rank == 0 else None
-    progress = ProgressLine("FEFF runs", len(todo), echo) if comm.rank == 0 and len(todo) else None
+    journal = Journal(store, tasks=len(table), pending=len(pending), ranks=comm.size) if comm.rank == 0 else None
+    progress = ProgressLine("FEFF runs", len(pending), echo) if comm.rank == 0 and len(pending) else None
     ran = kept = 0
 
     with _scratch_folder(scratch, comm.rank) as folder:
@@ -260,7 +260,7 @@ def _farm(
             if progress is not None:
                 progress.advance()
 
-        Farm(comm, start=start, finish=finish, report=report, drain=drain).run(map(int, todo))
+        Farm(comm, start=start, finish=finish, report=report, drain=drain).run(map(int, pending))
 
     if file is not None:
         file.close()
