@@ -34,7 +34,6 @@ class Stream(IntEnum):
     ORDER = 2
     TRAINING_NOISE = 3
     HELD_OUT_NOISE = 4
-    NETWORK = 5
 
 
 def generator(seed: int, stream: Stream, *key: int) -> np.random.Generator:

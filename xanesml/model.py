@@ -169,6 +169,9 @@ def save_model(folder: Path, network: keras.Model, metadata: ModelMetadata) -> N
         raise EnvironmentProblem(
             f"cannot write the model to {folder}: {error.strerror or error}; check the folder and the space left"
         ) from error
+    finally:
+        if partial.exists():
+            partial.unlink()
     content = {
         "schema": MODEL_SCHEMA,
         "schema_version": MODEL_VERSION,
@@ -253,3 +256,6 @@ def write_text(path: Path, text: str) -> None:
         raise EnvironmentProblem(
             f"cannot write {path}: {error.strerror or error}; check the folder and the space left"
         ) from error
+    finally:
+        if partial.exists():
+            partial.unlink()

@@ -13,7 +13,7 @@ from synthetic import campaign
 
 from xanesml.campaign import TrainingSection
 from xanesml.errors import EnvironmentProblem, SpectrumError, StoreError
-from xanesml.model import ModelMetadata, TrainedModel, evaluate, load_model, save_model
+from xanesml.model import ModelMetadata, TrainedModel, evaluate, load_model, save_model, write_text
 from xanesml.network import build_network
 from xanesml.scaling import Scaling
 
@@ -164,3 +164,19 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(EnvironmentProblem, match="cannot write the model to"):
         save_model(tmp_path / "file" / "model", build_network(POINTS, TrainingSection(**SMALL), seed=1), metadata())
+
+
+def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(path: Path, *_: Any, **__: Any) -> None:
+        with path.open("wb") as file:
+            file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    network = build_network(POINTS, TrainingSection(**SMALL), seed=0)
+    monkeypatch.setattr(network, "save", fill)
+    with pytest.raises(EnvironmentProblem, match="No space left on device; check the folder"):
+        save_model(tmp_path, network, metadata())
+    monkeypatch.setattr(Path, "write_text", fill)
+    with pytest.raises(EnvironmentProblem, match="No space left on device; check the folder"):
+        write_text(tmp_path / "report.json", "{}")
+    assert list(tmp_path.iterdir()) == []
