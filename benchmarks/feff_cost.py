@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from xanesml.campaign import Campaign
-from xanesml.cost import estimate_seconds
+from xanesml.cost import table_seconds
 from xanesml.feff.engine import make_engine, run_feff
 from xanesml.outcomes import Outcome
 from xanesml.tasks import expand
@@ -53,7 +53,7 @@ def main() -> None:
         if result.outcome is not Outcome.DONE:
             sys.exit(f"{name}: {result.outcome.label}: {result.message}")
         baseline = baseline or result.seconds
-        estimate = estimate_seconds(table)[0]
+        estimate = table_seconds(table)[0]
         print(
             f"{name:44s} {result.seconds:8.1f} {result.seconds / baseline:6.2f} {result.seconds / estimate:18.2f}",
             flush=True,

@@ -14,15 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpc.comm import Writer, choose_writer, from_root
-from xanesml import averaging, structures
+from xanesml import averaging, bonds
 from xanesml.averaging import ParticleAverages, StatisticalAverages
 from xanesml.campaign import Campaign
 from xanesml.distributions import Distributions, draw_distributions
 from xanesml.errors import StoreError
+from xanesml.hdf5 import create, open_file
 from xanesml.layout import TENSORS
 from xanesml.outcomes import Outcome
-from xanesml.store import create, open_file, open_store, torn_rows
-from xanesml.tasks import Kind
+from xanesml.store import open_store, torn_rows
+from xanesml.tasks import Kind, stored_cluster
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -113,6 +114,8 @@ def _prepare(campaign: Campaign, store: Path, partial: Path, echo: Callable[[str
         structure = file["tasks/structure"][:]
         kind = file["structures/kind"][:]
         _check_series(file, done, structure, kind, store)
+        if not campaign.averaging.accept_changed:
+            _check_unchanged(file, done, store)
         points = file["spectra/points"][done]
         energy, edges = file["spectra/energy"][done], file["spectra/edge"][done]
         delta_of = file["structures/delta"][:][structure[done]]
@@ -195,26 +198,31 @@ def _check_series(
         )
 
 
+def _check_unchanged(file: h5py.File, done: NDArray[np.int64], store: Path) -> None:
+    changes = file["runs/changes"][:][done]
+    changed = np.flatnonzero(changes != b"")
+    if len(changed):
+        first = changed[0]
+        raise StoreError(
+            f"{store}: {len(changed)} of {len(done)} spectra were made with other cards than the campaign's (the first "
+            f"is task {done[first]}: {changes[first].decode()}); make all of them alike with these cards in a new "
+            "campaign, or set averaging.accept_changed = true"
+        )
+
+
 def _particle_labels(file: h5py.File, particles: ParticleAverages) -> dict[str, NDArray[Any]]:
     """Labels from the real coordinates of the structures, over the bonds of their absorbers."""
     if not len(particles.structure):
         return {}
     tasks = file["tasks/structure"][:]
     absorbers = np.unique(file["tasks/absorber"][:][tasks == particles.structure[0]])
-    reference = structures.Cluster(
-        numbers=file["structures/numbers"][:],
-        positions=file["structures/reference"][:],
-        absorber=int(file.attrs["central_absorber"]),
-        first_shell=float(file.attrs["first_shell"]),
-        first_shell_cutoff=float(file.attrs["first_shell_cutoff"]),
-        minimum_distance=0.0,
-    )
+    reference = stored_cluster(file)
     positions = file["structures/positions"][particles.structure]
-    lengths = structures.bond_lengths(positions, structures.bonds(reference, absorbers))
+    lengths = bonds.bond_lengths(positions, bonds.bonds(reference, absorbers))
     return {
-        "particle/msd": structures.mean_squared_displacement(lengths),
+        "particle/msd": bonds.mean_squared_displacement(lengths),
         "particle/mean_shift": lengths.mean(axis=-1) - reference.first_shell,
-        "particle/skewness": structures.skewness(lengths),
+        "particle/skewness": bonds.skewness(lengths),
     }
 
 

@@ -70,7 +70,7 @@ def plan(
 ) -> None:
     """Count the tasks, print a FEFF input, estimate core-hours. Touches nothing."""
     from xanesml.campaign import load_campaign
-    from xanesml.cost import estimate_seconds
+    from xanesml.cost import table_seconds
     from xanesml.errors import CampaignError
     from xanesml.feff.engine import make_engine
     from xanesml.tasks import Kind, expand
@@ -78,11 +78,12 @@ def plan(
     campaign = load_campaign(campaign_file)
     engine = make_engine(campaign.engine)
     table = expand(campaign)
+    table.check()
     if not 0 <= task < len(table):
         raise CampaignError(f"--task {task} is not in the campaign; give 0 … {len(table) - 1}")
     distorted = int((table.kind == Kind.DISTORTED).sum())
     disordered = len(table.kind) - distorted
-    seconds = estimate_seconds(table)
+    seconds = table_seconds(table)
     typer.echo(table.feff_input(task), nl=False)
     typer.echo(f"\n{campaign_file}: campaign {campaign.name}, the input above is that of task {task}")
     typer.echo(f"engine:      {engine.identity}")
@@ -109,22 +110,38 @@ def simulate(
         Optional[Path],  # noqa: UP045
         typer.Option(metavar="STORE", help="For a new store: take over the tasks that another store has done."),
     ] = None,
+    limit: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(
+            metavar="MINUTES", help="Time that this job has. Default: until $SLURM_JOB_END_TIME, or unlimited."
+        ),
+    ] = None,
 ) -> None:
     """Run every FEFF task that is not done yet. Start it under mpirun."""
+    comm, echo = _ranks()
+
     from hpc.drain import RESUBMIT
     from hpc.simulate import simulate as run
     from xanesml.outcomes import Outcome
 
-    comm, echo = _ranks()
     campaign, folder = _campaign(comm, campaign_file, output)
-    report = run(comm, campaign, folder / "store.h5", writer=writer.value, scratch=scratch, reuse=reuse, echo=echo)
+    report = run(
+        comm,
+        campaign,
+        folder / "store.h5",
+        writer=writer.value,
+        scratch=scratch,
+        reuse=reuse,
+        limit=None if limit is None else 60 * limit,
+        echo=echo,
+    )
     total = sum(report.outcomes.values())
     counts = ", ".join(f"{count} {label}" for label, count in sorted(report.outcomes.items()))
     echo(f"store: {folder / 'store.h5'}: {counts}; {report.ran} runs in {report.seconds:.0f} s on {comm.size} ranks")
     if report.drained:
-        echo("stopped on a signal with tasks left to run: start the same command again")
+        echo("stopped with tasks left to run: start the same command again")
         raise typer.Exit(RESUBMIT)
-    if report.outcomes[Outcome.DONE.label] < total:
+    if report.outcomes.get(Outcome.DONE.label, 0) < total:
         echo(f"some runs are not done; their folders are in {folder / 'failed'}; the same command tries them again")
         raise typer.Exit(SOME_FAILED)
 
@@ -184,9 +201,10 @@ def predict(
 @app.command()
 def report(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
     """Write summary.md: what there is, where, and how good it is."""
+    from xanesml.hdf5 import open_file
     from xanesml.layout import TENSORS
     from xanesml.report import write_summary
-    from xanesml.store import open_file, open_store, outcome_counts
+    from xanesml.store import open_store, outcome_counts
 
     campaign, folder = _campaign(None, campaign_file, output)
     outcomes: dict[str, int] = {}
@@ -208,18 +226,87 @@ def status(
     failures: Annotated[int, typer.Option(help="How many failed runs to list.")] = 5,
 ) -> None:
     """Tell how a simulation is getting on, also while it runs."""
-    from xanesml.journal import read_status
+    from xanesml.status import read_status, status_lines
 
-    campaign, folder = _campaign(None, campaign_file, output)
-    state = read_status(folder / "store.h5")
-    typer.echo(f"{campaign.name}: {state.done} of {state.tasks} tasks done, {state.left} left to run in this call")
-    counts = ", ".join(f"{count} {label}" for label, count in state.outcomes.most_common()) or "none yet"
-    typer.echo(f"runs of the latest call: {counts}; on {state.ranks} ranks, {'ended' if state.ended else 'not ended'}")
-    if state.runs_per_hour:
-        eta = state.left / state.runs_per_hour * 60
-        typer.echo(f"rate: {state.runs_per_hour:.0f} runs per hour, about {eta:.0f} min left")
-    for line in state.failures[-failures:] if failures else ():
+    _, folder = _campaign(None, campaign_file, output)
+    for line in status_lines(read_status(folder / "store.h5"), failures=failures, now=time.time()):
         typer.echo(line)
+
+
+@app.command()
+def validate(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Stores and tensor files.")],
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Make a damaged store usable: the rows named are run again.")
+    ] = False,
+) -> None:
+    """Check files against their format and every row against its checksum."""
+    from xanesml.validation import validate as check
+
+    # Apart, since HDF5 may crash on damaged names and attributes.
+    reports = [check(path, repair=repair, apart=True) for path in files]
+    for line in (line for one in reports for line in one.lines()):
+        typer.echo(line)
+    if not all(one.ok for one in reports):
+        raise typer.Exit(SOME_FAILED)
+
+
+class ExportFormat(str, Enum):
+    """What a store is exported to."""
+
+    xdi = "xdi"
+    extxyz = "extxyz"
+    both = "both"
+
+
+@app.command()
+def export(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="A store.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder that the files go to.")],
+    tasks: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="LIST", help="Tasks, such as 0,5-9. Default: all that are done."),
+    ] = None,
+    what: Annotated[
+        ExportFormat, typer.Option("--format", help="xdi: spectra; extxyz: structures; both.")
+    ] = ExportFormat.both,
+) -> None:
+    """Write spectra as XDI and structures as extended XYZ."""
+    from xanesml.export import chosen_tasks, export_extxyz, export_xdi
+
+    chosen = chosen_tasks(store, tasks)
+    spectra, target = what is not ExportFormat.extxyz, output / "structures.extxyz"
+    if spectra:
+        typer.echo(f"{export_xdi(store, output, chosen, echo=typer.echo)} spectra in {output}")
+    if what is not ExportFormat.xdi:
+        count = export_extxyz(store, target, chosen, echo=_silent if spectra else typer.echo)
+        typer.echo(f"{count} structures in {target}")
+
+
+@app.command()
+def doctor(
+    campaign_file: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Argument(metavar="[CAMPAIGN]", help="Campaign file (TOML), for its engine and output folder."),
+    ] = None,
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--output", "-o", help="Folder that results will go to. Default: the campaign's name, or here."),
+    ] = None,
+    scratch: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Node-local folder for FEFF's files. Default: $SLURM_TMPDIR, $TMPDIR or /tmp."),
+    ] = None,
+) -> None:
+    """Tell whether everything is there and works; under mpirun, on every host."""
+    from hpc.doctor import diagnose
+
+    comm, echo = _ranks()
+    campaign, folder = None, output or Path()
+    if campaign_file is not None:
+        campaign, folder = _campaign(comm, campaign_file, output)
+    if not diagnose(comm, campaign=campaign, output=folder, scratch=scratch, echo=echo):
+        raise typer.Exit(BAD_INPUT)
 
 
 def _ranks() -> tuple[MPI.Intracomm, Callable[[str], None]]:

@@ -2,41 +2,51 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import socket
-import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from hpc.comm import Writer, choose_writer, from_root
-from hpc.drain import Drain
+from hpc.drain import Drain, RunTimes, time_left
 from hpc.farm import Farm
+from hpc.lock import StoreLock
 from hpc.progress import ProgressLine
+from hpc.scratch import scratch_folder
 from xanesml.campaign import Campaign
-from xanesml.errors import EnvironmentProblem, StoreError
-from xanesml.feff.engine import Engine, FeffRun, RunResult, make_engine
+from xanesml.campaign_store import continued, lay_out
+from xanesml.cost import expected_seconds, table_seconds
+from xanesml.errors import EngineError, EnvironmentProblem, StoreError, XanesmlError
+from xanesml.feff.engine import Engine, RunResult, make_engine
+from xanesml.feff.ladder import LadderRun
 from xanesml.journal import Journal
-from xanesml.layout import STORE
 from xanesml.outcomes import Outcome
-from xanesml.store import Row, copy_done_rows, create, open_store, torn_rows, write_row
-from xanesml.tasks import TaskTable, expand
+from xanesml.store import (
+    Row,
+    RowWriter,
+    StoreView,
+    copy_done_rows,
+    count_outcomes,
+    open_store,
+    outcome_counts,
+    torn_rows,
+)
+from xanesml.structures import Cluster
+from xanesml.tasks import TaskTable, expand, stored_table
 
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-#: Folders of runs that are not done which one rank keeps for inspection.
-_KEPT_FAILURES = 5
+#: Folders of tasks that are not done which one call keeps for inspection on each rank, and in all.
+KEPT_FAILURES, KEPT_IN_ALL = 5, 100
 
 
 @dataclass(frozen=True)
@@ -45,17 +55,17 @@ class SimulateReport:
 
     Attributes
     ----------
-    outcomes : Counter
+    outcomes : dict of str to int
         Tasks of the whole store by outcome label.
     ran : int
-        FEFF runs of this call.
+        Tasks that came to an end in this call.
     seconds : float
         Elapsed time, s.
     drained : bool
-        Whether it stopped early on a signal, so that tasks are left to run.
+        Whether it stopped early, on a signal or for want of time, so that tasks are left to run.
     """
 
-    outcomes: Counter[str]
+    outcomes: dict[str, int]
     ran: int
     seconds: float
     drained: bool
@@ -69,6 +79,7 @@ def simulate(
     writer: Writer = "auto",
     scratch: Path | None = None,
     reuse: Path | None = None,
+    limit: float | None = None,
     echo: Callable[[str], None],
 ) -> SimulateReport:
     """Run every task of a campaign that is not done yet; collective.
@@ -89,6 +100,8 @@ def simulate(
     reuse : Path, optional
         Store of another campaign; when `store` is laid out, tasks that this one has
         done already, by identity, are taken over.
+    limit : float, optional
+        Time that this job has, s. Default: until $SLURM_JOB_END_TIME, or unlimited.
     echo : callable
         Prints a line; called on rank 0 only.
 
@@ -100,183 +113,310 @@ def simulate(
     Raises
     ------
     XanesmlError
-        On every rank, before any FEFF run: for a structure that cannot be built, an
-        engine that is missing, a store of another campaign, or a folder that cannot
-        be written to.
+        On every rank. Before any FEFF run: for a structure that cannot be built, an
+        engine that is missing, a store of another campaign or in use, a folder that
+        cannot be written to, too little time. Later: where the store can no longer be
+        written, or no rank can run FEFF.
     """
     began = time.monotonic()
-    engine = make_engine(campaign.engine)
-    table, pending = from_root(comm, lambda: _prepare(campaign, engine, store, reuse, echo))
-    parallel = choose_writer(comm, store.parent, writer, echo)
-
-    drain = Drain()
+    drain = Drain(from_root(comm, lambda: time_left(limit)))
     drain.listen()
-    ran = _farm(comm, table, pending, engine, store, parallel=parallel, scratch=scratch, drain=drain, echo=echo)
+    engine = make_engine(campaign.engine)
+    _check_same_engine(comm, engine)
+    held: list[StoreLock] = []
+    from_root(comm, lambda: held.append(StoreLock(store, echo)))
+    try:
+        cluster, view = from_root(comm, lambda: _prepare(campaign, engine, store, reuse, echo))
+        table = stored_table(cluster, campaign.feff, view)
+        work = _find_work(comm, table, store, echo)
+        from_root(comm, lambda: _check_time(drain, work))
+        parallel = choose_writer(comm, store.parent, writer, echo)
+        crew = _Crew(comm, table, engine, campaign, store, work=work, parallel=parallel, drain=drain, echo=echo)
+        with ExitStack() as at_the_end:
+
+            def make_folder() -> Path:
+                return at_the_end.enter_context(scratch_folder(scratch, comm.rank))
+
+            ran = crew.run(make_folder, beat=held[0].beat if held else None)
+    finally:
+        for lock in held:
+            lock.close()
 
     def summarize() -> SimulateReport:
         with open_store(store) as file:
-            codes = Counter(Outcome(code).label for code in file["runs/outcome"][:])
-        return SimulateReport(codes, ran, time.monotonic() - began, drained=ran < len(pending))
+            outcomes = outcome_counts(file)
+        return SimulateReport(outcomes, ran, time.monotonic() - began, drained=ran < work.count)
 
     return from_root(comm, summarize)
 
 
+@dataclass(frozen=True)
+class _Work:
+    """What is left to run.
+
+    Attributes
+    ----------
+    count : int
+        Number of tasks left.
+    order : ndarray, shape (count,), int64
+        They, in the order in which they are handed out; empty on ranks other than 0.
+    outcomes : dict of str to int
+        Tasks of the store by outcome label.
+    history : ndarray, float64
+        Wall times of the tasks that are done, s.
+    """
+
+    count: int
+    order: NDArray[np.int64]
+    outcomes: dict[str, int]
+    history: NDArray[np.float64]
+
+
+def _check_same_engine(comm: MPI.Intracomm, engine: Engine) -> None:
+    found = comm.allgather((socket.gethostname(), engine.identity))
+    other = next(((host, identity) for host, identity in found if identity != found[0][1]), None)
+    if other is not None:
+        problem = EngineError(
+            f"hosts have different FEFFs: {found[0][0]} has {found[0][1]}, {other[0]} has {other[1]}; "
+            "install the same on all, or leave that host out"
+        )
+        problem.collective = True
+        raise problem
+
+
 def _prepare(
     campaign: Campaign, engine: Engine, store: Path, reuse: Path | None, echo: Callable[[str], None]
-) -> tuple[TaskTable, NDArray[np.int64]]:
-    table = expand(campaign)
-    identities = table.identities(engine.identity)
-    fresh = not store.exists()
-    if fresh:
+) -> tuple[Cluster, StoreView]:
+    if not store.exists():
+        table = expand(campaign)
         with open_store(reuse) if reuse is not None else nullcontext() as other:
-            _lay_out(campaign, table, identities, engine, store)
-            echo(f"store: {store}, laid out for {len(table)} tasks in {len(table.positions)} structures")
+            lay_out(store, campaign, table, engine.identity)
+            echo(f"store: {store}, laid out for {len(table)} tasks in {table.positions.shape[0]} structures")
             if other is not None:
                 with open_store(store, mode="r+") as file:
                     echo(f"store: {copy_done_rows(other, file)} tasks taken over from {reuse}")
     if not os.access(store, os.W_OK):
         raise StoreError(f"{store} is read-only; give it write permission or another --output folder")
     with open_store(store) as file:
-        _check_same_campaign(file, campaign, identities, engine)
-        torn = torn_rows(file)
-        outcome = file["runs/outcome"][:]
-    outcome[torn] = Outcome.PENDING
-    pending = np.flatnonzero(outcome != Outcome.DONE)
-    if not fresh or reuse is not None:
-        echo(f"store: {store}, {len(table) - len(pending)} of {len(table)} tasks done, {len(pending)} to run")
-    if len(torn):
-        echo(f"store: {len(torn)} rows marked done did not match their checksum and are run again")
-    return table, pending
+        return continued(store, file, campaign, engine.identity)
 
 
-def _lay_out(campaign: Campaign, table: TaskTable, identities: NDArray[np.bytes_], engine: Engine, store: Path) -> None:
-    create(
-        store,
-        STORE,
-        sizes={
-            "S": len(table.positions),
-            "A": len(table.cluster.numbers),
-            "T": len(table),
-            "E": campaign.feff.max_points,
-        },
-        attributes={
-            "campaign": campaign.resolved(),
-            "campaign_digest": campaign.digest(),
-            "tasks_digest": _digest(identities),
-            "engine": engine.identity,
-            "central_absorber": table.cluster.absorber,
-            "first_shell": table.cluster.first_shell,
-            "first_shell_cutoff": table.cluster.first_shell_cutoff,
-        },
-        initial={
-            "structures/numbers": table.cluster.numbers,
-            "structures/reference": table.cluster.positions,
-            "structures/positions": table.positions,
-            "structures/kind": table.kind,
-            "structures/delta": table.delta,
-            "structures/sigma": table.sigma,
-            "tasks/structure": table.structure,
-            "tasks/absorber": table.absorber,
-            "tasks/identity": identities,
-        },
-    )
+def _find_work(comm: MPI.Intracomm, table: TaskTable, store: Path, echo: Callable[[str], None]) -> _Work:
+    """Verify the rows that have an outcome, each rank its share, and order what is left; collective."""
+    total = len(table)
+    with open_store(store) as file:
+        share = range(comm.rank * total // comm.size, (comm.rank + 1) * total // comm.size)
+        torn = torn_rows(file, share)
+    shares = comm.gather(torn)
+
+    def order() -> _Work:
+        assert shares is not None  # noqa: S101 (this is rank 0)
+        with open_store(store) as file:
+            outcome, seconds = file["runs/outcome"][:], file["runs/seconds"][:]
+        torn = np.concatenate(shares)
+        outcome[torn] = Outcome.PENDING
+        seconds[outcome != Outcome.DONE] = np.nan
+        pending = np.flatnonzero(outcome != Outcome.DONE)
+        if len(pending) < total:
+            echo(f"store: {store}, {total - len(pending)} of {total} tasks done, {len(pending)} to run")
+        if len(torn):
+            echo(f"store: {len(torn)} rows did not match their checksum and are run again")
+        expected = expected_seconds(table_seconds(table), seconds)[pending]
+        longest_first = pending[np.argsort(-expected, kind="stable")]
+        return _Work(len(pending), longest_first, count_outcomes(outcome), seconds[outcome == Outcome.DONE])
+
+    work = order() if comm.rank == 0 else None
+    count = comm.bcast(None if work is None else work.count)
+    return work or _Work(count, np.empty(0, np.int64), {}, np.empty(0))
 
 
-def _check_same_campaign(file: h5py.File, campaign: Campaign, identities: NDArray[np.bytes_], engine: Engine) -> None:
-    if file.attrs["tasks_digest"] == _digest(identities):
-        return
-    why = (
-        f"was computed by {file.attrs['engine']}, and this is {engine.identity}"
-        if file.attrs["engine"] != engine.identity
-        else "holds the tasks of another campaign"
-    )
-    raise StoreError(
-        f"{file.filename} {why}; continue it with the campaign it was made from, "
-        f"or give {campaign.name!r} another --output folder (--reuse takes over what the two have in common)"
-    )
+def _check_time(drain: Drain, work: _Work) -> None:
+    likely = RunTimes(work.history).likely
+    if drain.left < likely and work.count:
+        raise EnvironmentProblem(
+            f"{max(drain.left, 0):.0f} s are left for runs, and a run is likely to take {likely:.0f} s; "
+            "ask for more time"
+        )
 
 
-def _digest(identities: NDArray[np.bytes_]) -> str:
-    return hashlib.blake2b(identities.tobytes(), digest_size=16).hexdigest()
+class _Crew:
+    """One rank's part in a simulation: what it does to start, finish and report a task."""
+
+    def __init__(
+        self,
+        comm: MPI.Intracomm,
+        table: TaskTable,
+        engine: Engine,
+        campaign: Campaign,
+        store: Path,
+        *,
+        work: _Work,
+        parallel: bool,
+        drain: Drain,
+        echo: Callable[[str], None],
+    ) -> None:
+        self._comm = comm
+        self._table = table
+        self._engine = engine
+        self._retry = campaign.engine.retry
+        self._store = store
+        self._work = work
+        self._parallel = parallel
+        self._drain = drain
+        self._echo = echo
+        self._host = socket.gethostname()
+        self._failures = store.with_name("failed")
+        self._times = RunTimes(work.history)
+        self._kept = self._ran = 0
+
+    def run(self, make_folder: Callable[[], Path], *, beat: Callable[[], None] | None) -> int:
+        """Farm the work out; collective. Return how many tasks came to an end, on every rank."""
+        leads = self._comm.rank == 0
+        journals: list[Journal] = []
+        from_root(self._comm, lambda: journals.append(_open_journal(self._store, self._work, self._comm.size)))
+        self._journal = journals[0] if leads else None
+        writes = self._parallel or leads
+        file = open_store(self._store, mode="r+", comm=self._comm if self._parallel else None) if writes else None
+        self._writer = RowWriter(file) if file is not None else None
+        self._make_folder = make_folder
+        self._here: Path | None = None
+        self._progress = ProgressLine("FEFF runs", self._work.count, self._echo) if leads and self._work.count else None
+        self._beat = beat
+        farm = Farm(
+            self._comm,
+            start=self._start,
+            finish=self._finish,
+            report=self._report,
+            drain=self._drain,
+            given=self._given,
+            retired=self._retired,
+            tick=self._tick,
+        )
+        problem: XanesmlError | None = None
+        try:
+            farm.run(self._work.order)
+        except XanesmlError as error:
+            # Closing is collective, and so for errors that all ranks have.
+            if not error.collective:
+                raise
+            problem = error
+        if self._progress is not None:
+            self._progress.close()
+        for closing in (file, self._journal):
+            try:
+                if closing is not None:
+                    closing.close()
+            except (OSError, XanesmlError) as error:
+                problem = problem or StoreError(f"cannot close {self._store}: {error}")
+        if problem is not None:
+            raise problem
+        return int(self._comm.bcast(self._ran))
+
+    def _start(self, task: int) -> LadderRun:
+        # Made here, where a rank that cannot have one retires.
+        self._here = self._here or self._make_folder() / "run"
+        self._clear(self._here)
+        return LadderRun(
+            self._engine,
+            self._here,
+            self._table.feff,
+            lambda feff: self._table.inputs(task, feff),
+            self._retry,
+        )
+
+    def _clear(self, folder: Path) -> None:
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise EnvironmentProblem(
+                f"cannot make the scratch folder {folder} on {self._host}: {error.strerror}; give --scratch"
+            ) from error
+
+    def _finish(self, task: int, result: RunResult) -> Row:
+        row = Row(
+            task=task,
+            outcome=result.outcome,
+            finished=time.time(),
+            host=self._host,
+            seconds=result.seconds,
+            cpu_seconds=result.cpu_seconds,
+            memory=result.memory,
+            tries=result.tries,
+            changes=result.changes,
+            solver=result.solver,
+            message=result.message,
+            log=result.log,
+            spectrum=result.spectrum,
+        )
+        if result.outcome is not Outcome.DONE:
+            self._keep(task)
+        if self._parallel and self._writer is not None:
+            self._writer.write(row)
+            return replace(row, spectrum=None)
+        return row
+
+    def _keep(self, task: int) -> None:
+        """Copy the folder of a task that is not done, while there are few of them."""
+        if self._kept >= KEPT_FAILURES or self._here is None:
+            return
+        kept = self._failures / f"task-{task:06d}"
+        try:
+            if sum(1 for _ in self._failures.glob("task-*")) >= KEPT_IN_ALL:
+                return
+            shutil.copytree(self._here, kept, dirs_exist_ok=True)
+        except OSError:
+            # The row and its log are what counts; a folder kept by half would mislead.
+            shutil.rmtree(kept, ignore_errors=True)
+            return
+        self._kept += 1
+
+    def _report(self, rank: int, told: object) -> None:
+        assert isinstance(told, Row)  # noqa: S101 (what _finish returns)
+        assert self._journal is not None  # noqa: S101 (this is rank 0)
+        if not self._parallel and self._writer is not None:
+            self._writer.write(told)
+        self._ran += 1
+        self._times.add(told.seconds)
+        self._journal.run(
+            task=told.task,
+            outcome=told.outcome,
+            seconds=told.seconds,
+            rank=rank,
+            host=told.host,
+            tries=told.tries,
+            message=told.message,
+        )
+        if told.message or told.changes:
+            self._echo(f"task {told.task}: {told.outcome.label}: {told.message or 'with ' + told.changes}")
+        if self._progress is not None:
+            self._progress.advance()
+        self._watch_the_time()
+
+    def _given(self, rank: int, tasks: Sequence[int]) -> None:
+        assert self._journal is not None  # noqa: S101 (this is rank 0)
+        self._journal.give(rank, tasks)
+
+    def _retired(self, rank: int, problem: EnvironmentProblem) -> None:
+        assert self._journal is not None  # noqa: S101 (this is rank 0)
+        self._journal.retire(rank, str(problem))
+        self._echo(f"rank {rank} takes no further tasks: {problem}")
+
+    def _tick(self) -> None:
+        assert self._journal is not None  # noqa: S101 (this is rank 0)
+        self._journal.flush()
+        if self._beat is not None:
+            self._beat()
+        self._watch_the_time()
+
+    def _watch_the_time(self) -> None:
+        if not self._drain.requested and self._drain.left < self._times.likely:
+            self._echo(
+                f"{max(self._drain.left, 0):.0f} s are left for runs, and a run is likely to take "
+                f"{self._times.likely:.0f} s: no further tasks"
+            )
+            self._drain.finish()
 
 
-def _farm(
-    comm: MPI.Intracomm,
-    table: TaskTable,
-    pending: NDArray[np.int64],
-    engine: Engine,
-    store: Path,
-    *,
-    parallel: bool,
-    scratch: Path | None,
-    drain: Drain,
-    echo: Callable[[str], None],
-) -> int:
-    """Farm the tasks in `pending`; return how many runs came to an end, on every rank."""
-    host = socket.gethostname()
-    writes = parallel or comm.rank == 0
-    failures = store.with_name("failed")
-    file = open_store(store, mode="r+", comm=comm if parallel else None) if writes else None
-    journal = Journal(store, tasks=len(table), pending=len(pending), ranks=comm.size) if comm.rank == 0 else None
-    progress = ProgressLine("FEFF runs", len(pending), echo) if comm.rank == 0 and len(pending) else None
-    ran = kept = 0
-
-    with _scratch_folder(scratch, comm.rank) as folder:
-        here = folder / "run"
-
-        def start(task: int) -> FeffRun:
-            shutil.rmtree(here, ignore_errors=True)
-            here.mkdir()
-            return engine.start(here, table.feff_input(task), table.request(task))
-
-        def finish(task: int, result: RunResult) -> Row:
-            nonlocal kept
-            if result.outcome is not Outcome.DONE and kept < _KEPT_FAILURES:
-                kept += 1
-                shutil.copytree(here, failures / f"task-{task:06d}", dirs_exist_ok=True)
-            row = Row(task, result.outcome, result.message, result.seconds, time.time(), host, result.spectrum)
-            if parallel and file is not None:
-                write_row(file, row)
-                return replace(row, spectrum=None)
-            return row
-
-        def report(rank: int, told: object) -> None:
-            nonlocal ran
-            assert isinstance(told, Row)  # noqa: S101 (what finish returns)
-            if not parallel and file is not None:
-                write_row(file, told)
-            ran += 1
-            if journal is not None:
-                journal.run(
-                    task=told.task,
-                    outcome=told.outcome,
-                    seconds=told.seconds,
-                    rank=rank,
-                    host=told.host,
-                    message=told.message,
-                )
-            if told.message:
-                echo(f"task {told.task}: {told.outcome.label}: {told.message}")
-            if progress is not None:
-                progress.advance()
-
-        Farm(comm, start=start, finish=finish, report=report, drain=drain).run(map(int, pending))
-
-    if file is not None:
-        file.close()
-    if progress is not None:
-        progress.close()
-    if journal is not None:
-        journal.close()
-    return int(comm.bcast(ran))
-
-
-@contextmanager
-def _scratch_folder(scratch: Path | None, rank: int) -> Iterator[Path]:
-    base = scratch or Path(os.environ.get("SLURM_TMPDIR") or tempfile.gettempdir())
-    try:
-        folder = tempfile.TemporaryDirectory(prefix=f"xanesml-{rank}-", dir=base, ignore_cleanup_errors=True)
-    except OSError as error:
-        raise EnvironmentProblem(f"cannot make a scratch folder in {base}: {error.strerror}; give --scratch") from error
-    with folder as name:
-        yield Path(name)
+def _open_journal(store: Path, work: _Work, ranks: int) -> Journal:
+    return Journal(store, outcomes=work.outcomes, pending=work.count, ranks=ranks)

@@ -23,10 +23,10 @@ from xanesml.assessment import Assessment, Comparison, assess
 from xanesml.campaign import Campaign
 from xanesml.dataset import Split, Tensors, load_tensors, split_by_family
 from xanesml.errors import EnvironmentProblem, StoreError
+from xanesml.hdf5 import package_versions
 from xanesml.model import ModelMetadata, evaluate, save_model, write_text
 from xanesml.network import build_network
 from xanesml.scaling import Scaling
-from xanesml.store import package_versions
 
 #: Sections that the averages depend on; training on averages of another campaign is refused.
 _AVERAGED_SECTIONS = ("structure", "distortion", "disorder", "feff", "averaging", "seed")

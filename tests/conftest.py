@@ -34,7 +34,7 @@ corval = false
 fms_radius = 3.5
 [engine]
 kind = "command"
-commands = [[{json.dumps(sys.executable)}, {json.dumps(str(ROOT / "tests" / "fake_feff.py"))}]]
+commands = [[{json.dumps(sys.executable)}, "-I", "-S", {json.dumps(str(ROOT / "tests" / "fake_feff.py"))}]]
 version = "fake 1"
 timeout = 5
 [averaging]

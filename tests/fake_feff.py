@@ -19,6 +19,12 @@ Modes:
     truncate     as succeed, but xmu.dat is cut in the middle of a row
     nothing      exits with 0, having written nothing
     wrong-edge   as succeed, but of the K edge whatever was asked, as FEFF10 does for EDGE Q9
+    deaf         as succeed, but FEFF lists no CORVAL among the cards that it used
+    wrong-model  as succeed, but with the ground-state exchange model whatever was asked
+    flaky        as fail at the first run in a folder, which FOLDER.tried beside it marks;
+                 as succeed after that
+    picky        as corval unless CORVAL is below -150, then as unconverged unless SCF mixes
+                 less than 0.1 in 100 iterations; else as succeed
 
 A mode followed by @N (such as fail@4) holds for about one input in N, always the
 same ones by their text; the others succeed. FAKE_FEFF_SECONDS is the time a run
@@ -55,7 +61,10 @@ MODULES = {
     6: "XAS spectra (FF2X: DW + final sum over paths)",
 }
 
-WRITING_MODES = ("succeed", "unconverged", "truncate", "wrong-edge")
+#: FEFF10's names of the exchange models.
+EXCHANGE = ("H-L exch", "D-H exch", "Gd state", "DH - HL ", "DH + HL ", "val=s+d ", "sigmd(r)", "sigmd=c ")
+
+WRITING_MODES = ("succeed", "unconverged", "truncate", "wrong-edge", "deaf", "wrong-model")
 
 
 class Cards:
@@ -63,7 +72,11 @@ class Cards:
 
     def __init__(self, text):
         cards = {line.split()[0].upper(): line.split()[1:] for line in text.splitlines() if line.strip()}
+        self.names = [name for name in cards if name[0].isalpha() and name != "END"]
         self.edge = cards["EDGE"][0]
+        self.corval = float(cards.get("CORVAL", ["-70"])[0])
+        self.exchange = [float(word) for word in cards["EXCHANGE"][:3]]
+        self.s02 = float(cards["S02"][0])
         self.scf = cards.get("SCF")
         self.absolute = "ABSOLUTE" in cards
         self.k_max, self.k_step = float(cards["XANES"][0]), float(cards["XANES"][1])
@@ -94,14 +107,19 @@ def spectrum(cards, edge):
     return rows
 
 
-def header(cards, edge):
+def header(cards, edge, model):
     """Return the header of xmu.dat, as FEFF10 writes it."""
+    real, imaginary = cards.exchange[1:]
+    step = 1.0 if cards.absolute else 2.5e-4
     pot = f"SCF{int(cards.scf[2]):4d}{float(cards.scf[0]):8.4f}{int(cards.scf[1]):4d}" if cards.scf else "Non-SCF"
     return [
         "# # fake                                                     FEFF 10.0.0 ",
         f"# # POT  {pot.lstrip()}, core-hole, AFOLP (folp(0)= 1.150)",
         f"# # Abs   Z={cards.number:2d} Rmt= 1.537 Rnm= 1.600 {edge:2s} shell",
+        f"# # Gam_ch=5.284E+00 {EXCHANGE[model]} Vi={imaginary:10.3E} Vr={real:10.3E}",
         f"# FMS rfms={cards.fms_radius:7.4f}",
+        f"#  S02={cards.s02:5.3f}  Temp=   0.00  Debye_temp=   0.00  Global_sig2= 0.00000",
+        f"#  xsedge+ 50, used to normalize mu {step:20.4E}",
         "#  -----------------------------------------------------------------------",
         "#  omega    e    k    mu    mu0     chi     @#",
     ]
@@ -124,6 +142,22 @@ def hang():
     unfinished.write_text(f"{os.getpid()} {child.pid}\n", encoding="utf-8")
     unfinished.rename("hang.pid")
     time.sleep(3600)
+
+
+def settle(mode, cards):
+    """Return what a mode that depends on the cards or on earlier runs comes to in this run."""
+    if mode == "flaky":
+        tried = Path.cwd().with_name(Path.cwd().name + ".tried")
+        first = not tried.exists()
+        tried.touch()
+        return "fail" if first else "succeed"
+    if mode == "picky":
+        if cards.corval > -150:
+            return "corval"
+        if float(cards.scf[3]) > 0.1 or int(cards.scf[2]) < 100:
+            return "unconverged"
+        return "succeed"
+    return mode
 
 
 def stop_early(mode):
@@ -154,12 +188,16 @@ def main():
     if share and zlib.crc32(text.encode()) % int(share):
         mode = "succeed"
     time.sleep(float(os.environ.get("FAKE_FEFF_SECONDS", "0")))
+    cards = Cards(text) if "EDGE" in text else None
+    mode = settle(mode, cards)
     if mode in ("nothing", "refuse", "corval", "hang", "crash", "fail"):
         return stop_early(mode)
     if mode not in WRITING_MODES:
         sys.exit(f"fake_feff.py: unknown mode {mode!r}")
-    cards = Cards(text)
     edge = "K" if mode == "wrong-edge" else cards.edge
+    model = 2 if mode == "wrong-model" else int(cards.exchange[0])
+    used = [name for name in cards.names if not (mode == "deaf" and name == "CORVAL")]
+    write_log("", [f"Using cards:   {' '.join(used)}"])
     scf = []
     if cards.scf:
         reached = ":WARNING Convergence not reached; ran out of iterations."
@@ -170,7 +208,7 @@ def main():
         f" {w:20.10f}{e:20.10f}{k:20.10f}{mu:20.10E}{mu0:20.10E}{chi:20.10E}"
         for w, e, k, mu, mu0, chi in spectrum(cards, edge)
     ]
-    content = "\n".join([*header(cards, edge), *rows]) + "\n"
+    content = "\n".join([*header(cards, edge, model), *rows]) + "\n"
     Path("xmu.dat").write_text(content[: -len(content) // 3] if mode == "truncate" else content, encoding="utf-8")
     return 0
 

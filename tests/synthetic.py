@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from xanesml.campaign import Campaign, DistortionSection, TrainingSection
+from xanesml.hdf5 import create
 from xanesml.layout import TENSORS
-from xanesml.store import create
 
 
 def campaign(**training: Any) -> Campaign:

@@ -4,6 +4,13 @@ Importable on a laptop: nothing here loads MPI, Horovod or TensorFlow on import.
 How the work is spread over ranks and GPUs lives in :mod:`hpc`.
 """
 
-from importlib.metadata import version
+__version__: str
 
-__version__ = version("xanesml")
+
+def __getattr__(name: str) -> str:
+    if name == "__version__":
+        # Not at the top: reading metadata takes longer than a short FEFF stage.
+        from importlib.metadata import version  # noqa: PLC0415
+
+        return version("xanesml")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -25,6 +25,9 @@ else:
 #: Absorption edges that FEFF's EDGE card understands by name.
 EDGES = ("K", *(f"{shell}{i}" for shell, n in zip("LMNOP", (3, 5, 7, 7, 3), strict=True) for i in range(1, n + 1)))
 
+#: Largest SCF mixing (ca1) that FEFF10 takes.
+FEFF10_MIXING = 0.5
+
 #: Magic numbers of the fcc cuboctahedron, one to five shells.
 CUBOCTAHEDRA = (13, 55, 147, 309, 561)
 
@@ -186,6 +189,17 @@ class FeffSection(_Section):
         return value
 
 
+class RetrySection(_Section):
+    """What is tried again before a run counts as failed. Every change of a card is recorded with the row."""
+
+    repeats: Annotated[int, Field(ge=0, le=3)] = 1
+    """How often a run that crashed or stopped early is repeated as it is. Default 1."""
+    mixing: list[Annotated[float, Field(gt=0, le=0.9)]] = [0.2, 0.05]
+    """SCF mixing (ca1) of the further tries when self-consistency is not reached. Default [0.2, 0.05]."""
+    corval: list[float] = [-120.0, -200.0]
+    """Lower ends of the core-valence search window (CORVAL), eV, tried when that search fails. Default [−120, −200]."""
+
+
 class EngineSection(_Section):
     """The program that runs FEFF."""
 
@@ -195,8 +209,12 @@ class EngineSection(_Section):
     """For `command`: argument vectors run in order in the run's folder: one for a monolithic FEFF, or one a module."""
     version: str | None = None
     """For `command`: the version to record, such as 'FEFF 9.6.4'. Required there."""
+    fms: Literal["native", "feff"] = "native"
+    """For `feff10`, who solves the full multiple scattering: xanesml where it applies, or FEFF. Default native."""
     timeout: Positive = 1800.0
     """A run that takes longer is killed with all its children, s. Default 1800."""
+    retry: RetrySection = RetrySection()
+    """The ladder of further tries."""
 
     @model_validator(mode="after")
     def _complete(self) -> EngineSection:
@@ -228,6 +246,8 @@ class AveragingSection(_Section):
     """Step of the common energy mesh, eV. Default 0.5."""
     missing_absorbers: Literal[0, 1] = 0
     """Absorbers that may be missing from a particle average. Default 0."""
+    accept_changed: bool = False
+    """Whether runs count that were done only after a card was changed by the ladder of tries. Default false."""
 
     @field_validator("sigma", "location", "alpha")
     @classmethod
@@ -294,6 +314,14 @@ class Campaign(_Section):
             raise ValueError("nothing to compute: give a [distortion] section, a [disorder] section or both")
         return self
 
+    @model_validator(mode="after")
+    def _mixing_that_feff10_takes(self) -> Campaign:
+        if self.engine.kind == "feff10":
+            given = [*(() if self.feff.scf is None else (self.feff.scf.mixing,)), *self.engine.retry.mixing]
+            if max(given, default=0.0) > FEFF10_MIXING:
+                raise ValueError(f"FEFF10 refuses an SCF mixing of {max(given)}; give at most {FEFF10_MIXING}")
+        return self
+
     def resolved(self) -> str:
         """Return the campaign with all defaults filled in, as canonical JSON."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
@@ -314,6 +342,35 @@ class Campaign(_Section):
         content = self.model_dump(mode="json", include=set(sections) or None)
         text = json.dumps(content, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def task_differences(stored: Campaign, campaign: Campaign) -> list[str]:
+    """List what makes the FEFF runs of two campaigns differ, apart from the content of a structure file.
+
+    Parameters
+    ----------
+    stored, campaign : Campaign
+        The campaign that a store was laid out for, and another.
+
+    Returns
+    -------
+    list of str
+        Such as ``feff.fms_radius is 7.0 there and 6.0 here``; empty where all runs are the same.
+    """
+    sections = {"structure", "distortion", "disorder", "feff"} | ({"seed"} if campaign.disorder else set())
+    there, here = (
+        _flat(one.model_dump(mode="json", include=sections, exclude={"structure": {"file"}}))
+        for one in (stored, campaign)
+    )
+    names = [name for name in sorted(there.keys() | here.keys()) if there.get(name) != here.get(name)]
+    return [f"{name} is {there.get(name, 'not set')} there and {here.get(name, 'not set')} here" for name in names]
+
+
+def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in content.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat
 
 
 def load_campaign(path: Path) -> Campaign:

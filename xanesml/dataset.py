@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xanesml.errors import StoreError
+from xanesml.hdf5 import open_file
 from xanesml.layout import TENSORS
-from xanesml.store import open_file
 
 Floats = NDArray[np.float64]
 Spectra = NDArray[np.float32]

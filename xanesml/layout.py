@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 STORE_SCHEMA = "xanesml-store"
-STORE_VERSION = 1
+STORE_VERSION = 2
 TENSORS_SCHEMA = "xanesml-tensors"
 TENSORS_VERSION = 1
 
@@ -56,6 +56,16 @@ class Layout:
         return next(array for array in self.arrays if array.path == path)
 
 
+def row_arrays(layout: Layout) -> list[Array]:
+    """Return the columns that a run writes, in the order in which they are written and checksummed."""
+    return [array for array in layout.arrays if array.path.startswith(("spectra/", "runs/"))]
+
+
+def fixed_arrays(layout: Layout) -> list[Array]:
+    """Return the datasets of a store that are written when it is laid out and never change."""
+    return [array for array in layout.arrays if array.path.startswith(("structures/", "tasks/"))]
+
+
 NAN = float("nan")
 
 _COMMON_ATTRIBUTES = {
@@ -78,6 +88,7 @@ STORE = Layout(
     attributes=_COMMON_ATTRIBUTES
     | {
         "tasks_digest": "BLAKE2b of all task identities",
+        "inputs_digest": "BLAKE2b of the structures and tasks, which never change",
         "engine": "engine and version that computed the spectra",
         "central_absorber": "index of the central atom",
         "first_shell": "reference length of the first shell, Å",
@@ -90,9 +101,10 @@ STORE = Layout(
         Array("structures/kind", ("S",), "|u1", "", "0 isotropically distorted, 1 disordered"),
         Array("structures/delta", ("S",), "<f8", "Å", "first-shell shift; NaN where disordered", NAN),
         Array("structures/sigma", ("S",), "<f8", "Å", "displacement σ; NaN where distorted", NAN),
+        Array("structures/scale", ("S",), "<f8", "", "factor of an isotropic distortion, 1 where disordered", 1),
         Array("tasks/structure", ("T",), "<i4", "", "index of the structure"),
         Array("tasks/absorber", ("T",), "<i4", "", "index of the absorbing atom"),
-        Array("tasks/identity", ("T",), "|S32", "", "BLAKE2b of the FEFF input and the engine"),
+        Array("tasks/identity", ("T",), "|S32", "", "BLAKE2b of what determines the FEFF input, and of the engine"),
         Array("spectra/energy", ("T", "E"), "<f8", "eV", "photon energies; NaN beyond `points`", NAN),
         Array("spectra/mu", ("T", "E"), "<f8", "", "absorption μ as FEFF printed it; NaN beyond `points`", NAN),
         Array(
@@ -100,11 +112,17 @@ STORE = Layout(
         ),
         Array("spectra/points", ("T",), "<i4", "", "number of energy points"),
         Array("spectra/edge", ("T",), "<f8", "eV", "photon energy at which the photoelectron's k is 0", NAN),
-        Array("runs/seconds", ("T",), "<f8", "s", "wall time of the FEFF run", NAN),
+        Array("runs/seconds", ("T",), "<f8", "s", "wall time of the task's FEFF runs, all tries together", NAN),
+        Array("runs/cpu_seconds", ("T",), "<f8", "s", "processor time of the task's FEFF runs", NAN),
+        Array("runs/memory", ("T",), "<f4", "MiB", "largest resident memory of a FEFF process", NAN),
         Array("runs/finished", ("T",), "<f8", "s", "end of the run, seconds since 1970 UTC", NAN),
         Array("runs/host", ("T",), "|S64", "", "host that the run was on"),
+        Array("runs/tries", ("T",), "|u1", "", "FEFF runs that the task took"),
+        Array("runs/changes", ("T",), "|S120", "", "cards that differ from the campaign's in the run that counts"),
+        Array("runs/solver", ("T",), "|S80", "", "what solved the full multiple scattering, and how"),
         Array("runs/message", ("T",), "|S240", "", "why the run is not done; empty where it is"),
-        Array("runs/checksum", ("T",), "<u4", "", "CRC-32 of the row's spectra, written after them"),
+        Array("runs/log", ("T",), "|S1024", "", "end of FEFF's log where the run is not done"),
+        Array("runs/checksum", ("T",), "<u4", "", "CRC-32 of the row's spectra and runs, outcome included"),
         Array("runs/outcome", ("T",), "|u1", "", "outcome code, written last"),
     ),
 )

@@ -19,6 +19,7 @@ class Outcome(IntEnum):
     CRASHED = 5
     TIMED_OUT = 6
     BAD_INPUT = 7
+    CORVAL_FAILED = 8
 
     @property
     def label(self) -> str:

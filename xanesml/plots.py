@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xanesml.errors import EnvironmentProblem
+from xanesml.hdf5 import open_file
 from xanesml.layout import TENSORS
-from xanesml.store import open_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,22 +1,15 @@
-"""HDF5 files: laid out whole, opened with a check of their format, written row by row.
+"""The store: one HDF5 file with a row for every FEFF run.
 
-A file is created by one process under a temporary name, every dataset contiguous
-and allocated, and renamed when complete. After that only raw data is written: no
-group, attribute or size changes, so that ranks may write their rows independently
-through the `mpio` driver, and a kill leaves a readable file.
-
-A row's spectra are written first, then their checksum, then the outcome byte.
+A row's spectra and provenance are written first, then their checksum, then the
+outcome byte. Whatever a kill leaves half-written does not match its checksum.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import platform
+import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -25,183 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xanesml.errors import StoreError
-from xanesml.layout import STORE, Layout
+from xanesml.hdf5 import open_file, reason
+from xanesml.layout import STORE, fixed_arrays, row_arrays
 from xanesml.outcomes import Outcome
 
-_SPECTRA = ("energy", "mu", "mu0")
-_PACKAGES = ("xanesml", "numpy", "scipy", "h5py", "ase", "feff10-rs", "mpi4py", "tensorflow", "keras", "horovod")
-_MADE_BY = {"xanesml-store": "xanesml simulate", "xanesml-tensors": "xanesml average"}
-
-
-def package_versions() -> str:
-    """Return the versions of Python, HDF5 and the packages that results depend on, as JSON."""
-    versions = {"python": platform.python_version(), "hdf5": h5py.version.hdf5_version}
-    for package in _PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return json.dumps(versions)
-
-
-def create(
-    path: Path,
-    layout: Layout,
-    *,
-    sizes: Mapping[str, int],
-    attributes: Mapping[str, str | float | int],
-    initial: Mapping[str, NDArray[Any]],
-) -> None:
-    """Lay a file out whole: all datasets at full size, contiguous and allocated.
-
-    Parameters
-    ----------
-    path : Path
-        File to create; it appears under this name only when complete.
-    layout : Layout
-        Format of the file.
-    sizes : mapping of str to int
-        Length of each dimension letter of the layout.
-    attributes : mapping
-        Root attributes besides the format's name, version and package versions.
-    initial : mapping of str to array
-        Content of the datasets that are known already; the others hold their fill value.
-
-    Raises
-    ------
-    StoreError
-        If the folder cannot be written to or the disk is full.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with h5py.File(partial, "w", libver=("earliest", "v108")) as file:
-            file.attrs["schema"] = layout.schema
-            file.attrs["schema_version"] = layout.version
-            file.attrs["versions"] = package_versions()
-            for name, value in attributes.items():
-                file.attrs[name] = value
-            for array in layout.arrays:
-                shape = tuple(int(letter) if letter.isdigit() else sizes[letter] for letter in array.shape)
-                properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-                properties.set_layout(h5py.h5d.CONTIGUOUS)
-                properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-                dataset = file.create_dataset(
-                    array.path,
-                    shape,
-                    dtype=array.dtype,
-                    fillvalue=None if array.dtype.startswith("|S") else array.fill,
-                    dcpl=properties,
-                )
-                dataset.attrs["units"] = array.units
-                dataset.attrs["description"] = array.description
-                if array.path in initial:
-                    dataset[...] = initial[array.path]
-        partial.replace(path)
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {path}: {error.strerror or error}; check the folder and the space left"
-        ) from error
-    finally:
-        if partial.exists():
-            partial.unlink()
-
-
-def open_file(path: Path, layout: Layout, *, mode: Literal["r", "r+"] = "r", comm: object | None = None) -> h5py.File:
-    """Open a file after checking that it has the layout's format and version.
-
-    Parameters
-    ----------
-    path : Path
-        File to open.
-    layout : Layout
-        Format expected.
-    mode : {"r", "r+"}
-        Read only, or read and write rows.
-    comm : mpi4py.MPI.Comm, optional
-        Open collectively with the `mpio` driver on this communicator.
-
-    Returns
-    -------
-    h5py.File
-        The open file. Written without a communicator, each write reaches the file
-        system before the call returns, so that rows keep their order through a kill.
-
-    Raises
-    ------
-    StoreError
-        If the file is missing, unreadable, of another format or another version.
-    """
-    made_by = _MADE_BY[layout.schema]
-    if not path.is_file():
-        raise StoreError(f"{path} does not exist; make it with `{made_by} CAMPAIGN`")
-    try:
-        if comm is not None:
-            file = h5py.File(path, mode, driver="mpio", comm=comm)
-        else:
-            access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
-            access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
-            access.set_sieve_buf_size(0)
-            flags = h5py.h5f.ACC_RDONLY if mode == "r" else h5py.h5f.ACC_RDWR
-            file = h5py.File(h5py.h5f.open(os.fsencode(path), flags, fapl=access))
-    except OSError as error:
-        raise StoreError(
-            f"{path} is not a readable HDF5 file ({error}); make it anew with `{made_by} CAMPAIGN`"
-        ) from error
-    schema, found = file.attrs.get("schema"), file.attrs.get("schema_version")
-    if schema != layout.schema or found != layout.version:
-        file.close()
-        raise StoreError(
-            f"{path} is {schema or 'no xanesml file'} version {found}, but {layout.schema} version {layout.version} "
-            f"is needed; make it with `{made_by} CAMPAIGN` in another --output folder"
-        )
-    return file
-
-
-def parallel_problem(folder: Path, comm: Any) -> str | None:
-    """Say why files in a folder cannot be written through the `mpio` driver.
-
-    Collective: all ranks of the communicator call it and get the same answer. A
-    small file is laid out by rank 0, written by all and read back.
-
-    Parameters
-    ----------
-    folder : Path
-        An existing folder on the file system in question.
-    comm : mpi4py.MPI.Comm
-        The communicator that would write.
-
-    Returns
-    -------
-    str or None
-        The reason in one line, or None where `mpio` works.
-    """
-    if not h5py.get_config().mpi:
-        return "this h5py was built without MPI"
-    probe = folder / ".xanesml-mpio-probe.h5"
-    problem: str | None = None
-    if comm.rank == 0:
-        try:
-            with h5py.File(probe, "w") as file:
-                file.create_dataset("rank", (comm.size,), dtype="<i4")
-        except OSError as error:
-            problem = f"{folder} cannot be written: {error}"
-    problem = comm.bcast(problem)
-    if problem is None:
-        try:
-            with h5py.File(probe, "r+", driver="mpio", comm=comm) as file:
-                file["rank"][comm.rank] = comm.rank + 1
-        except OSError as error:
-            problem = f"the file system refuses parallel HDF5: {error}"
-        problem = next((p for p in comm.allgather(problem) if p), None)
-    if comm.rank == 0:
-        if problem is None:
-            with h5py.File(probe, "r") as file:
-                if not np.array_equal(file["rank"][:], np.arange(1, comm.size + 1)):
-                    problem = "rows written through mpio did not read back"
-        probe.unlink(missing_ok=True)
-    answer: str | None = comm.bcast(problem)
-    return answer
+#: Rows read at a time when checksums are verified.
+BLOCK = 512
 
 
 class Spectrum(Protocol):
@@ -226,95 +48,173 @@ class StoredSpectrum(NamedTuple):
     edge: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Row:
-    """What one FEFF run yielded, ready to be written.
+    """What a task yielded, ready to be written. Texts are cut to their column.
 
     Attributes
     ----------
     task : int
         Row of the store.
     outcome : Outcome
-        What became of the run.
-    message : str
-        Why it is not done; empty where it is.
-    seconds : float
-        Wall time, s.
+        What became of the task.
     finished : float
-        End of the run, seconds since 1970 UTC.
+        End of the last run, seconds since 1970 UTC.
     host : str
         Host it was on.
+    seconds, cpu_seconds : float
+        Wall time and processor time of all its FEFF runs, s.
+    memory : float
+        Largest resident memory of a FEFF process, MiB.
+    tries : int
+        FEFF runs that it took.
+    changes : str
+        Cards that differ from the campaign's in the run that counts; empty where none does.
+    solver : str
+        What solved the full multiple scattering.
+    message : str
+        Why it is not done; empty where it is.
+    log : str
+        End of FEFF's log where it is not done.
     spectrum : Spectrum or None
-        The spectra of a run that is done.
+        The spectra of a task that is done.
     """
 
     task: int
     outcome: Outcome
-    message: str
-    seconds: float
     finished: float
     host: str
-    spectrum: Spectrum | None
+    seconds: float = math.nan
+    cpu_seconds: float = math.nan
+    memory: float = math.nan
+    tries: int = 1
+    changes: str = ""
+    solver: str = ""
+    message: str = ""
+    log: str = ""
+    spectrum: Spectrum | None = None
+
+    def values(self) -> dict[str, Any]:
+        """Return the row's value in every column but the spectra and the checksum."""
+        return {
+            "runs/seconds": self.seconds,
+            "runs/cpu_seconds": self.cpu_seconds,
+            "runs/memory": self.memory,
+            "runs/finished": self.finished,
+            "runs/host": self.host.encode(),
+            "runs/tries": self.tries,
+            "runs/changes": self.changes.encode(),
+            "runs/solver": self.solver.encode(),
+            "runs/message": self.message.encode(),
+            "runs/log": self.log.encode(),
+            "runs/outcome": int(self.outcome),
+            "spectra/points": 0 if self.spectrum is None else len(self.spectrum.energy),
+            "spectra/edge": math.nan if self.spectrum is None else self.spectrum.edge,
+        }
 
 
-def write_row(file: h5py.File, row: Row) -> None:
-    """Write one row of a store: spectra, provenance, checksum, and the outcome last.
+class RowWriter:
+    """Writes rows into an open store, whatever its driver.
+
+    The HDF5 objects and the memory of a row are made once, not for every row.
 
     Parameters
     ----------
     file : h5py.File
-        A store opened with mode `r+`, through any driver.
-    row : Row
-        The row; a done one needs its spectrum.
+        A store opened with mode `r+`.
     """
-    task = row.task
-    room = file["spectra/energy"].shape[1]
-    checksum = 0
-    if row.spectrum is not None:
-        padded = {name: np.full(room, np.nan) for name in _SPECTRA}
-        for name in _SPECTRA:
-            values = getattr(row.spectrum, name)
-            padded[name][: len(values)] = values
-            file[f"spectra/{name}"][task] = padded[name]
-        points, edge = np.int32(len(row.spectrum.energy)), np.float64(row.spectrum.edge)
-        file["spectra/points"][task] = points
-        file["spectra/edge"][task] = edge
-        checksum = _checksum(*padded.values(), points, edge)
-    file["runs/seconds"][task] = row.seconds
-    file["runs/finished"][task] = row.finished
-    file["runs/host"][task] = np.bytes_(row.host.encode()[:64])
-    file["runs/message"][task] = np.bytes_(row.message.encode()[:240])
-    file["runs/checksum"][task] = np.uint32(checksum)
-    file["runs/outcome"][task] = np.uint8(row.outcome)
+
+    def __init__(self, file: h5py.File) -> None:
+        self._name = file.filename
+        arrays = row_arrays(STORE)
+        shapes = {array.path: file[array.path].shape[1:] for array in arrays}
+        # One after the other in memory, as the checksum has them; the checksum itself is not among them.
+        covered = [array for array in arrays if array.path != "runs/checksum"]
+        self._content = np.zeros(1, [(array.path, array.dtype, shapes[array.path]) for array in covered])
+        self._checksum = np.zeros(1, STORE["runs/checksum"].dtype)
+        memory = {array.path: self._content[array.path] for array in covered} | {"runs/checksum": self._checksum}
+        self._memory = memory
+        # Columns of the same shape share their selection.
+        self._spaces = {
+            shape: (file[path].id.get_space(), h5py.h5s.create_simple((1, *shape))) for path, shape in shapes.items()
+        }
+        self._columns = [
+            (file[path].id, *reversed(self._spaces[shape]), memory[path], h5py.h5t.py_create(memory[path].dtype))
+            for path, shape in shapes.items()
+        ]
+
+    def write(self, row: Row) -> None:
+        """Write one row: spectra and provenance, then the checksum, then the outcome.
+
+        Raises
+        ------
+        StoreError
+            If the file system refuses, as when the disk is full; the row is then not done.
+        """
+        for path, value in row.values().items():
+            self._memory[path][0] = value
+        for name in ("energy", "mu", "mu0"):
+            padded = self._memory[f"spectra/{name}"][0]
+            count = 0
+            if row.spectrum is not None:
+                values = getattr(row.spectrum, name)
+                count = len(values)
+                padded[:count] = values
+            padded[count:] = np.nan
+        self._checksum[0] = zlib.crc32(self._content.data)
+        try:
+            for shape, (space, _) in self._spaces.items():
+                space.select_hyperslab((row.task, *(0 for _ in shape)), (1, *shape))
+            for dataset, memory_space, file_space, value, dtype in self._columns:
+                dataset.write(memory_space, file_space, value, dtype)
+        except OSError as error:
+            raise StoreError(
+                f"cannot write to {self._name}: {reason(error)}; what is done is safe: "
+                "mend that and start the same command again"
+            ) from error
 
 
-def torn_rows(file: h5py.File) -> NDArray[np.int64]:
-    """Find the rows marked done whose spectra do not match their checksum.
+def torn_rows(file: h5py.File, rows: range | None = None) -> NDArray[np.int64]:
+    """Find the rows with an outcome whose content does not match their checksum.
 
     Parameters
     ----------
     file : h5py.File
         A store.
+    rows : range, optional
+        Rows to look at, in steps of 1; all by default.
 
     Returns
     -------
     ndarray, shape (n,), int64
         Task indices, increasing.
     """
-    done = np.flatnonzero(file["runs/outcome"][:] == Outcome.DONE)
-    stored = file["runs/checksum"][:]
-    points, edge = file["spectra/points"][:], file["spectra/edge"][:]
-    torn = []
-    for block in np.array_split(done, max(1, len(done) // 1024)):
-        rows = {name: file[f"spectra/{name}"][block] for name in _SPECTRA} if len(block) else {}
-        for i, task in enumerate(block):
-            if _checksum(*(rows[name][i] for name in _SPECTRA), points[task], edge[task]) != stored[task]:
-                torn.append(task)
-    return np.asarray(torn, dtype=np.int64)
+    arrays = row_arrays(STORE)
+    rows = range(len(file["runs/outcome"])) if rows is None else rows
+    columns_of = {array.path: file[array.path] for array in arrays}
+    torn: list[int] = []
+    for start in range(rows.start, rows.stop, BLOCK):
+        block = slice(start, min(start + BLOCK, rows.stop))
+        ended = np.flatnonzero(columns_of["runs/outcome"][block] != Outcome.PENDING)
+        if not len(ended):
+            continue
+        columns = {path: np.ascontiguousarray(column[block]) for path, column in columns_of.items()}
+        stored = columns.pop("runs/checksum")
+        views = [column.reshape(len(column), -1).view(np.uint8) for column in columns.values()]
+        content = np.concatenate(views, axis=1)
+        torn += [start + int(i) for i in ended if zlib.crc32(content[i].data) != stored[i]]
+    return np.array(torn, dtype=np.int64)
+
+
+def read_spectrum(file: h5py.File, task: int) -> StoredSpectrum:
+    """Return the spectrum of a task that is done, without padding."""
+    count = file["spectra/points"][task]
+    energy, mu, mu0 = (file[f"spectra/{name}"][task, :count] for name in ("energy", "mu", "mu0"))
+    return StoredSpectrum(energy, mu, mu0, float(file["spectra/edge"][task]))
 
 
 def copy_done_rows(source: h5py.File, target: h5py.File) -> int:
-    """Take over the runs that another store has done already.
+    """Take over the tasks that another store has done already.
 
     Parameters
     ----------
@@ -332,38 +232,71 @@ def copy_done_rows(source: h5py.File, target: h5py.File) -> int:
     done = np.flatnonzero(source["runs/outcome"][:] == Outcome.DONE)
     room, points = target["spectra/energy"].shape[1], source["spectra/points"][:]
     usable = np.setdiff1d(done[points[done] <= room], torn_rows(source))
-    identities = source["tasks/identity"][:]
-    row_of = {identities[row]: row for row in usable}
-    pairs = [(row_of[name], row) for row, name in enumerate(target["tasks/identity"][:]) if name in row_of]
-    for old, new in pairs:
-        count = points[old]
-        energy, mu, mu0 = (source[f"spectra/{name}"][old, :count] for name in _SPECTRA)
-        row = Row(
-            task=new,
-            outcome=Outcome.DONE,
-            message="",
-            seconds=source["runs/seconds"][old],
-            finished=source["runs/finished"][old],
-            host=source["runs/host"][old].decode(),
-            spectrum=StoredSpectrum(energy, mu, mu0, source["spectra/edge"][old]),
-        )
-        write_row(target, row)
-    return len(pairs)
+    _, theirs, ours = np.intersect1d(
+        source["tasks/identity"][:][usable], target["tasks/identity"][:], return_indices=True
+    )
+    writer = RowWriter(target)
+    for old, new in zip(usable[theirs].tolist(), ours.tolist(), strict=True):
+        writer.write(_read_row(source, old, new))
+    return len(ours)
+
+
+def _read_row(file: h5py.File, task: int, renamed: int) -> Row:
+    texts = ("host", "changes", "solver", "message", "log")
+    numbers = ("seconds", "cpu_seconds", "memory", "finished")
+    return Row(
+        task=renamed,
+        outcome=Outcome(file["runs/outcome"][task]),
+        tries=int(file["runs/tries"][task]),
+        spectrum=read_spectrum(file, task),
+        **{name: file[f"runs/{name}"][task].item() for name in numbers},
+        **{name: file[f"runs/{name}"][task].decode(errors="ignore") for name in texts},
+    )
 
 
 def outcome_counts(file: h5py.File) -> dict[str, int]:
     """Count the rows of a store by the label of their outcome, absent outcomes left out."""
-    codes, counts = np.unique(file["runs/outcome"][:], return_counts=True)
-    return {Outcome(code).label: int(count) for code, count in zip(codes, counts, strict=True)}
+    return count_outcomes(file["runs/outcome"][:])
+
+
+def count_outcomes(outcomes: NDArray[np.uint8]) -> dict[str, int]:
+    """Count outcome codes, shape (T,), by their label, absent ones left out."""
+    codes, counts = np.unique(outcomes, return_counts=True)
+    labels = {int(outcome): outcome.label for outcome in Outcome}
+    # A damaged file has codes without a name.
+    return {labels.get(int(c), f"unknown-{c}"): int(n) for c, n in zip(codes, counts, strict=True)}
 
 
 def open_store(path: Path, *, mode: Literal["r", "r+"] = "r", comm: object | None = None) -> h5py.File:
-    """Open a store; see `open_file`."""
+    """Open a store; see `xanesml.hdf5.open_file`."""
     return open_file(path, STORE, mode=mode, comm=comm)
 
 
-def _checksum(*values: NDArray[Any] | np.generic) -> int:
-    checksum = 0
-    for value in values:
-        checksum = zlib.crc32(value.tobytes(), checksum)
-    return checksum
+class StoreView:
+    """The datasets of a store that never change, as read-only memory maps.
+
+    Ranks read the structures of their tasks through it: nothing is held or sent, and
+    no second HDF5 library looks at a file that is being written. Pickles as a path
+    and offsets.
+
+    Parameters
+    ----------
+    path : Path
+        The store.
+    file : h5py.File
+        The same, open.
+    """
+
+    def __init__(self, path: Path, file: h5py.File) -> None:
+        self._path = path
+        self._where = {
+            array.path: (file[array.path].id.get_offset(), file[array.path].shape, array.dtype)
+            for array in fixed_arrays(STORE)
+        }
+
+    def __getitem__(self, path: str) -> NDArray[Any]:
+        offset, shape, dtype = self._where[path]
+        return np.memmap(self._path, dtype=dtype, mode="r", offset=offset, shape=shape)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._where)

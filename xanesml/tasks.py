@@ -7,19 +7,27 @@ come first, then the disordered ones with all their absorbers.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
+from typing import Protocol, overload
 
+import h5py
 import numpy as np
 import xraydb
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from xanesml import structures
+from xanesml import bonds, structures
 from xanesml.campaign import Campaign, FeffSection
 from xanesml.errors import CampaignError
-from xanesml.feff.cards import feff_input
+from xanesml.feff.cards import DECIMALS, feff_head, feff_input
 from xanesml.feff.output import Request
+from xanesml.store import StoreView
+
+#: Structures generated, checked and written at a time.
+BLOCK = 1024
 
 
 class Kind(IntEnum):
@@ -27,6 +35,61 @@ class Kind(IntEnum):
 
     DISTORTED = 0
     DISORDERED = 1
+
+
+class Positions(Protocol):
+    """Positions of all structures, (S, A, 3) float64, Å: an array, a memory map, or made when asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...  # noqa: D102
+    @overload
+    def __getitem__(self, index: int) -> NDArray[np.float64]: ...
+    @overload
+    def __getitem__(self, index: slice) -> NDArray[np.float64]: ...
+
+
+@dataclass(frozen=True)
+class GeneratedPositions:
+    """The structures of a campaign, made when they are asked for; see `Positions`."""
+
+    campaign: Campaign
+    cluster: structures.Cluster
+    delta: NDArray[np.float64]
+    sigma: NDArray[np.float64]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(S, A, 3)."""
+        return len(self.delta), len(self.cluster.numbers), 3
+
+    def __getitem__(self, index: int | slice) -> NDArray[np.float64]:
+        """Return one structure, (A, 3), or a block of them, (n, A, 3); a block has step 1."""
+        if isinstance(index, slice):
+            start, stop, _ = index.indices(len(self.delta))
+            return self._block(start, max(start, stop))
+        one: NDArray[np.float64] = self._block(int(index), int(index) + 1)[0]
+        return one
+
+    def _block(self, start: int, stop: int) -> NDArray[np.float64]:
+        distorted = int(np.count_nonzero(~np.isnan(self.delta)))
+        middle = min(max(distorted, start), stop)
+        parts = []
+        if start < middle:
+            assert self.campaign.distortion is not None  # noqa: S101 (it gave the deltas)
+            reference = self.campaign.distortion.reference
+            parts.append(structures.distort_block(self.cluster, self.delta[start:middle], reference))
+        if middle < stop:
+            assert self.campaign.disorder is not None  # noqa: S101 (it gave the sigmas)
+            parts.append(
+                structures.disorder_block(
+                    self.cluster,
+                    self.sigma[middle:stop],
+                    seed=self.campaign.seed,
+                    first=middle - distorted,
+                    directions=self.campaign.disorder.directions,
+                )
+            )
+        return np.concatenate(parts) if parts else np.empty((0, *self.cluster.positions.shape))
 
 
 @dataclass(frozen=True)
@@ -39,7 +102,7 @@ class TaskTable:
         The undistorted cluster.
     feff : FeffSection
         The FEFF cards.
-    positions : ndarray, shape (S, A, 3), float64
+    positions : Positions, shape (S, A, 3), float64
         Positions of every structure, Å.
     kind : ndarray, shape (S,), uint8
         `Kind` of every structure.
@@ -57,7 +120,7 @@ class TaskTable:
 
     cluster: structures.Cluster
     feff: FeffSection
-    positions: NDArray[np.float64]
+    positions: Positions
     kind: NDArray[np.uint8]
     delta: NDArray[np.float64]
     sigma: NDArray[np.float64]
@@ -68,49 +131,102 @@ class TaskTable:
     def __len__(self) -> int:
         return len(self.structure)
 
+    def inputs(self, task: int, feff: FeffSection | None = None) -> tuple[str, Request]:
+        """Return the text of a task's feff.inp and what its output must agree with.
+
+        Parameters
+        ----------
+        task : int
+            The task.
+        feff : FeffSection, optional
+            Cards other than the campaign's.
+        """
+        structure, absorber = int(self.structure[task]), int(self.absorber[task])
+        feff, scale = feff or self.feff, float(self.scale[structure])
+        numbers = self.cluster.numbers
+        text = feff_input(
+            numbers=numbers,
+            positions=np.asarray(self.positions[structure]),
+            absorber=absorber,
+            feff=feff,
+            scale=scale,
+        )
+        return text, Request.of(feff, absorber_number=int(numbers[absorber]), scale=scale)
+
     def feff_input(self, task: int) -> str:
         """Return the text of a task's feff.inp."""
-        structure = self.structure[task]
-        return feff_input(
-            numbers=self.cluster.numbers,
-            positions=self.positions[structure],
-            absorber=int(self.absorber[task]),
-            feff=self.feff,
-            scale=float(self.scale[structure]),
-        )
+        return self.inputs(task)[0]
 
     def request(self, task: int) -> Request:
         """Return what the output of a task must agree with."""
-        return Request.of(
-            self.feff,
-            absorber_number=int(self.cluster.numbers[self.absorber[task]]),
-            scale=float(self.scale[self.structure[task]]),
-        )
+        return self.inputs(task)[1]
 
-    def identities(self, engine: str) -> NDArray[np.bytes_]:
-        """Hash each task's FEFF input together with the engine.
+    def blocks(self) -> Iterator[tuple[slice, slice]]:
+        """Yield blocks of structures with their tasks, in order, as slices."""
+        count = self.positions.shape[0]
+        for start in range(0, count, BLOCK):
+            stop = min(start + BLOCK, count)
+            first, last = np.searchsorted(self.structure, (start, stop))
+            yield slice(start, stop), slice(int(first), int(last))
+
+    def check(self) -> None:
+        """Raise StructureError where atoms of any structure overlap."""
+        for block, _ in self.blocks():
+            self.check_overlaps(block, self.positions[block])
+
+    def check_overlaps(self, block: slice, positions: NDArray[np.float64]) -> None:
+        """Raise StructureError where atoms of a block of structures, shape (n, A, 3), Å, overlap."""
+
+        def label(index: int) -> str:
+            structure = block.start + index
+            if self.kind[structure] == Kind.DISTORTED:
+                return f"structure {structure} (δ = {self.delta[structure]:.2f} Å)"
+            return f"structure {structure} (σ = {self.sigma[structure]:.3f} Å)"
+
+        structures.check_overlaps(self.cluster, positions, label)
+
+    def identities(self, engine: str, tasks: slice, positions: NDArray[np.float64]) -> NDArray[np.bytes_]:
+        """Hash what determines the FEFF input of some tasks, together with the engine.
 
         Parameters
         ----------
         engine : str
             The engine's identity.
+        tasks : slice
+            The tasks.
+        positions : ndarray, shape (n, A, 3), float64
+            Positions of their structures, from that of the first task on, Å.
 
         Returns
         -------
-        ndarray, shape (T,), S32
-            BLAKE2b (16 bytes) in hexadecimal.
+        ndarray, shape (tasks,), S32
+            BLAKE2b (16 bytes) in hexadecimal of engine, cards, elements, positions to
+            10⁻⁶ Å, and absorber.
         """
-        prefix = hashlib.blake2b(engine.encode() + b"\0", digest_size=16)
+        numbers = self.cluster.numbers
+
+        @lru_cache(maxsize=256)
+        def prefix(scale: float, absorber_number: int) -> hashlib.blake2b:
+            absorber = int(np.flatnonzero(numbers == absorber_number)[0])
+            head = feff_head(numbers=numbers, absorber=absorber, feff=self.feff, scale=scale)
+            start = hashlib.blake2b(f"{engine}\0{head}\0".encode(), digest_size=16)
+            start.update(numbers.astype("<i4").tobytes())
+            return start
+
+        units = np.rint(positions * 10.0**DECIMALS).astype("<i8")
+        structure, absorber = self.structure[tasks].tolist(), self.absorber[tasks].astype("<i4")
+        of_absorber = numbers[absorber].tolist()
         digests = []
-        for task in range(len(self)):
-            digest = prefix.copy()
-            digest.update(self.feff_input(task).encode())
+        for task, here in enumerate(structure):
+            digest = prefix(float(self.scale[here]), of_absorber[task]).copy()
+            digest.update(units[here - structure[0]].data)
+            digest.update(absorber[task].tobytes())
             digests.append(digest.hexdigest())
         return np.array(digests, dtype="S32")
 
 
 def expand(campaign: Campaign) -> TaskTable:
-    """Expand a campaign into its task table.
+    """Expand a campaign into its task table; structures are made when they are asked for.
 
     Parameters
     ----------
@@ -125,60 +241,80 @@ def expand(campaign: Campaign) -> TaskTable:
     Raises
     ------
     StructureError
-        If the cluster cannot be built, an absorber is not in it, or atoms of any
-        structure overlap.
+        If the cluster cannot be built or an absorber is not in it.
     CampaignError
         If an absorbing element does not have the edge asked for.
     """
     cluster = structures.build_cluster(campaign.structure)
-    positions: list[NDArray[np.float64]] = []
-    delta: list[float] = []
-    sigma: list[float] = []
-    absorbers: list[NDArray[np.int32]] = []
-
-    if campaign.distortion is not None:
-        for shift in structures.deltas(campaign.distortion):
-            positions.append(structures.distort(cluster, shift, campaign.distortion.reference))
-            delta.append(shift)
-            sigma.append(np.nan)
-            absorbers.append(np.array([cluster.absorber], dtype=np.int32))
-    distorted = len(positions)
+    delta = np.array([] if campaign.distortion is None else structures.deltas(campaign.distortion), dtype=np.float64)
+    sigma = np.array([] if campaign.disorder is None else structures.sigmas(campaign.disorder), dtype=np.float64)
+    several = np.empty(0, dtype=np.int32)
     if campaign.disorder is not None:
-        several = structures.absorbers(cluster, campaign.disorder)
-        structures.bonds(cluster, several, expected=structures.expected_bonds(campaign.structure, campaign.disorder))
-        for index, width in enumerate(structures.sigmas(campaign.disorder)):
-            rng = structures.structure_rng(campaign.seed, index)
-            positions.append(structures.disorder(cluster, width, rng, campaign.disorder.directions))
-            delta.append(np.nan)
-            sigma.append(width)
-            absorbers.append(several)
-
-    for index, atoms in enumerate(positions):
-        label = f"structure {index} (δ = {delta[index]:.2f} Å, σ = {sigma[index]:.3f} Å)".replace("δ = nan Å, ", "")
-        structures.check_overlap(atoms, cluster.minimum_distance, label.replace(", σ = nan Å", ""))
-    for number in np.unique(cluster.numbers[np.concatenate(absorbers)]):
+        several = structures.absorbers(cluster, campaign.disorder).astype(np.int32)
+        bonds.bonds(cluster, several, expected=bonds.expected_bonds(campaign.structure, campaign.disorder))
+    central = np.full(len(delta), cluster.absorber, dtype=np.int32)
+    for number in np.unique(cluster.numbers[np.concatenate((central, several))]):
         _check_edge(chemical_symbols[number], campaign.feff.edge)
 
-    stacked = np.stack(positions)
+    count = len(delta) + len(sigma)
+    shifts = np.concatenate((delta, np.full(len(sigma), np.nan)))
+    widths = np.concatenate((np.full(len(delta), np.nan), sigma))
+    positions = GeneratedPositions(campaign, cluster, shifts, widths)
     return TaskTable(
         cluster=cluster,
         feff=campaign.feff,
-        positions=stacked,
-        kind=np.repeat(np.array(list(Kind), dtype=np.uint8), [distorted, len(positions) - distorted]),
-        delta=np.array(delta),
-        sigma=np.array(sigma),
-        scale=_scales(cluster, stacked, distorted),
-        structure=np.repeat(np.arange(len(positions), dtype=np.int32), [len(a) for a in absorbers]),
-        absorber=np.concatenate(absorbers),
+        positions=positions,
+        kind=np.repeat(np.array(list(Kind), dtype=np.uint8), [len(delta), len(sigma)]),
+        delta=shifts,
+        sigma=widths,
+        scale=np.concatenate((_scales(cluster, positions[: len(delta)]), np.ones(len(sigma)))),
+        structure=np.repeat(np.arange(count, dtype=np.int32), [1] * len(delta) + [len(several)] * len(sigma)),
+        absorber=np.concatenate((central, np.tile(several, len(sigma)))),
     )
 
 
-def _scales(cluster: structures.Cluster, positions: NDArray[np.float64], distorted: int) -> NDArray[np.float64]:
+def stored_cluster(file: h5py.File) -> structures.Cluster:
+    """Return the undistorted cluster that a store was laid out for; atoms may lie at any distance."""
+    return structures.Cluster(
+        numbers=file["structures/numbers"][:],
+        positions=file["structures/reference"][:],
+        absorber=int(file.attrs["central_absorber"]),
+        first_shell=float(file.attrs["first_shell"]),
+        first_shell_cutoff=float(file.attrs["first_shell_cutoff"]),
+        minimum_distance=0.0,
+    )
+
+
+def stored_table(cluster: structures.Cluster, feff: FeffSection, view: StoreView) -> TaskTable:
+    """Return the task table of a store; its arrays are memory maps.
+
+    Parameters
+    ----------
+    cluster : Cluster
+        The store's cluster.
+    feff : FeffSection
+        The campaign's cards.
+    view : StoreView
+        The store's structures and tasks.
+    """
+    return TaskTable(
+        cluster=cluster,
+        feff=feff,
+        positions=view["structures/positions"],
+        kind=view["structures/kind"],
+        delta=view["structures/delta"],
+        sigma=view["structures/sigma"],
+        scale=view["structures/scale"],
+        structure=view["tasks/structure"],
+        absorber=view["tasks/absorber"],
+    )
+
+
+def _scales(cluster: structures.Cluster, distorted: NDArray[np.float64]) -> NDArray[np.float64]:
     neighbor = structures.first_neighbors(cluster.positions, cluster.absorber, cluster.first_shell_cutoff)[0]
-    scales = np.ones(len(positions))
-    bond = positions[:distorted, neighbor] - positions[:distorted, cluster.absorber]
+    bond = distorted[:, neighbor] - distorted[:, cluster.absorber]
     reference = cluster.positions[neighbor] - cluster.positions[cluster.absorber]
-    scales[:distorted] = np.linalg.norm(bond, axis=-1) / np.linalg.norm(reference)
+    scales: NDArray[np.float64] = np.linalg.norm(bond, axis=-1) / np.linalg.norm(reference)
     return scales
 
 

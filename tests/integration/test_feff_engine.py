@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,8 +12,9 @@ from ase.cluster import Octahedron
 
 from xanesml.campaign import EngineSection, FeffSection
 from xanesml.feff.cards import feff_input
-from xanesml.feff.engine import make_engine, run_feff
-from xanesml.feff.output import Request
+from xanesml.feff.engine import STAGES, make_engine, run_feff, stage_command
+from xanesml.feff.output import Request, judge
+from xanesml.feff.process import clean_environment, raise_stack_limit
 from xanesml.outcomes import Outcome
 
 pytestmark = pytest.mark.feff
@@ -42,6 +45,114 @@ def test_gold_l3(tmp_path, engine, au13):
     assert spectrum.energy[[0, -1]] == pytest.approx([11914.8141, 11970.7828], abs=1e-3)
     assert spectrum.mu[[0, 10, -1]] == pytest.approx([6.2429e-5, 1.33032e-4, 3.59005e-4], rel=1e-3)
     assert len(spectrum.energy) == 83
+    assert spectrum.cards == REQUEST.cards
+    assert result.solver == "FEFF fms"
+    assert result.cpu_seconds > 0.5 * result.seconds
+    assert result.memory > 100
+
+
+PIPELINE = """
+import sys
+import feff10
+stages = [feff10.Stage.from_name(name) for name in sys.argv[2:]]
+feff10.FeffPipeline(feff10.FeffConfig.from_file(sys.argv[1], sys.argv[1] + "/feff.inp", stages=stages)).run()
+"""
+
+
+def test_forked_stages_do_as_the_pipeline_does(tmp_path, au13):
+    environment = clean_environment()
+    raise_stack_limit()
+    folders = []
+    for name in ("pipeline", "forked"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "feff.inp").write_text(au13)
+        command = [sys.executable, "-c", PIPELINE, str(folder), *STAGES]
+        with (folder / "run.log").open("wb") as log:
+            subprocess.run(
+                command if name == "pipeline" else stage_command(folder, *STAGES),
+                cwd=folder,
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                check=True,
+            )
+        folders.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    pipeline, forked = folders
+    assert forked.pop("solver.txt") == b"FEFF fms\n"
+    assert forked["xmu.dat"] == pipeline["xmu.dat"]
+    assert forked["run.log"] == pipeline["run.log"]
+    assert forked.keys() == pipeline.keys()
+    assert judge(tmp_path / "forked", REQUEST, returncode=0).outcome is Outcome.DONE
+
+
+#: A solver in xanesml's place.
+SOLVER = """
+from xanesml.fms import FmsNotApplicable
+class Report:
+    solver = "xanesml LU"
+def solve_stage(folder, *, precision="single", method="auto", cache=None):
+    assert (folder / "fms.inp").is_file()
+    if REASON:
+        raise FmsNotApplicable(REASON)
+    (folder / "gg.bin").write_text("solved")
+    return Report()
+"""
+
+
+def with_solver(tmp_path, monkeypatch, reason):
+    package = tmp_path / "packages" / "xanesml" / "fms"
+    package.mkdir(parents=True)
+    (package.parent / "__init__.py").write_text("")
+    (package / "__init__.py").write_text("class FmsNotApplicable(Exception): pass\n")
+    (package / "stage.py").write_text(SOLVER.replace("REASON", repr(reason)))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "packages"))
+
+
+def stages(folder, text, *names):
+    folder.mkdir()
+    (folder / "feff.inp").write_text(text)
+    return subprocess.run(stage_command(folder, *names), cwd=folder, text=True, capture_output=True, check=False)
+
+
+def test_native_stage_stands_for_feffs(tmp_path, monkeypatch, au13):
+    with_solver(tmp_path, monkeypatch, "")
+    done = stages(tmp_path / "run", au13, "rdinp", "xanesml-fms")
+    assert done.returncode == 0
+    assert done.stdout.endswith("Done with module: FMS (xanesml LU).\n")
+    assert (tmp_path / "run" / "gg.bin").read_text() == "solved"
+    assert (tmp_path / "run" / "solver.txt").read_text() == "xanesml LU\n"
+
+
+def test_feff_does_what_the_native_stage_does_not(tmp_path, monkeypatch, au13):
+    with_solver(
+        tmp_path, monkeypatch, "Debye-Waller factors of a correlated\nmodel, which is too much for one short line"
+    )
+    done = stages(tmp_path / "run", au13, "rdinp", "xanesml-fms")
+    assert "xanesml-fms does not apply: Debye-Waller factors of a correlated model, which is too much" in done.stdout
+    # FEFF's own stage, which misses what the stages before it would have written.
+    assert done.returncode == 1
+    assert "FMS calculation of full Green's function" in done.stdout
+    assert "FeffPipelineError: stage 'xanesml-fms' failed (exit code: " in done.stderr
+    solver = (tmp_path / "run" / "solver.txt").read_text()
+    assert solver == "FEFF fms (native does not apply: Debye-Waller factors of a correlated model, whi\n"
+
+
+def test_a_native_stage_that_breaks_ends_the_run(tmp_path, monkeypatch, au13):
+    with_solver(tmp_path, monkeypatch, "")
+    (tmp_path / "packages" / "xanesml" / "fms" / "stage.py").write_text("raise ZeroDivisionError")
+    done = stages(tmp_path / "run", au13, "rdinp", "xanesml-fms", "mkgtr")
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr
+    assert "stage 'xanesml-fms' failed (exit code: 1)" in done.stderr
+    assert "MKGTR" not in done.stdout
+
+
+def test_a_run_that_is_killed_leaves_its_time(tmp_path, au13):
+    result = run_feff(make_engine(EngineSection(timeout=2)), tmp_path, au13, REQUEST)
+    assert result.outcome is Outcome.TIMED_OUT
+    assert result.seconds < 5
+    assert result.cpu_seconds > 0.2
 
 
 def test_an_edge_that_feff_does_not_know_is_not_done(tmp_path, engine, au13):
@@ -53,6 +164,7 @@ def test_an_edge_that_feff_does_not_know_is_not_done(tmp_path, engine, au13):
 @pytest.mark.parametrize(
     ("pattern", "instead", "message"),
     [
+        ("EXCHANGE 5 0.2 0.5", "EXCHANGE 5 0.2 0.5\nXES", "more than one type of spectroscopy"),
         (r"FMS 7\.000000", "FMSX banana", "unrecognized keyword 'FMSX'"),
         (r"(?<=ATOMS\n)(.*\n)+(?=END)", "", "Cannot calculate potentials"),
     ],

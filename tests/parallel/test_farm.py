@@ -13,10 +13,18 @@ pytestmark = pytest.mark.mpi
 PROGRAM = str(Path(__file__).with_name("programs") / "farm_tasks.py")
 
 
-def farm(mpirun: MpiRun, ranks: int, tasks: int, mode: str = "run") -> list[tuple[int, int]]:
-    done = mpirun(ranks, sys.executable, PROGRAM, str(tasks), mode, timeout=60)
+def run(mpirun: MpiRun, ranks: int, tasks: int, *options: str) -> list[str]:
+    done = mpirun(ranks, sys.executable, PROGRAM, str(tasks), *options, timeout=60)
     assert done.returncode == 0, done.stderr
-    return [(task, rank) for task, rank in json.loads(done.stdout.splitlines()[-1])]
+    return done.stdout.splitlines()
+
+
+def farm(mpirun: MpiRun, ranks: int, tasks: int, *options: str) -> list[tuple[int, int]]:
+    return pairs(run(mpirun, ranks, tasks, *options))
+
+
+def pairs(lines: list[str]) -> list[tuple[int, int]]:
+    return [(task, rank) for task, rank in json.loads(lines[-1])]
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 5])
@@ -49,6 +57,40 @@ def test_a_drained_rank_stops_all_after_what_runs(mpirun: MpiRun, ranks: int) ->
 def test_an_abandoned_task_is_not_reported(mpirun: MpiRun) -> None:
     tasks = [task for task, _ in farm(mpirun, 1, 400, "abandon")]
     assert tasks == [0, 1, 2]
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 5])
+def test_very_short_tasks_come_in_batches_and_each_runs_once(mpirun: MpiRun, ranks: int) -> None:
+    reported = farm(mpirun, ranks, 5000, "run", "0")
+    assert sorted(task for task, _ in reported) == list(range(5000))
+
+
+@pytest.mark.parametrize("ranks", [2, 5])
+def test_a_rank_with_a_problem_of_its_own_retires_and_its_task_runs_elsewhere(mpirun: MpiRun, ranks: int) -> None:
+    lines = run(mpirun, ranks, 40, "retire")
+    reported = pairs(lines)
+    assert lines[-2] == f"retired: [{ranks - 1}]"
+    assert sorted(task for task, _ in reported) == list(range(40))
+    assert {rank for _, rank in reported} == set(range(ranks - 1))
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 5])
+def test_when_all_ranks_have_retired_all_know_why(mpirun: MpiRun, ranks: int) -> None:
+    lines = run(mpirun, ranks, 40, "all-retire")
+    assert lines[-2] == f"retired: {list(range(ranks))}"
+    assert sorted(lines[:-2]) == [f"rank {rank}: no room on this host (True)" for rank in range(ranks)]
+    assert pairs(lines) == []
+
+
+@pytest.mark.parametrize("mode", ["fatal", "untold"])
+@pytest.mark.parametrize("ranks", [1, 2, 5])
+def test_an_error_that_concerns_all_ends_what_runs_and_is_raised_everywhere(
+    mpirun: MpiRun, ranks: int, mode: str
+) -> None:
+    # Task 0 naps for 20 s, and is not waited for.
+    lines = run(mpirun, ranks, 40, mode, "2" if ranks > 1 else "0.02")
+    assert sorted(lines[:-2]) == [f"rank {rank}: the disk is full (True)" for rank in range(ranks)]
+    assert 3 not in [task for task, _ in pairs(lines)]
 
 
 @pytest.mark.parametrize("ranks", [2, 5])

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from xanesml.campaign import FeffSection, ScfSection
 from xanesml.errors import SpectrumError
-from xanesml.feff.output import Request, judge, one_line, read_xmu
+from xanesml.feff.output import Request, judge, log_end, one_line, read_xmu
+from xanesml.feff.xmu import HeaderCards, IncompleteSpectrum
 from xanesml.outcomes import Outcome
 
 HEADER = """\
@@ -18,7 +19,11 @@ HEADER = """\
 # # Abs   Z=79 Rmt= 1.537 Rnm= 1.600 L3 shell
 # #   RGRID 0.0300
 # # Pot 1 Z=79 Rmt= 1.636 Rnm= 1.717
+# # Gam_ch=5.284E+00 val=s+d  Vi= 5.000E-01 Vr= 2.000E-01
+# # Mu=-1.142E-01eV kf=1.592E+00 Vint=-9.770E+00eV Rs_int= 2.278
 # FMS rfms= 7.0000
+#  S02=1.000  Temp=   0.00  Debye_temp=   0.00  Global_sig2= 0.00000
+#  xsedge+ 50, used to normalize mu           1.0000E+00
 #  -----------------------------------------------------------------------
 #  omega    e    k    mu    mu0     chi     @#
 """
@@ -37,7 +42,10 @@ Done with module: FMS.
 Done with module: MKGTR.
 Done with module: XAS spectra (FF2X: DW + final sum over paths).
 """
-REQUEST = Request(79, "L3", True, 7.0, 3.7, 0.05, 150)
+NAMES = ("TITLE", "EDGE", "EXCHANGE", "S02", "XANES", "FMS", "POTENTIALS", "ATOMS", "SCF", "CORVAL", "ABSOLUTE")
+CARDS = HeaderCards(scf=(30, 4.6, 0), exchange="val=s+d", shifts=(0.2, 0.5), s02=1.0, step=1.0)
+REQUEST = Request(79, "L3", True, 7.0, 3.7, 0.05, 150, CARDS, NAMES)
+USED = "Using cards:   ATOMS EXCHANGE TITLE POTENTIALS XANES EDGE SCF FMS S02 ABSOLUTE CORVAL\n"
 EDGE = 11918.6
 
 
@@ -63,6 +71,7 @@ def folder_with(path, *, header=HEADER, rows=None, log=LOG):
 def test_read_xmu(tmp_path):
     spectrum = read_xmu(folder_with(tmp_path) / "xmu.dat")
     assert (spectrum.absorber_number, spectrum.shell, spectrum.scf, spectrum.fms_radius) == (79, "L3", True, 7.0)
+    assert spectrum.cards == CARDS
     assert spectrum.edge == pytest.approx(EDGE, abs=1e-9)
     assert spectrum.energy.shape == spectrum.mu.shape == spectrum.mu0.shape == (110,)
     assert spectrum.energy[0] == pytest.approx(EDGE - 3.809982, abs=1e-9)
@@ -77,6 +86,7 @@ def test_edge_between_points_is_interpolated_in_k_squared(tmp_path):
 def test_header_of_feff9(tmp_path):
     spectrum = read_xmu(folder_with(tmp_path, header=FEFF9_HEADER) / "xmu.dat")
     assert (spectrum.absorber_number, spectrum.shell, spectrum.scf, spectrum.fms_radius) == (29, "K", False, 4.0)
+    assert spectrum.cards == HeaderCards()
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
@@ -107,6 +117,19 @@ def test_a_cut_file_is_never_done(tmp_path, data):
     assert verdict.spectrum is None
 
 
+def test_output_that_ends_early_is_incomplete(tmp_path):
+    folder = folder_with(tmp_path)
+    assert not judge(folder, REQUEST, returncode=0).incomplete
+    (folder / "xmu.dat").write_text((HEADER + good())[:-20])
+    assert judge(folder, REQUEST, returncode=0).incomplete
+    (folder / "xmu.dat").unlink()
+    assert judge(folder, REQUEST, returncode=0).incomplete
+    assert judge(folder_with(tmp_path, log=""), REQUEST, returncode=0).incomplete
+    assert not judge(
+        folder_with(tmp_path, rows=good().replace(good().split()[3], "NaN")), REQUEST, returncode=0
+    ).incomplete
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None)
 @given(st.binary(max_size=400))
 def test_garbage_is_refused(tmp_path, content):
@@ -129,7 +152,7 @@ def test_exponents_without_a_letter(tmp_path):
 
 
 def test_missing_file_is_named(tmp_path):
-    with pytest.raises(SpectrumError, match=r"cannot read xmu\.dat: No such file"):
+    with pytest.raises(IncompleteSpectrum, match=r"cannot read xmu\.dat: No such file"):
         read_xmu(tmp_path / "xmu.dat")
 
 
@@ -142,6 +165,11 @@ def test_energies_must_rise(tmp_path):
 
 def test_request_of_a_campaign():
     assert Request.of(FeffSection(), absorber_number=79) == REQUEST
+    own = FeffSection(s02=0.05, exchange=(10, 0.0, 0.0), normalization="feff", corval=None)
+    asked = Request.of(own, absorber_number=79, scale=0.9)
+    assert asked.cards == HeaderCards(scf=(30, 4.14, 0), shifts=(0.0, 0.0))
+    assert {"CORVAL", "ABSOLUTE"}.isdisjoint(asked.names)
+    assert Request.of(FeffSection(extra_cards=["MBCONV"]), absorber_number=79).cards.s02 is None
     no_scf = Request.of(FeffSection(scf=None, radii="fixed"), absorber_number=78, scale=0.9)
     assert (no_scf.scf, no_scf.fms_radius, no_scf.absorber_number) == (False, 7.0, 78)
     assert Request.of(FeffSection(scf=ScfSection()), absorber_number=79, scale=0.9).fms_radius == 6.3
@@ -151,6 +179,59 @@ def test_done(tmp_path):
     verdict = judge(folder_with(tmp_path), REQUEST, returncode=0)
     assert (verdict.outcome, verdict.message) == (Outcome.DONE, "")
     assert verdict.spectrum is not None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("SCF  30", "SCF 100", "SCF card (iterations, radius, lfms) (100, 4.6, 0), asked for was (30, 4.6, 0)"),
+        ("4.6000   0,", "4.6000   1,", "SCF card (iterations, radius, lfms) (30, 4.6, 1)"),
+        ("val=s+d ", "H-L exch", "exchange model H-L exch, asked for was val=s+d"),
+        ("Vr= 2.000E-01", "Vr=-2.000E-01", "EXCHANGE shifts (real, imaginary) (-0.2, 0.5), asked for was (0.2, 0.5)"),
+        ("S02=1.000", "S02=0.900", "S02 0.9, asked for was 1.0"),
+        ("1.0000E+00", "2.5908E-04", "edge step of the ABSOLUTE card 0.00025908, asked for was 1.0"),
+    ],
+)
+def test_header_with_other_cards(tmp_path, old, new, message):
+    assert old in HEADER
+    verdict = judge(folder_with(tmp_path, header=HEADER.replace(old, new)), REQUEST, returncode=0)
+    assert verdict.outcome is Outcome.BAD_OUTPUT
+    assert message in verdict.message
+    assert not verdict.incomplete
+
+
+@pytest.mark.parametrize("line", ["# # Gam_ch", "#  S02=", "#  xsedge"])
+def test_a_header_that_repeats_fewer_cards_is_accepted(tmp_path, line):
+    header = "".join(kept for kept in HEADER.splitlines(keepends=True) if not kept.startswith(line))
+    assert judge(folder_with(tmp_path, header=header), REQUEST, returncode=0).outcome is Outcome.DONE
+
+
+def test_header_without_shifts_of_the_potential(tmp_path):
+    folder = folder_with(tmp_path, header=HEADER.replace(" Vi= 5.000E-01 Vr= 2.000E-01", ""))
+    spectrum = read_xmu(folder / "xmu.dat")
+    assert (spectrum.cards.exchange, spectrum.cards.shifts) == ("val=s+d", None)
+
+
+@pytest.mark.parametrize(
+    ("log", "message"),
+    [
+        (USED.replace(" CORVAL", ""), "FEFF ran without the cards CORVAL; it used ATOMS EXCHANGE"),
+        (" BANANA 3\n Keyword unrecognized.\n", "ran on: Keyword unrecognized.; check feff.extra_cards"),
+        ("Ignoring CORVAL card without parameter corval_emin\n", "Ignoring CORVAL card"),
+        ("EXCHANGE ignored for NRIXS calculation.\n", "EXCHANGE ignored for NRIXS"),
+        (" Ignored PMBSE cards since TDLDA is present\n", "Ignored PMBSE cards"),
+    ],
+)
+def test_cards_that_feff_ran_on_without(tmp_path, log, message):
+    verdict = judge(folder_with(tmp_path, log=log + LOG), REQUEST, returncode=0)
+    assert verdict.outcome is Outcome.BAD_OUTPUT
+    assert message in verdict.message
+    assert not verdict.incomplete
+
+
+@pytest.mark.parametrize("log", [USED, USED.replace("POTENTIALS", "POTE"), " Too many title lines, title ignored\n"])
+def test_lists_of_cards_that_are_in_order(tmp_path, log):
+    assert judge(folder_with(tmp_path, log=log + LOG), REQUEST, returncode=0).outcome is Outcome.DONE
 
 
 def test_feff9_module_numbers_are_understood(tmp_path):
@@ -235,7 +316,7 @@ REFUSED = " Cannot calculate potentials, etc.\nRDINP-\n1\nFeffPipelineError: sta
         (LOG + "out of memory\n", 3, Outcome.CRASHED, "return code 3; the log ends: Done with module: MKGTR. | "),
         (LOG, -11, Outcome.CRASHED, "signal SIGSEGV"),
         (LOG, -63, Outcome.CRASHED, "signal 63"),
-        (":WARNING   Fatal error in subroutine corval. Try", 0, Outcome.CRASHED, "corval"),
+        (":WARNING   Fatal error in subroutine corval. Try", 0, Outcome.CORVAL_FAILED, "corval"),
         (REFUSED, 1, Outcome.BAD_INPUT, "Cannot calculate potentials, etc. | RDINP- | 1"),
         (" Error reading input, bad line follows:\n FMS x\n", 0, Outcome.BAD_INPUT, "bad line follows: | FMS x"),
         ("FeffParseError: line 6: unrecognized keyword 'FMSX'\n", 1, Outcome.BAD_INPUT, "unrecognized keyword 'FMSX'"),
@@ -270,3 +351,17 @@ def test_messages_fit_the_store(text):
 
 def test_messages_are_cut_between_characters():
     assert one_line("x" + "Å" * 200) == "x" + "Å" * 119
+
+
+@settings(deadline=None)
+@given(st.text(st.sampled_from("aÅ€😀 \n\t\x00\x1b")) | st.text(), st.integers(1, 400))
+def test_ends_of_logs_fit_the_store(text, times):
+    end = log_end(text * times)
+    assert len(end.encode()) <= 1024
+    assert all(character.isprintable() or character == "\n" for character in end)
+    assert end == log_end(end)
+
+
+def test_ends_of_logs_are_cut_at_the_front_and_keep_their_lines():
+    assert log_end("\nDone\r\n with\tall \n\x1b[31mred\n\n") == "Done\n with   all\n[31mred"
+    assert log_end("x" + "Å" * 600 + "\nend") == "Å" * 510 + "\nend"

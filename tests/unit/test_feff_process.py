@@ -141,3 +141,23 @@ def test_children_inherit_the_raised_stack_limit(tmp_path):
         assert (tmp_path / "run.log").read_text().strip() == str((hard, hard))
     finally:
         resource.setrlimit(resource.RLIMIT_STACK, (soft, hard))
+
+
+def test_time_and_memory_of_all_programs_and_their_children_count(tmp_path):
+    burn = "import time; end = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
+    child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {burn!r}])"
+    hold = "block = b'x' * 150 * 2**20"
+    run = start(tmp_path, python(burn), python(child), python(hold))
+    assert finish(run) == 0
+    assert 0.6 <= run.cpu_seconds < 3
+    assert 150 < run.memory < 300
+
+
+def test_a_killed_program_is_counted_too(tmp_path):
+    run = start(tmp_path, python("open('ready', 'w')\nwhile True: pass"))
+    wait_for((tmp_path / "ready").exists)
+    time.sleep(0.2)
+    assert run.cpu_seconds == 0
+    run.kill()
+    assert run.cpu_seconds > 0.05
+    assert run.memory > 1

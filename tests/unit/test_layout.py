@@ -9,9 +9,9 @@ import jsonschema
 import numpy as np
 import pytest
 
+from xanesml.hdf5 import create
 from xanesml.layout import STORE, TENSORS, Layout
 from xanesml.outcomes import Outcome
-from xanesml.store import create
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "data_schema"
 PAIRS = [(STORE, "store.json"), (TENSORS, "tensors.json")]

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from xanesml.errors import StoreError
+from xanesml.hdf5 import create, open_file, parallel_problem
 from xanesml.layout import STORE, TENSORS
 from xanesml.outcomes import Outcome
-from xanesml.store import Row, create, open_file, open_store, outcome_counts, parallel_problem, torn_rows, write_row
+from xanesml.store import Row, RowWriter, open_store, outcome_counts, torn_rows
 
 
 @pytest.fixture
@@ -27,12 +28,26 @@ def row(task: int, outcome: Outcome = Outcome.DONE, message: str = "") -> Row:
     spectrum: Any = SimpleNamespace(
         energy=np.arange(8.0) + task, mu=rng.random(8), mu0=rng.random(8), edge=11919.0 + task
     )
-    return Row(task, outcome, message, 1.5, 1.0e9, "node1", spectrum if outcome is Outcome.DONE else None)
+    return Row(
+        task=task,
+        outcome=outcome,
+        message=message,
+        seconds=1.5,
+        finished=1.0e9,
+        host="node1",
+        spectrum=spectrum if outcome is Outcome.DONE else None,
+    )
+
+
+def write(file: h5py.File, *rows: Row) -> None:
+    writer = RowWriter(file)
+    for one in rows:
+        writer.write(one)
 
 
 def test_a_row_reads_back_as_written(store: Path) -> None:
     with open_store(store, mode="r+") as file:
-        write_row(file, row(3))
+        write(file, row(3))
     with open_store(store) as file:
         expected = row(3)
         assert expected.spectrum is not None
@@ -47,7 +62,7 @@ def test_a_row_reads_back_as_written(store: Path) -> None:
 
 def test_a_failed_run_is_an_outcome_with_a_reason_and_no_numbers(store: Path) -> None:
     with open_store(store, mode="r+") as file:
-        write_row(file, row(1, Outcome.TIMED_OUT, "took longer than 3 s"))
+        write(file, row(1, Outcome.TIMED_OUT, "took longer than 3 s"))
     with open_store(store) as file:
         assert file["runs/outcome"][1] == Outcome.TIMED_OUT
         assert file["runs/message"][1] == b"took longer than 3 s"
@@ -58,7 +73,7 @@ def test_a_failed_run_is_an_outcome_with_a_reason_and_no_numbers(store: Path) ->
 def test_one_flipped_bit_is_found(store: Path, name: str) -> None:
     with open_store(store, mode="r+") as file:
         for task in range(5):
-            write_row(file, row(task))
+            write(file, row(task))
     with h5py.File(store, "r+") as file:
         bits = file[f"spectra/{name}"][2].view(np.uint64)
         bits[4] ^= np.uint64(1)
@@ -67,9 +82,32 @@ def test_one_flipped_bit_is_found(store: Path, name: str) -> None:
         assert torn_rows(file).tolist() == [2]
 
 
+@pytest.mark.parametrize("name", ["seconds", "memory", "host", "message", "log", "tries", "outcome", "checksum"])
+def test_a_changed_byte_of_a_run_is_found(store: Path, name: str) -> None:
+    with open_store(store, mode="r+") as file:
+        write(file, *(row(task, Outcome.CRASHED, "signal 11") for task in range(5)))
+    with h5py.File(store, "r+") as file:
+        offset = file[f"runs/{name}"].id.get_offset() + 2 * file[f"runs/{name}"].dtype.itemsize
+    content = bytearray(store.read_bytes())
+    content[offset] ^= 1
+    store.write_bytes(content)
+    with open_store(store) as file:
+        assert torn_rows(file).tolist() == [2]
+        assert torn_rows(file, range(3, 5)).tolist() == []
+
+
+def test_a_row_that_fails_the_next_time_leaves_no_numbers(store: Path) -> None:
+    with open_store(store, mode="r+") as file:
+        write(file, row(2))
+        write(file, row(2, Outcome.CRASHED, "signal 11"))
+        assert np.isnan(file["spectra/mu"][2]).all()
+        assert file["spectra/points"][2] == 0
+        assert torn_rows(file).size == 0
+
+
 def test_rows_are_on_disk_before_the_file_is_closed(store: Path) -> None:
     file = open_store(store, mode="r+")
-    write_row(file, row(0))
+    write(file, row(0))
     content = store.read_bytes()
     file.close()
     expected = row(0)
@@ -81,13 +119,13 @@ def test_nothing_but_rows_changes_after_layout(store: Path) -> None:
     before = store.stat().st_size
     with open_store(store, mode="r+") as file:
         for task in range(5):
-            write_row(file, row(task))
+            write(file, row(task))
     assert store.stat().st_size == before
 
 
 def test_long_text_is_cut_to_its_column(store: Path) -> None:
     with open_store(store, mode="r+") as file:
-        write_row(file, dataclasses.replace(row(0, Outcome.CRASHED, "x" * 500), host="h" * 90))
+        write(file, dataclasses.replace(row(0, Outcome.CRASHED, "x" * 500), host="h" * 90))
         assert file["runs/message"][0] == b"x" * 240
         assert file["runs/host"][0] == b"h" * 64
 
@@ -100,7 +138,7 @@ def test_long_text_is_cut_to_its_column(store: Path) -> None:
         (lambda path: h5py.File(path, "w").close(), "is no xanesml file version None"),
         (
             lambda path: create(path, TENSORS, sizes=dict.fromkeys("MDNP", 1), attributes={}, initial={}),
-            "is xanesml-tensors version 1, but xanesml-store version 1",
+            "is xanesml-tensors version 1, but xanesml-store version 2",
         ),
         (
             lambda path: create(
@@ -110,7 +148,7 @@ def test_long_text_is_cut_to_its_column(store: Path) -> None:
                 attributes={},
                 initial={},
             ),
-            "is xanesml-store version 99, but xanesml-store version 1",
+            "is xanesml-store version 99, but xanesml-store version 2",
         ),
     ],
 )

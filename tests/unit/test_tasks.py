@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from xanesml.campaign import Campaign, load_campaign
-from xanesml.cost import EVERY_RUN, NONLOCAL_EXCHANGE, PER_SQUARED_ATOM, SELF_CONSISTENCY, estimate_seconds
 from xanesml.errors import CampaignError, StructureError
 from xanesml.tasks import Kind, expand
 
@@ -41,22 +41,43 @@ def test_radii_follow_the_distortion() -> None:
     assert "FMS 7.0" in fixed.feff_input(0)
 
 
+def identities(campaign: Campaign, engine: str) -> NDArray[np.bytes_]:
+    table = expand(campaign)
+    return np.concatenate([table.identities(engine, tasks, table.positions[block]) for block, tasks in table.blocks()])
+
+
 def test_a_changed_card_changes_only_the_identities_it_touches() -> None:
     base = {"distortion": {"step": 0.45}, "disorder": {"structures": 1}}
-    first = expand(campaign(**base)).identities("engine 1")
-    more = expand(campaign(**base | {"disorder": {"structures": 1, "sigma_minimum": 0.03}})).identities("engine 1")
+    first = identities(campaign(**base), "engine 1")
+    more = identities(campaign(**base | {"disorder": {"structures": 1, "sigma_minimum": 0.03}}), "engine 1")
     assert len(set(first)) == 3 + 13
     assert (first[:3] == more[:3]).all()
     assert not np.isin(first[3:], more[3:]).any()
-    assert not np.isin(first, expand(campaign(**base)).identities("engine 2")).any()
-    assert not np.isin(first, expand(campaign(**base, feff={"s02": 0.9})).identities("engine 1")).any()
+    assert not np.isin(first, identities(campaign(**base), "engine 2")).any()
+    assert not np.isin(first, identities(campaign(**base, feff={"s02": 0.9}), "engine 1")).any()
+
+
+def test_identities_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    several = campaign(distortion={"step": 0.09}, disorder={"structures": 7})
+    whole = identities(several, "engine")
+    monkeypatch.setattr("xanesml.tasks.BLOCK", 4)
+    np.testing.assert_array_equal(identities(several, "engine"), whole)
+    assert len(set(whole)) == 11 + 7 * 13
+
+
+def test_inputs_that_differ_have_identities_that_differ() -> None:
+    oxide = campaign(distortion={"step": 0.45}, disorder={"structures": 2}, structure={"atoms": 13})
+    table = expand(oxide)
+    texts = [table.feff_input(task) for task in range(len(table))]
+    assert len(set(texts)) == len(set(identities(oxide, "engine"))) == len(table)
 
 
 def test_a_structure_does_not_depend_on_how_many_there_are() -> None:
     disorder = {"sigma_minimum": 0.05, "sigma_maximum": 0.05}
     two = expand(campaign(disorder={"structures": 2, **disorder}))
     three = expand(campaign(disorder={"structures": 3, **disorder}))
-    np.testing.assert_array_equal(two.positions, three.positions[:2])
+    np.testing.assert_array_equal(two.positions[:2], three.positions[:2])
+    np.testing.assert_array_equal(three.positions[1], three.positions[:2][1])
 
 
 def test_an_edge_that_the_element_lacks_is_named() -> None:
@@ -66,13 +87,4 @@ def test_an_edge_that_the_element_lacks_is_named() -> None:
 
 def test_overlapping_atoms_are_named_with_their_structure() -> None:
     with pytest.raises(StructureError, match=r"structure 0 .*δ = -0.45 Å"):
-        expand(campaign(distortion={"step": 0.45}, structure={"minimum_distance": 2.5}))
-
-
-def test_cost_counts_the_atoms_in_the_sphere() -> None:
-    cheap = {"scf": False, "exchange": [0, 0.2, 0.5], "fms_radius": 3.5}
-    table = expand(campaign(distortion={"step": 0.45}, feff=cheap))
-    np.testing.assert_allclose(estimate_seconds(table), EVERY_RUN + PER_SQUARED_ATOM * 13**2)
-    table = expand(campaign(distortion={"step": 0.45}))
-    full = EVERY_RUN + NONLOCAL_EXCHANGE + SELF_CONSISTENCY + PER_SQUARED_ATOM * 55**2
-    np.testing.assert_allclose(estimate_seconds(table), full)
+        expand(campaign(distortion={"step": 0.45}, structure={"minimum_distance": 2.5})).check()

@@ -62,22 +62,43 @@ def feff_input(
         raise StructureError(f"absorber {absorber} is not in the cluster; give an index from 0 to {len(numbers) - 1}")
     if not np.isfinite(positions).all():
         raise StructureError("positions hold numbers that are not finite; check the structure file")
+    shifted = np.delete(positions, absorber, axis=0) - positions[absorber]
     others = np.delete(np.asarray(numbers), absorber)
-    elements = np.unique(others)
-    potentials = [int(numbers[absorber]), *elements.tolist()]
+    head = feff_head(numbers=numbers, absorber=absorber, feff=feff, scale=scale)
+    return head + _atoms(shifted, np.searchsorted(np.unique(others), others) + 1) + "END\n"
+
+
+def feff_head(*, numbers: npt.NDArray[np.integer[Any]], absorber: int, feff: FeffSection, scale: float = 1.0) -> str:
+    """Return the part of feff.inp before the atoms; parameters as for `feff_input`."""
+    potentials = [int(numbers[absorber]), *np.unique(np.delete(np.asarray(numbers), absorber)).tolist()]
     lines = [
         *_cards(numbers, absorber, feff, scale),
         "POTENTIALS",
         *(f"{i} {z} {chemical_symbols[z]} {feff.lmax} {feff.lmax} 0" for i, z in enumerate(potentials)),
         "ATOMS",
     ]
-    shifted = np.delete(positions, absorber, axis=0) - positions[absorber]
-    return "\n".join(lines) + "\n" + _atoms(shifted, np.searchsorted(elements, others) + 1) + "END\n"
+    return "\n".join(lines) + "\n"
 
 
 def fms_radius(feff: FeffSection, scale: float = 1.0) -> float:
     """Return the radius on the FMS card, Å; `scale` counts where `feff.radii` is `"scaled"`."""
     return round(feff.fms_radius * _factor(feff, scale), DECIMALS)
+
+
+def scf_radius(feff: FeffSection, scale: float = 1.0) -> float | None:
+    """Return the radius on the SCF card, Å, None without one; `scale` counts as in `fms_radius`."""
+    return None if feff.scf is None else round(feff.scf.radius * _factor(feff, scale), DECIMALS)
+
+
+def card_names(feff: FeffSection) -> tuple[str, ...]:
+    """Return the names of the cards that `feff_input` writes, less those of `feff.extra_cards`."""
+    optional = {
+        "SCF": feff.scf is not None,
+        "CORVAL": feff.corval is not None,
+        "ABSOLUTE": feff.normalization == "absolute",
+    }
+    always = ("TITLE", "EDGE", "EXCHANGE", "S02", "XANES", "FMS", "POTENTIALS", "ATOMS")
+    return (*always, *(name for name, present in optional.items() if present))
 
 
 def _factor(feff: FeffSection, scale: float) -> float:
@@ -91,9 +112,9 @@ def _cards(numbers: npt.NDArray[np.integer[Any]], absorber: int, feff: FeffSecti
     cards = [f"TITLE {formula}, {chemical_symbols[numbers[absorber]]} {feff.edge} edge", f"EDGE {feff.edge}"]
     if feff.scf is not None:
         scf = feff.scf
-        radius = scf.radius * _factor(feff, scale)
         cards.append(
-            f"SCF {radius:.{DECIMALS}f} {scf.lfms} {scf.iterations} {float(scf.mixing)} {scf.mixing_iterations}"
+            f"SCF {scf_radius(feff, scale):.{DECIMALS}f} {scf.lfms} {scf.iterations} {float(scf.mixing)} "
+            f"{scf.mixing_iterations}"
         )
     if feff.corval is not None:
         cards.append(f"CORVAL {float(feff.corval)}")

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import xraydb
-from ase.data import chemical_symbols
-from scipy.constants import angstrom, elementary_charge, hbar, m_e
-
-from xanesml.campaign import FeffSection
 from xanesml.errors import SpectrumError
-from xanesml.feff.cards import fms_radius
-from xanesml.feff.xmu import Spectrum, read_xmu
+from xanesml.feff.request import Request, problems
+from xanesml.feff.xmu import IncompleteSpectrum, Spectrum, read_xmu
 from xanesml.outcomes import Outcome
 
-__all__ = ["Request", "Spectrum", "Verdict", "judge", "one_line", "read_log", "read_xmu"]
+__all__ = ["Request", "Spectrum", "Verdict", "judge", "log_end", "one_line", "read_log", "read_xmu"]
 
 #: File in the run's folder that takes what the FEFF programs print.
 LOG_NAME = "run.log"
@@ -30,25 +23,8 @@ LOG_BYTES = 4 * 1024**2
 #: Longest message, bytes of UTF-8: the room in the store.
 MESSAGE_BYTES = 240
 
-#: Fewest energy points of a believable XANES spectrum.
-MIN_POINTS = 20
-
-#: Most negative μ that counts as numerical noise, in units of the largest μ.
-NEGATIVE_NOISE = 1e-3
-
-#: Smallest edge step: largest μ0 over μ0 at the first point, less 1. The broad K edge of gold has 0.8.
-MIN_EDGE_STEP = 0.05
-
-#: Largest distance of FEFF's edge from the tabulated one: the larger of eV and a share of the energy.
-#: FEFF lies 19 eV (0.26 %) above the table at iron's K edge, 183 eV (0.23 %) at gold's. Edges of
-#: one element closer than this are told apart by the shell in the header.
-EDGE_TOLERANCE = (25.0, 0.005)
-
-#: Largest difference of the FMS radius, Å; the header has four decimals.
-RADIUS_TOLERANCE = 1e-3
-
-# Energy of a free electron over its wave number squared, eV Å².
-_FREE_ELECTRON = hbar**2 / (2 * m_e) / elementary_charge / angstrom**2
+#: Longest end of a log that is kept, bytes of UTF-8: the room in the store.
+LOG_END_BYTES = 1024
 
 # What FEFF says when a module ends: FEFF10's words, or those of FEFF 8 and 9 with module numbers.
 _FINISHED = {
@@ -62,71 +38,57 @@ _REFUSED = re.compile(
     r"|\bRDINP-).*$|^\s*(?:STOP )?RDINP\s*$",
     re.MULTILINE,
 )
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a run was asked for, to judge its output against.
-
-    Attributes
-    ----------
-    absorber_number : int
-        Atomic number of the absorber.
-    edge : str
-        Absorption edge, such as `"L3"`.
-    scf : bool
-        Whether self-consistent potentials were asked for.
-    fms_radius : float
-        Radius on the FMS card, Å.
-    k_max, k_step : float
-        Largest k of the spectrum and its step, Å⁻¹.
-    max_points : int
-        Energy points that the store has room for.
-    """
-
-    absorber_number: int
-    edge: str
-    scf: bool
-    fms_radius: float
-    k_max: float
-    k_step: float
-    max_points: int
-
-    @classmethod
-    def of(cls, feff: FeffSection, *, absorber_number: int, scale: float = 1.0) -> Request:
-        """Return what the input made by `feff_input` with the same arguments asks for."""
-        return cls(
-            absorber_number=absorber_number,
-            edge=feff.edge,
-            scf=feff.scf is not None,
-            fms_radius=fms_radius(feff, scale),
-            k_max=feff.xanes[0],
-            k_step=feff.xanes[1],
-            max_points=feff.max_points,
-        )
+# A card that FEFF10 passes over and goes on without (src/RDINP/rdinp.f90, src/XSPH/xsphsub.f90).
+_PASSED_OVER = re.compile(
+    r"^.*(?:Keyword unrecognized|Ignoring \w+ card|Ignored \w+ cards|\bignored (?:for|because)"
+    r"|card will be ignored|Invalid number of SCF iterations).*$",
+    re.MULTILINE,
+)
+_USED = re.compile(r"^\s*Using cards: *(.*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a run: its outcome, why (one line, empty when done), and its spectrum when done."""
+    """What became of a run.
+
+    Attributes
+    ----------
+    outcome : Outcome
+        The outcome.
+    message : str
+        Why it is not done, one line; empty when it is.
+    spectrum : Spectrum or None
+        The spectrum when done.
+    incomplete : bool
+        Whether the output ends early: a module that did not finish, or an xmu.dat that
+        is missing or cut.
+    """
 
     outcome: Outcome
     message: str = ""
     spectrum: Spectrum | None = None
+    incomplete: bool = False
 
 
-def one_line(text: str) -> str:
-    """Return `text` on one line, printable, and no longer than the store has room for."""
+def one_line(text: str, limit: int = MESSAGE_BYTES) -> str:
+    """Return `text` on one line, printable, cut at the end to `limit` bytes of UTF-8."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line.encode("utf-8", errors="replace")[:MESSAGE_BYTES].decode("utf-8", errors="ignore").rstrip()
+    return line.encode("utf-8", errors="replace")[:limit].decode("utf-8", errors="ignore").rstrip()
+
+
+def log_end(text: str) -> str:
+    """Return the last `LOG_END_BYTES` bytes of a log, with its line breaks, printable characters only."""
+    lines = ("".join(c for c in line if c.isprintable()).rstrip() for line in text.expandtabs().splitlines())
+    kept = "\n".join(lines).rstrip("\n").encode("utf-8", errors="replace")[-LOG_END_BYTES:]
+    return kept.decode("utf-8", errors="ignore").lstrip("\n")
 
 
 def judge(folder: Path, request: Request, *, returncode: int, timed_out: bool = False) -> Verdict:
     """Judge a finished run by its output; its return code can condemn it but never make it done.
 
     In this order: out of time; input refused by rdinp; stopped in corval; ended by a
-    signal or a return code other than 0; a module that did not finish; SCF not
-    converged; xmu.dat missing, unreadable, or not what was asked for.
+    signal or a return code other than 0; a module that did not finish; a card that FEFF
+    passed over; SCF not converged; xmu.dat missing, unreadable, or not what was asked for.
 
     Parameters
     ----------
@@ -146,18 +108,8 @@ def judge(folder: Path, request: Request, *, returncode: int, timed_out: bool = 
     """
     log = read_log(folder)
     if timed_out:
-        return Verdict(Outcome.TIMED_OUT, one_line(f"killed for taking too long; the log ends: {_end(log)}"))
-    outcome, message = _judge_log(log, request, returncode)
-    if outcome is not Outcome.DONE:
-        return Verdict(outcome, one_line(message))
-    try:
-        spectrum = read_xmu(folder / "xmu.dat")
-    except SpectrumError as error:
-        return Verdict(Outcome.BAD_OUTPUT, one_line(str(error)))
-    problem = next(_problems(spectrum, request), None)
-    if problem is not None:
-        return Verdict(Outcome.BAD_OUTPUT, one_line(problem))
-    return Verdict(Outcome.DONE, spectrum=spectrum)
+        return _not_done(Outcome.TIMED_OUT, f"killed for taking too long; the log ends: {_end(log)}")
+    return _judge_end(log, returncode) or _judge_log(log, request) or _judge_spectrum(folder / "xmu.dat", request)
 
 
 def read_log(folder: Path) -> str:
@@ -179,24 +131,70 @@ def _end(log: str) -> str:
     return " | ".join([*lines][-3:]) or "(no output)"
 
 
-def _judge_log(log: str, request: Request, returncode: int) -> tuple[Outcome, str]:
+def _not_done(outcome: Outcome, message: str, *, incomplete: bool = False) -> Verdict:
+    return Verdict(outcome, one_line(message), incomplete=incomplete)
+
+
+def _judge_end(log: str, returncode: int) -> Verdict | None:
     refusal = _refusal(log)
     if refusal:
-        return Outcome.BAD_INPUT, f"FEFF refused its input: {refusal}"
+        return _not_done(Outcome.BAD_INPUT, f"FEFF refused its input: {refusal}")
     if "Fatal error in subroutine corval" in log:
-        return Outcome.CRASHED, "FEFF stopped in corval (core-valence separation); set feff.corval lower, such as -120"
+        message = "FEFF stopped in corval (core-valence separation); set feff.corval lower, such as -120"
+        return _not_done(Outcome.CORVAL_FAILED, message)
     if returncode:
         how = f"return code {returncode}" if returncode > 0 else f"signal {_signal_name(-returncode)}"
-        return Outcome.CRASHED, f"FEFF ended with {how}; the log ends: {_end(log)}"
-    finished = (re.search(rf"Done with module\s*\d*\s*:\s*{words}", log) for words in _FINISHED.values())
-    missing = [module for module, found in zip(_FINISHED, finished, strict=True) if not found]
+        return _not_done(Outcome.CRASHED, f"FEFF ended with {how}; the log ends: {_end(log)}")
+    return None
+
+
+def _judge_log(log: str, request: Request) -> Verdict | None:
+    missing = _unfinished(log)
     if missing:
-        return Outcome.BAD_OUTPUT, f"FEFF stopped early, before the end of '{missing[0]}'; the log ends: {_end(log)}"
+        message = f"FEFF stopped early, before the end of '{missing}'; the log ends: {_end(log)}"
+        return _not_done(Outcome.BAD_OUTPUT, message, incomplete=True)
+    passed_over = _passed_over(log, request)
+    if passed_over:
+        return _not_done(Outcome.BAD_OUTPUT, passed_over)
     if request.scf and ("Convergence not reached" in log or "Convergence reached" not in log):
         charges = re.findall(r"Charge distance= *([\d.]+)", log)
         last = f"; last charge distance {charges[-1]}" if charges else ""
-        return Outcome.SCF_NOT_CONVERGED, f"SCF did not converge{last}; allow more iterations or mix less (feff.scf)"
-    return Outcome.DONE, ""
+        message = f"SCF did not converge{last}; allow more iterations or mix less (feff.scf)"
+        return _not_done(Outcome.SCF_NOT_CONVERGED, message)
+    return None
+
+
+def _judge_spectrum(path: Path, request: Request) -> Verdict:
+    try:
+        spectrum = read_xmu(path)
+    except SpectrumError as error:
+        return _not_done(Outcome.BAD_OUTPUT, str(error), incomplete=isinstance(error, IncompleteSpectrum))
+    problem = next(problems(spectrum, request), None)
+    if problem is not None:
+        return _not_done(Outcome.BAD_OUTPUT, problem)
+    return Verdict(Outcome.DONE, spectrum=spectrum)
+
+
+def _unfinished(log: str) -> str:
+    for module, words in _FINISHED.items():
+        if not re.search(rf"Done with module\s*\d*\s*:\s*{words}", log):
+            return module
+    return ""
+
+
+def _passed_over(log: str, request: Request) -> str:
+    found = _PASSED_OVER.search(log)
+    if found is not None:
+        return f"FEFF passed over a card and ran on: {found[0].strip()}; check feff.extra_cards"
+    used = _USED.search(log)
+    if used is None:
+        return ""
+    # FEFF tells cards apart by their first four letters and lists them by names of its own.
+    known = {name[:4] for name in used[1].split()}
+    missing = [name for name in request.names if name[:4] not in known]
+    if not missing:
+        return ""
+    return f"FEFF ran without the cards {', '.join(missing)}; it used {' '.join(used[1].split())}"
 
 
 def _refusal(log: str) -> str:
@@ -214,30 +212,3 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return str(number)
-
-
-def _problems(spectrum: Spectrum, request: Request) -> Iterator[str]:
-    got = (spectrum.absorber_number, spectrum.shell, spectrum.scf)
-    asked = (request.absorber_number, request.edge, request.scf)
-    if got != asked:
-        yield f"xmu.dat is of (Z, shell, SCF) = {got}, asked for was {asked}; check the cards"
-    if spectrum.fms_radius is None or abs(spectrum.fms_radius - request.fms_radius) > RADIUS_TOLERANCE:
-        yield f"xmu.dat has the FMS radius {spectrum.fms_radius} Å, asked for was {request.fms_radius} Å"
-    points = len(spectrum.energy)
-    if points < MIN_POINTS:
-        yield f"xmu.dat has {points} energy points, at least {MIN_POINTS} are expected"
-    if points > request.max_points:
-        yield f"xmu.dat has {points} energy points, the store has room for {request.max_points}; raise feff.max_points"
-    k_end = float(np.sqrt((spectrum.energy[-1] - spectrum.edge) / _FREE_ELECTRON))
-    if k_end < request.k_max - request.k_step:
-        yield f"xmu.dat ends at k = {k_end:.3f} 1/Å, asked for was {request.k_max}; take coarser steps (feff.xanes)"
-    if spectrum.mu.min() < -NEGATIVE_NOISE * spectrum.mu.max():
-        yield f"mu is negative, {spectrum.mu.min():.3e} where its largest value is {spectrum.mu.max():.3e}"
-    if spectrum.mu0.max() < (1 + MIN_EDGE_STEP) * spectrum.mu0[0]:
-        yield f"there is no edge step: mu0 starts at {spectrum.mu0[0]:.3e} and reaches {spectrum.mu0.max():.3e}"
-    tabulated = xraydb.xray_edge(chemical_symbols[request.absorber_number], request.edge)
-    # Shells that the table lacks are judged by the header alone.
-    if tabulated is not None:
-        absolute, relative = EDGE_TOLERANCE
-        if abs(spectrum.edge - tabulated.energy) > max(absolute, relative * tabulated.energy):
-            yield f"the edge is at {spectrum.edge:.1f} eV, the table has {tabulated.energy:.1f} eV; check the cards"

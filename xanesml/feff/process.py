@@ -11,6 +11,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from xanesml.feff.guard import guard
+
 #: Variables by which MPI and batch systems tell a process that it is a rank.
 MPI_PREFIXES = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "SLURM_", "MPI_", "HYDRA_", "I_MPI_")
 
@@ -29,6 +31,9 @@ GLIBC_KEEPS_MEMORY = {
 GRACE = 1.0
 
 _POLL_INTERVAL = 0.01
+
+# getrusage counts resident memory in KiB, on macOS in bytes.
+_MAXRSS_PER_MIB = 1024.0**2 if platform.system() == "Darwin" else 1024.0
 
 #: Return code of a program that could not be started, as a shell gives it.
 NOT_STARTED = 127
@@ -71,7 +76,7 @@ class ChildRun:
 
     Each program leads a session and process group of its own, has no standard input
     and prints to the log. When it ends, however it ends, what is left of its group is
-    killed.
+    killed. The guard watches the group, should this process be killed itself.
 
     Parameters
     ----------
@@ -83,6 +88,14 @@ class ChildRun:
         File that takes their standard output and error, overwritten.
     environment : mapping of str
         Their whole environment.
+
+    Attributes
+    ----------
+    cpu_seconds : float
+        Processor time, user and system, of the programs that have ended and of those of
+        their children that they waited for, s.
+    memory : float
+        Largest resident set of any of these processes, MiB.
     """
 
     def __init__(
@@ -94,6 +107,8 @@ class ChildRun:
         self._environment = environment
         self._child: subprocess.Popen[bytes] | None = None
         self._returncode: int | None = None
+        self.cpu_seconds = 0.0
+        self.memory = 0.0
         log.write_bytes(b"")
         self._start_next()
 
@@ -146,13 +161,22 @@ class ChildRun:
             except OSError as error:
                 output.write(f"cannot start {command[0]}: {error.strerror}\n".encode())
                 self._returncode = NOT_STARTED
+            else:
+                guard().watch(self._child.pid)
 
     def _reap(self) -> int:
         assert self._child is not None  # noqa: S101
+        pid = self._child.pid
         # While the leader is not waited for, its group's number cannot be given to another.
-        os.killpg(self._child.pid, signal.SIGKILL)
-        returncode = self._child.wait()
+        os.killpg(pid, signal.SIGKILL)
+        guard().release(pid)
+        _, status, usage = os.wait4(pid, 0)
+        returncode = os.waitstatus_to_exitcode(status)
+        # Waited for here, as Popen cannot tell what the program used.
+        self._child.returncode = returncode
         self._child = None
+        self.cpu_seconds += usage.ru_utime + usage.ru_stime
+        self.memory = max(self.memory, usage.ru_maxrss / _MAXRSS_PER_MIB)
         return returncode
 
 

@@ -11,6 +11,42 @@ import numpy.typing as npt
 
 from xanesml.errors import SpectrumError
 
+# A number as Fortran's E format prints it.
+_NUMBER = r"-?\d*\.\d+E[+-]\d+"
+
+
+class IncompleteSpectrum(SpectrumError):
+    """An xmu.dat that is missing or cut: the run ended before it was written."""
+
+
+@dataclass(frozen=True)
+class HeaderCards:
+    """The cards as the header of xmu.dat repeats them, each None where it does not.
+
+    Attributes
+    ----------
+    scf : tuple of (int, float, int) or None
+        SCF: largest number of iterations, radius (Å), lfms.
+    exchange : str or None
+        Name of the exchange model, such as `"val=s+d"`.
+    shifts : tuple of (float, float) or None
+        EXCHANGE: real and imaginary shift of the potential, eV.
+    s02 : float or None
+        Amplitude reduction factor.
+    step : float or None
+        Edge step that μ and μ0 were divided by; 1 with the ABSOLUTE card.
+
+    References
+    ----------
+    FEFF10, src/POT/reapot.f90, src/COMMON/head.f90, src/FF2X/ff2gen.f90 and ff2xmu.f90.
+    """
+
+    scf: tuple[int, float, int] | None = None
+    exchange: str | None = None
+    shifts: tuple[float, float] | None = None
+    s02: float | None = None
+    step: float | None = None
+
 
 @dataclass(frozen=True)
 class Spectrum:
@@ -32,6 +68,8 @@ class Spectrum:
         Whether the header says that the potentials are self-consistent.
     fms_radius : float or None
         Radius of the FMS cluster, Å; None when the header has none.
+    cards : HeaderCards
+        Further cards that the header repeats.
     """
 
     energy: npt.NDArray[np.float64]
@@ -42,6 +80,7 @@ class Spectrum:
     shell: str
     scf: bool
     fms_radius: float | None
+    cards: HeaderCards = HeaderCards()
 
 
 def read_xmu(path: Path) -> Spectrum:
@@ -59,21 +98,23 @@ def read_xmu(path: Path) -> Spectrum:
 
     Raises
     ------
+    IncompleteSpectrum
+        If the file is missing or truncated.
     SpectrumError
-        If the file is missing, truncated, not an xmu.dat, or holds overflows
-        (`*****`), NaN or energies that do not increase or do not span the edge.
+        If it is not an xmu.dat, or holds overflows (`*****`), NaN or energies that do
+        not increase or do not span the edge.
     """
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        raise SpectrumError(
+        raise IncompleteSpectrum(
             f"cannot read {path.name}: {error.strerror}; the run ended before it was written"
         ) from error
     lines = text.splitlines()
     header = "\n".join(line.lstrip("# ") for line in lines if line.lstrip().startswith("#"))
     rows = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not rows or not text.endswith("\n"):
-        raise SpectrumError(f"{path.name} is truncated: {len(rows)} data rows, the last one cut; run FEFF again")
+        raise IncompleteSpectrum(f"{path.name} is truncated: {len(rows)} data rows, the last one cut; run FEFF again")
     energy, _, k, mu, mu0, _ = _columns(path.name, rows)
     if not (np.diff(energy) > 0).all():
         raise SpectrumError(f"{path.name} has energies that do not increase; expected a rising grid")
@@ -96,6 +137,21 @@ def read_xmu(path: Path) -> Spectrum:
         shell=absorber[2],
         scf=potential[1] == "SCF",
         fms_radius=float(radius[1]) if radius else None,
+        cards=_header_cards(header),
+    )
+
+
+def _header_cards(header: str) -> HeaderCards:
+    scf = re.search(r"^POT +SCF *(\d+) *([\d.]+) +(\d+)", header, re.MULTILINE)
+    exchange = re.search(rf"^Gam_ch= *{_NUMBER} (.{{8}})(?: Vi= *({_NUMBER}) Vr= *({_NUMBER}))?", header, re.MULTILINE)
+    s02 = re.search(r"^S02= *(\d*\.\d+)", header, re.MULTILINE)
+    step = re.search(rf"^xsedge\+ *\d+, used to normalize mu +({_NUMBER})", header, re.MULTILINE)
+    return HeaderCards(
+        scf=(int(scf[1]), float(scf[2]), int(scf[3])) if scf else None,
+        exchange=exchange[1].strip() if exchange else None,
+        shifts=(float(exchange[3]), float(exchange[2])) if exchange and exchange[2] else None,
+        s02=float(s02[1]) if s02 else None,
+        step=float(step[1]) if step else None,
     )
 
 

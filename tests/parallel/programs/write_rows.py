@@ -10,14 +10,21 @@ import numpy as np
 from hpc.comm import world
 from xanesml.feff.output import Spectrum
 from xanesml.outcomes import Outcome
-from xanesml.store import Row, open_store, write_row
+from xanesml.store import Row, RowWriter, open_store
 
 TASKS, POINTS = 23, 40
 
 
 def row(task: int) -> Row:
     if task % 7 == 3:
-        return Row(task, Outcome.CRASHED, f"signal {task}", 0.5, 1.0e9 + task, "node", None)
+        return Row(
+            task=task,
+            outcome=Outcome.CRASHED,
+            message=f"signal {task}",
+            seconds=0.5,
+            finished=1.0e9 + task,
+            host="node",
+        )
     rng = np.random.default_rng(task)
     spectrum = Spectrum(
         energy=np.arange(POINTS, dtype=float),
@@ -29,7 +36,9 @@ def row(task: int) -> Row:
         scf=False,
         fms_radius=7.0,
     )
-    return Row(task, Outcome.DONE, "", 1.0 + task, 1.0e9 + task, "node", spectrum)
+    return Row(
+        task=task, outcome=Outcome.DONE, seconds=1.0 + task, finished=1.0e9 + task, host="node", spectrum=spectrum
+    )
 
 
 def main(store: Path, writer: str) -> None:
@@ -37,12 +46,14 @@ def main(store: Path, writer: str) -> None:
     mine = range(comm.rank, TASKS, comm.size)
     if writer == "mpio":
         with open_store(store, mode="r+", comm=comm) as file:
+            writer = RowWriter(file)
             for task in mine:
-                write_row(file, row(task))
+                writer.write(row(task))
     elif comm.rank == 0:
         with open_store(store, mode="r+") as file:
+            root = RowWriter(file)
             for task in range(TASKS):
-                write_row(file, row(task) if task % comm.size == 0 else comm.recv(source=task % comm.size))
+                root.write(row(task) if task % comm.size == 0 else comm.recv(source=task % comm.size))
     else:
         for task in mine:
             comm.send(row(task), dest=0)

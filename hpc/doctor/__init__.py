@@ -1,0 +1,5 @@
+"""The doctor: looks at the hosts, the software and the file systems of a job before it runs."""
+
+from hpc.doctor.driver import diagnose
+
+__all__ = ["diagnose"]

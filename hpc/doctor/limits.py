@@ -1,0 +1,151 @@
+"""No check hangs, and none ends the others: limits of time, and findings made of exceptions."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from hpc.doctor.findings import Finding, Mark, summarize
+from xanesml.errors import EnvironmentProblem, XanesmlError
+from xanesml.feff.process import clean_environment
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+#: Exit status where a check that involves all ranks had to be given up: the command line's for bad input.
+GIVEN_UP = 2
+
+_POLL_INTERVAL = 0.02
+
+
+def attempt(look: Callable[[], Finding], limit: float) -> Finding:
+    """Call a function that may raise or hang, and that does not communicate.
+
+    It runs in a thread, which is left alone where it hangs, in a system call on a dead
+    file system for example.
+
+    Parameters
+    ----------
+    look : callable
+        Returns the finding.
+    limit : float
+        Time to wait for it, s.
+
+    Returns
+    -------
+    Finding
+        The function's, or a problem that tells of the exception or of the time.
+    """
+    found: list[Finding] = []
+
+    def run() -> None:
+        try:
+            found.append(look())
+        except XanesmlError as error:
+            found.append(Finding(Mark.PROBLEM, str(error)))
+        except Exception as error:  # noqa: BLE001 (it is what was found)
+            found.append(failure(error))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(limit)
+    return (
+        found[0] if found else Finding(Mark.PROBLEM, f"no answer within {limit:.0f} s", "look whether the host hangs")
+    )
+
+
+def failure(error: Exception) -> Finding:
+    """Return the problem that an exception in a check is."""
+    said = (str(error).splitlines() or [""])[0][:200]
+    return Finding(Mark.PROBLEM, f"the check failed with {type(error).__name__}: {said}")
+
+
+def run_child(command: Sequence[str], limit: float) -> subprocess.CompletedProcess[str]:
+    """Run a program that knows of no MPI, and take what it prints.
+
+    Parameters
+    ----------
+    command : sequence of str
+        Argument vector.
+    limit : float
+        Time after which it is killed, s.
+
+    Returns
+    -------
+    subprocess.CompletedProcess
+        Its return code and output, as text.
+
+    Raises
+    ------
+    EnvironmentProblem
+        If it was killed.
+    """
+    try:
+        return subprocess.run(
+            command,
+            env=clean_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=limit,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise EnvironmentProblem(
+            f"{command[0]} was not done after {limit:.0f} s; look for a host or a file system that hangs"
+        ) from error
+
+
+def last_words(child: subprocess.CompletedProcess[str]) -> str:
+    """Return why a program failed: the last line of its errors or its output, else how it ended."""
+    if child.returncode < 0:
+        return f"ended by {signal.Signals(-child.returncode).name}"
+    lines = [line.strip() for text in (child.stdout, child.stderr) for line in text.splitlines() if line.strip()]
+    return lines[-1][:200] if lines else f"exit status {child.returncode}"
+
+
+@contextmanager
+def watchdog(name: str, limit: float, echo: Callable[[str], None]) -> Iterator[None]:
+    """End this process if the block takes too long.
+
+    A rank that waits for another in the MPI library, or in HDF5, cannot be called back,
+    and the launcher ends the others.
+
+    Parameters
+    ----------
+    name : str
+        The check, told with `echo` when it is given up.
+    limit : float
+        Time that the block may take, s.
+    echo : callable
+        Prints a line; called on rank 0 only.
+    """
+
+    def give_up() -> None:
+        text = f"the ranks were not done after {limit:.0f} s, which ends the doctor; it may have left files behind"
+        echo(str(summarize(name, [("", Finding(Mark.PROBLEM, text, "look for a host or a file system that hangs"))])))
+        sys.stdout.flush()
+        os._exit(GIVEN_UP)
+
+    timer = threading.Timer(limit, give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def meet(comm: MPI.Intracomm) -> None:
+    """Wait until all ranks are here, without taking the cores from those that work; collective."""
+    request = comm.Ibarrier()
+    while not request.Test():
+        time.sleep(_POLL_INTERVAL)

@@ -1,0 +1,213 @@
+"""What the doctor looks at of a host: scratch, stack, cores, memory, time, GPUs.
+
+A check takes the `Setting` and returns a `Finding`. It may take its time and may raise:
+`hpc.doctor.driver` limits the time and makes a finding of an exception.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import shutil
+import tempfile
+import time
+from pathlib import Path, PurePosixPath
+
+from hpc.doctor.findings import Finding, Mark, Setting
+from hpc.doctor.limits import last_words, run_child
+
+GIB, MIB = 1024**3, 1024**2
+
+#: Hard stack limit that FEFF is given at least, bytes; it keeps large arrays there.
+STACK = 64 * MIB
+
+#: Free space in the scratch folder for each rank, bytes; a run leaves 5 MB and more where FMS is large.
+SCRATCH_FREE = 50 * MIB
+
+#: Memory for each rank, bytes; a run takes 140 MB and more where FMS is large.
+MEMORY = 1 * GIB
+
+#: Walltime left, s: as long as the job scripts reserve for the end.
+WALLTIME = 600.0
+
+_GPU_LIMIT = 30.0
+_NETWORK = ("nfs", "nfs4", "lustre", "gpfs", "beegfs", "cifs", "ceph", "fuse.sshfs", "panfs", "pvfs2")
+_IN_MEMORY = ("tmpfs", "ramfs")
+
+
+def scratch_folder(setting: Setting) -> Finding:
+    """Look at the folder for FEFF's files: writable, roomy, and this host's own."""
+    folder = setting.scratch
+    try:
+        with tempfile.TemporaryFile(prefix="xanesml-doctor-", dir=folder) as file:
+            file.write(bytes(MIB))
+            file.flush()
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        return Finding(
+            Mark.PROBLEM,
+            f"{folder} cannot be written: {error.strerror}",
+            "name a folder on the host itself with --scratch",
+        )
+    kind = file_system(folder)
+    memory = ", which is memory" if kind in _IN_MEMORY else ""
+    text = f"{folder} on {kind}{memory}, {{}} GiB free"
+    shared = setting.output.exists() and setting.output.stat().st_dev == folder.stat().st_dev
+    if kind in _NETWORK or (setting.hosts > 1 and shared):
+        return Finding(
+            Mark.WARNING,
+            f"{text}, shared by the hosts",
+            "name a folder on the host itself with --scratch: every run writes some 100 files",
+            free / GIB,
+        )
+    if free < SCRATCH_FREE * setting.ranks:
+        return Finding(
+            Mark.WARNING,
+            f"{text}, ranks here: {setting.ranks}",
+            f"free {SCRATCH_FREE // MIB} MiB for each rank, or name another folder with --scratch",
+            free / GIB,
+        )
+    return Finding(Mark.OK, text, value=free / GIB)
+
+
+def stack_limit(_setting: Setting) -> Finding:
+    """Look how far FEFF's stack may grow."""
+    hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
+    if hard == resource.RLIM_INFINITY:
+        return Finding(Mark.OK, "unlimited")
+    if hard >= STACK:
+        return Finding(Mark.OK, "{} MiB", value=hard / MIB)
+    return Finding(
+        Mark.PROBLEM,
+        "{} MiB, and FEFF keeps large arrays there",
+        f"raise the hard limit (ulimit -Hs) to {STACK // MIB} MiB or unlimited before the job starts, or ask the site",
+        hard / MIB,
+    )
+
+
+def cores(setting: Setting) -> Finding:
+    """Compare the ranks of this host with the physical cores that they may use."""
+    physical = len({_siblings(cpu) for cpu in setting.cores})
+    text = f"ranks here: {setting.ranks}, cores: {physical}"
+    if setting.ranks > physical:
+        return Finding(
+            Mark.WARNING, text, "start at most one rank for each core, and let the launcher bind each to its own"
+        )
+    return Finding(Mark.OK, text)
+
+
+def threads(_setting: Setting) -> Finding:
+    """Tell the number of threads that the environment asks for."""
+    value = os.environ.get("OMP_NUM_THREADS")
+    asked = "OMP_NUM_THREADS is not set" if value is None else f"OMP_NUM_THREADS={value}"
+    return Finding(Mark.OK, f"{asked}; each FEFF runs with one thread in any case")
+
+
+def memory(setting: Setting) -> Finding:
+    """Compare the memory that is free, or the job's limit where it is smaller, with the ranks."""
+    available = memory_available(Path("/"))
+    if available is None:
+        return Finding(Mark.OK, "not known on this system")
+    share = available / setting.ranks
+    if share < MEMORY:
+        return Finding(
+            Mark.WARNING, "{} GiB for each rank", "start fewer ranks on a host, or ask for more", share / GIB
+        )
+    return Finding(Mark.OK, "{} GiB for each rank", value=share / GIB)
+
+
+def walltime(_setting: Setting) -> Finding:
+    """Tell how much time the job has left."""
+    end = os.environ.get("SLURM_JOB_END_TIME", "")
+    if not end.isdigit():
+        return Finding(Mark.OK, "end of the job not known (no SLURM_JOB_END_TIME)")
+    left = int(end) - time.time()
+    minutes = max(0, round(left / 60))
+    text = f"{minutes // 60} h {minutes % 60:02d} min left"
+    if left < WALLTIME:
+        return Finding(Mark.WARNING, text, "ask for more time (--time)")
+    return Finding(Mark.OK, text)
+
+
+def gpus(_setting: Setting) -> Finding:
+    """Count NVIDIA's GPUs."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return Finding(Mark.OK, "none (no nvidia-smi); training runs on the cores")
+    listed = run_child([program, "-L"], _GPU_LIMIT)
+    names = re.findall(r"^GPU \d+: (.+?) \(UUID", listed.stdout, re.MULTILINE)
+    if listed.returncode or not names:
+        return Finding(
+            Mark.WARNING, f"nvidia-smi -L finds none: {last_words(listed)}", "ask the site about the driver of its GPUs"
+        )
+    kinds = ", ".join(f"{names.count(name)} × {name}" for name in dict.fromkeys(names))
+    return Finding(Mark.OK, kinds)
+
+
+def file_system(path: Path, mounts: str | None = None) -> str:
+    """Return the kind of file system that a path lies on.
+
+    Parameters
+    ----------
+    path : Path
+        An existing path.
+    mounts : str, optional
+        Mount table in the format of fstab(5). Default: /proc/mounts.
+
+    Returns
+    -------
+    str
+        Such as `"ext4"`; `"an unknown file system"` where the table does not tell.
+    """
+    table = Path("/proc/mounts")
+    if mounts is None:
+        mounts = table.read_text(encoding="utf-8", errors="replace") if table.exists() else ""
+    resolved = PurePosixPath(path.resolve())
+    best, kind = -1, "an unknown file system"
+    for line in mounts.splitlines():
+        _, mounted, name, *_ = line.split(" ")
+        point = PurePosixPath(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), mounted))
+        # Of several mounts on one point the last hides the others.
+        if resolved.is_relative_to(point) and len(point.parts) >= best:
+            best, kind = len(point.parts), name
+    return kind
+
+
+def memory_available(root: Path) -> int | None:
+    """Return the memory that programs can still get.
+
+    Parameters
+    ----------
+    root : Path
+        Root of the file system that holds `proc` and `sys`.
+
+    Returns
+    -------
+    int or None
+        Bytes: what Linux calls available, or the limit of this process's control group
+        (version 1 or 2) or of one above it where that is less; None where there is no
+        such thing.
+    """
+    meminfo = root / "proc/meminfo"
+    if not meminfo.exists():
+        return None
+    found = re.search(r"^MemAvailable: +(\d+) kB", meminfo.read_text(encoding="ascii"), re.MULTILINE)
+    amounts = [int(found[1]) * 1024] if found else []
+    groups = root / "proc/self/cgroup"
+    for line in groups.read_text(encoding="utf-8").splitlines() if groups.exists() else ():
+        _, controllers, name = line.split(":", 2)
+        if controllers in ("", "memory"):
+            base = root / "sys/fs/cgroup" / controllers
+            limit = "memory.limit_in_bytes" if controllers else "memory.max"
+            group = base / name.lstrip("/")
+            for folder in (group, *group.parents):
+                if folder.is_relative_to(base) and (folder / limit).is_file():
+                    text = (folder / limit).read_text(encoding="ascii").strip()
+                    amounts += [int(text)] if text.isdigit() else []
+    return min(amounts, default=None)
+
+
+def _siblings(cpu: int) -> str:
+    siblings = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+    return siblings.read_text(encoding="ascii").strip() if siblings.exists() else str(cpu)

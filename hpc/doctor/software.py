@@ -1,0 +1,211 @@
+"""What the doctor looks at of the software: launcher, MPI, packages, FEFF, TensorFlow.
+
+A check takes the `Setting` and returns a `Finding`. It may take its time and may raise:
+`hpc.doctor.driver` limits the time and makes a finding of an exception.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hpc.doctor.findings import Finding, Mark, Setting
+from hpc.doctor.limits import last_words, run_child
+from xanesml.campaign import Campaign
+from xanesml.feff.engine import make_engine, run_feff
+from xanesml.hdf5 import package_versions
+from xanesml.outcomes import Outcome
+from xanesml.tasks import expand
+
+#: Time that the trial run of FEFF may take, s; it takes 5 s on one free core.
+RUN_LIMIT = 30.0
+
+#: Time that the import of TensorFlow may take, s; from a slow file system it takes long.
+IMPORT_LIMIT = 120.0
+
+#: Variables by which launchers tell how many processes they have started, and which this one is.
+#: Ordered from the launcher next to the process outwards: an mpirun may itself run in a step of Slurm's.
+_LAUNCHERS = (
+    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+    ("PMI_SIZE", "PMI_RANK"),
+    ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
+)
+
+_TENSORFLOW = """
+import json, os
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import tensorflow, keras
+print(json.dumps([tensorflow.__version__, keras.__version__]), flush=True)
+"""
+_HOROVOD = """
+import horovod, horovod.tensorflow as hvd
+print(json.dumps([horovod.__version__, bool(hvd.mpi_built()), bool(hvd.nccl_built()), bool(hvd.gloo_built())]))
+"""
+
+
+class Launched(NamedTuple):
+    """What a launcher told this process: the number of processes, which one this is, and by which variable."""
+
+    processes: int
+    rank: int
+    variable: str
+
+
+def launched(environment: Mapping[str, str]) -> Launched | None:
+    """Return what the launcher told this process, or None where there is none."""
+    for size, rank in _LAUNCHERS:
+        if environment.get(size, "").isdigit():
+            return Launched(int(environment[size]), int(environment.get(rank, "0")), size)
+    return None
+
+
+def launcher(setting: Setting) -> Finding:
+    """Look whether MPI sees the processes that the launcher has started."""
+    told = launched(os.environ)
+    allocated = os.environ.get("SLURM_NTASKS", "1")
+    if told is None and setting.size == 1 and allocated.isdigit() and int(allocated) > 1:
+        return Finding(
+            Mark.WARNING,
+            f"one process without a launcher in an allocation for {allocated}",
+            "start it as the job will be started, with mpirun or srun",
+        )
+    if told is None:
+        return Finding(Mark.OK, "none" if setting.size == 1 else f"not known; {_spread(setting)}")
+    if told.processes > setting.size:
+        return Finding(
+            Mark.PROBLEM,
+            f"{told.processes} processes were started ({told.variable}), but MPI sees {setting.size} of them: "
+            f"mpi4py was built for another MPI than the launcher's, or loads it: {_mpi_libraries_named()}",
+            "start with the mpirun of that MPI, or install mpi4py for the launcher's; "
+            f"the first mpirun on PATH is {shutil.which('mpirun') or 'none'}",
+        )
+    return Finding(Mark.OK, f"MPI sees all processes that were started; {_spread(setting)}")
+
+
+def mpi_library(setting: Setting) -> Finding:
+    """Look at the MPI library and at the thread level that it grants."""
+    import mpi4py  # noqa: PLC0415 (loads MPI)
+    from mpi4py import MPI  # noqa: PLC0415
+
+    vendor, version = MPI.get_vendor()
+    levels = {
+        MPI.THREAD_SINGLE: "single",
+        MPI.THREAD_FUNNELED: "funneled",
+        MPI.THREAD_SERIALIZED: "serialized",
+        MPI.THREAD_MULTIPLE: "multiple",
+    }
+    level = MPI.Query_thread()
+    text = (
+        f"{vendor} {'.'.join(map(str, version))}, MPI {'.'.join(map(str, MPI.Get_version()))}, "
+        f"mpi4py {mpi4py.__version__}, threads: {levels[level]}"
+    )
+    if len({library.parent for library in _mpi_libraries()}) > 1:
+        return Finding(
+            Mark.PROBLEM,
+            f"{text}; two MPI libraries in one process: {_mpi_libraries_named()}",
+            "build h5py and mpi4py against the same MPI (docs/install.md)",
+        )
+    if level < MPI.THREAD_MULTIPLE and setting.size > 1:
+        return Finding(
+            Mark.WARNING, text, "training on several ranks needs an MPI with MPI_THREAD_MULTIPLE; the rest does not"
+        )
+    return Finding(Mark.OK, text)
+
+
+def packages(_setting: Setting) -> Finding:
+    """Collect the versions of Python and of the packages that results depend on."""
+    versions: dict[str, str] = json.loads(package_versions())
+    return Finding(Mark.OK, ", ".join(f"{name} {version}" for name, version in versions.items()))
+
+
+def engine(setting: Setting) -> Finding:
+    """Look for the engine's programs."""
+    return Finding(Mark.OK, make_engine(setting.engine).identity)
+
+
+def engine_runs(setting: Setting) -> Finding:
+    """Run FEFF to the end on 13 gold atoms, without self-consistency."""
+    section = setting.engine.model_copy(update={"timeout": RUN_LIMIT})
+    table = expand(
+        Campaign.model_validate(
+            {
+                "name": "doctor",
+                "structure": {"atoms": 13},
+                "distortion": {"minimum": 0.0, "maximum": 0.01},
+                "feff": {"scf": False, "corval": False, "fms_radius": 3.5},
+            }
+        )
+    )
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="xanesml-doctor-", dir=setting.scratch)
+    except OSError:
+        return Finding(Mark.WARNING, "not run, since the scratch folder cannot be written")
+    with folder as name:
+        result = run_feff(make_engine(section), Path(name), table.feff_input(0), table.request(0))
+    if result.outcome is Outcome.DONE:
+        return Finding(Mark.OK, "13 atoms without SCF: done in {} s", value=result.seconds)
+    if result.outcome is Outcome.TIMED_OUT:
+        return Finding(
+            Mark.WARNING,
+            f"13 atoms without SCF: not over after {RUN_LIMIT:.0f} s, 5 s are usual",
+            "look for an overloaded host, or a slow file system below Python or FEFF",
+        )
+    return Finding(
+        Mark.PROBLEM,
+        f"13 atoms without SCF: {result.outcome.label}: {result.message}",
+        "mend the engine ([engine] in the campaign; docs/install.md, section FEFF)",
+    )
+
+
+def training(setting: Setting) -> Finding:
+    """Import TensorFlow and Horovod, in a child process that may crash."""
+    if importlib.util.find_spec("tensorflow") is None:
+        return Finding(
+            Mark.WARNING,
+            "TensorFlow is not installed",
+            "simulating and averaging do without; for train and predict: pip install '.[train]'",
+        )
+    with_horovod = importlib.util.find_spec("horovod") is not None
+    child = run_child([sys.executable, "-c", _TENSORFLOW + (_HOROVOD if with_horovod else "")], IMPORT_LIMIT)
+    told: list[list[Any]] = [json.loads(line) for line in child.stdout.splitlines() if line.startswith("[")]
+    said = last_words(child)
+    if not told:
+        return Finding(
+            Mark.PROBLEM, f"TensorFlow cannot be imported: {said}", "install it anew: pip install '.[train]'"
+        )
+    found = "TensorFlow {}, Keras {}".format(*told[0])
+    if not with_horovod:
+        mark, remedy = Mark.WARNING, "one process trains without; for several build it (docs/install.md)"
+        return Finding(mark, f"{found}; Horovod is not installed", remedy)
+    remedy = "build it anew with --no-cache-dir (docs/install.md); one process trains without"
+    if len(told) == 1:
+        return Finding(Mark.PROBLEM, f"{found}; Horovod cannot be imported: {said}", remedy)
+    version, mpi, nccl, gloo = told[1]
+    built = [name for name, there in (("MPI", mpi), ("NCCL", nccl), ("Gloo", gloo)) if there]
+    found = f"{found}; Horovod {version} built with {' and '.join(built) or 'neither MPI nor NCCL nor Gloo'}"
+    if not mpi and setting.size > 1:
+        return Finding(Mark.PROBLEM, found, f"without MPI it does not see the ranks: {remedy}")
+    return Finding(Mark.OK, found)
+
+
+def _mpi_libraries() -> list[Path]:
+    """Return the MPI libraries that this process has loaded."""
+    maps = Path("/proc/self/maps")
+    text = maps.read_text(encoding="utf-8", errors="replace") if maps.exists() else ""
+    return sorted({Path(path) for path in re.findall(r"\S*/libmpi(?:ch)?\.so\S*", text)})
+
+
+def _mpi_libraries_named() -> str:
+    return ", ".join(map(str, _mpi_libraries())) or "not known"
+
+
+def _spread(setting: Setting) -> str:
+    return f"ranks: {setting.size}, hosts: {setting.hosts}"

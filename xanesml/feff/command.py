@@ -1,0 +1,74 @@
+"""A FEFF of the site's: one program, or one a module."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from xanesml.errors import EngineError
+from xanesml.feff.output import Request
+from xanesml.feff.run import FeffRun, prepare
+
+_DIGEST_BYTES = 8
+
+
+class CommandEngine:
+    """A FEFF of the site's: one program, or one a module.
+
+    Parameters
+    ----------
+    commands : sequence of sequence of str
+        Argument vectors, run in order in the run's folder.
+    version : str
+        The version to record.
+    timeout : float
+        Time after which a run is killed, s.
+
+    Raises
+    ------
+    EngineError
+        If a program cannot be found, executed or read.
+    """
+
+    def __init__(self, *, commands: Sequence[Sequence[str]], version: str, timeout: float) -> None:
+        self.timeout = timeout
+        self._commands = [[_program(command[0]), *command[1:]] for command in commands]
+        hashes: dict[str, str] = {}
+        for words, command in zip(commands, self._commands, strict=True):
+            # Programs run in another folder, where a relative argument means another file.
+            files = ((word, Path(path)) for word, path in zip(words, command, strict=True) if Path(path).is_absolute())
+            hashes |= {word: _digest(path) for word, path in files if path.is_file()}
+        contents = ", ".join(f"{word} {digest}" for word, digest in hashes.items())
+        self.identity = f"command {version}: {json.dumps([list(command) for command in commands])} ({contents})"
+
+    def start(self, folder: Path, text: str, request: Request) -> FeffRun:
+        """Start a run; see `Engine.start`."""
+        prepare(folder, text)
+        return FeffRun(self._commands, folder=folder, request=request, timeout=self.timeout)
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        raise EngineError(
+            f"engine.commands names '{name}', which is not an executable here; give a program on PATH or its full path"
+        )
+    # Programs run in another folder, where a relative path would point elsewhere.
+    return str(Path(found).absolute())
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(1024**2):
+                digest.update(chunk)
+    except OSError as error:
+        raise EngineError(
+            f"cannot read {path} of engine.commands, whose content identifies the engine: {error.strerror}; "
+            "make it readable"
+        ) from error
+    return digest.hexdigest()

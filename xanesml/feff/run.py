@@ -1,0 +1,196 @@
+"""One FEFF run in its folder: started, looked after, killed when out of time, judged at its end."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from xanesml.errors import EnvironmentProblem
+from xanesml.feff.output import LOG_NAME, Request, Spectrum, judge, log_end, one_line, read_log
+from xanesml.feff.process import ChildRun, clean_environment, raise_stack_limit
+from xanesml.outcomes import Outcome
+
+#: File in the run's folder whose one line says what solved the full multiple scattering.
+SOLVER_NAME = "solver.txt"
+
+#: Longest solver line, bytes of UTF-8: the room in the store.
+SOLVER_BYTES = 80
+
+#: With less free space than this, bytes, a run that is not done says nothing about its input.
+MIN_FREE = 16 * 1024**2
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """The end of a run, or of several tries at one.
+
+    Attributes
+    ----------
+    outcome : Outcome
+        What became of it.
+    message : str
+        Why it is not done: one line, at most 240 bytes of UTF-8; empty when it is.
+    seconds : float
+        Wall time, s; of several tries, their sum.
+    cpu_seconds : float
+        Processor time, s; of several tries, their sum.
+    memory : float
+        Largest resident set of any process of the run, MiB.
+    tries : int
+        FEFF runs that it took.
+    changes : str
+        How the cards of the run that counts differ from the campaign's, such as
+        ``feff.corval = -200.0``, at most 120 bytes of UTF-8; empty where they do not.
+    solver : str
+        What solved the full multiple scattering, at most 80 bytes of UTF-8; empty where
+        the engine does not tell.
+    log : str
+        The end of FEFF's log where the run is not done, at most 1024 bytes of UTF-8,
+        line breaks kept; empty where it is.
+    spectrum : Spectrum or None
+        The spectrum when done.
+    incomplete : bool
+        Whether FEFF stopped early without an error, or left a cut xmu.dat or none.
+    """
+
+    outcome: Outcome
+    message: str
+    seconds: float
+    cpu_seconds: float
+    memory: float
+    tries: int = 1
+    changes: str = ""
+    solver: str = ""
+    log: str = ""
+    spectrum: Spectrum | None = None
+    incomplete: bool = False
+
+
+class FeffRun:
+    """A FEFF run on its way.
+
+    Parameters
+    ----------
+    commands : sequence of sequence of str
+        Argument vectors, run one after the other.
+    folder : Path
+        The run's folder, with feff.inp.
+    request : Request
+        What the output is judged against.
+    timeout : float
+        Time after which the run is killed, s.
+
+    Raises
+    ------
+    EnvironmentProblem
+        If the folder cannot be written.
+    """
+
+    def __init__(self, commands: Sequence[Sequence[str]], *, folder: Path, request: Request, timeout: float) -> None:
+        self._folder = folder
+        self._request = request
+        self._timeout = timeout
+        self._started = time.monotonic()
+        self._result: RunResult | None = None
+        try:
+            self._child = ChildRun(commands, folder=folder, log=folder / LOG_NAME, environment=clean_environment())
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+
+    def poll(self) -> RunResult | None:
+        """Look after the run, without waiting; call it often.
+
+        Returns
+        -------
+        RunResult or None
+            None while the run goes on. A run that is out of time is killed here.
+
+        Raises
+        ------
+        EnvironmentProblem
+            If the run is not done and its file system is full, which may be why.
+        """
+        if self._result is None:
+            returncode = self._child.poll()
+            seconds = time.monotonic() - self._started
+            if returncode is not None:
+                self._end(seconds, returncode=returncode)
+            elif seconds > self._timeout:
+                self._child.kill()
+                self._end(seconds, timed_out=True)
+        return self._result
+
+    def kill(self) -> None:
+        """End the run with all its children; harmless when it has ended."""
+        self._child.kill()
+
+    def _end(self, seconds: float, *, returncode: int = 0, timed_out: bool = False) -> None:
+        verdict = judge(self._folder, self._request, returncode=returncode, timed_out=timed_out)
+        log = ""
+        if verdict.outcome is not Outcome.DONE:
+            _check_space(self._folder)
+            log = log_end(read_log(self._folder))
+        self._result = RunResult(
+            outcome=verdict.outcome,
+            message=verdict.message,
+            seconds=seconds,
+            cpu_seconds=self._child.cpu_seconds,
+            memory=self._child.memory,
+            solver=_solver(self._folder / SOLVER_NAME),
+            log=log,
+            spectrum=verdict.spectrum,
+            incomplete=verdict.incomplete,
+        )
+
+
+def prepare(folder: Path, text: str) -> None:
+    """Make a run's folder ready: no output of an earlier run in it, feff.inp written.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder; made if missing.
+    text : str
+        Content of feff.inp.
+
+    Raises
+    ------
+    EnvironmentProblem
+        If the folder cannot be written.
+    """
+    raise_stack_limit()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in (folder / "xmu.dat", folder / SOLVER_NAME, *folder.glob("log*.dat")):
+            old.unlink(missing_ok=True)
+        (folder / "feff.inp").write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        f"cannot write the run's folder {folder}: {error.strerror}; choose another scratch folder"
+    )
+
+
+def _check_space(folder: Path) -> None:
+    if not folder.is_dir():
+        return
+    system = os.statvfs(folder)
+    free = system.f_bavail * system.f_frsize
+    # Some file systems count no files at all.
+    files = system.f_favail if system.f_files else None
+    if free < MIN_FREE or files == 0:
+        raise EnvironmentProblem(
+            f"scratch folder {folder} on {socket.gethostname()} is full ({free / 1024**2:.1f} MiB and "
+            f"{'any number of' if files is None else files} files left); free space there or choose another"
+        )
+
+
+def _solver(path: Path) -> str:
+    return one_line(path.read_text(encoding="utf-8", errors="replace"), SOLVER_BYTES) if path.is_file() else ""

@@ -1,0 +1,8 @@
+"""Full multiple scattering: the absorber's Green's function from FEFF's phase shifts, in place of FEFF's own stage."""
+
+#: Raised whenever the solver's numbers change: part of a task's identity.
+VERSION = 1
+
+
+class FmsNotApplicable(Exception):
+    """A run that this solver leaves to FEFF's own stage; the message says why, in one line."""

@@ -1,0 +1,66 @@
+"""FEFF's form of the absorber's Green's function, and the file gg.bin that holds it."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from xanesml.fms.harmonics import complex_from_real
+from xanesml.fms.propagator import degrees
+
+_CAPTION = """\
+#SN#   Section: {section:4d}
+#DF# This section written in TXT .
+#H#
+#DT# 2D complex array with sizes {rows:4d}{columns:4d}
+#H# File is organized as follows:  Array(1,i)     Array(1,i+1)    Array(1,i+2)  . . .
+#H#                                Array(2,i)
+#H#                                     .
+#H#                                     .
+#H#                                     .
+"""
+
+
+def feff_convention(blocks: npt.NDArray[np.complex128]) -> npt.NDArray[np.complex128]:
+    """Return Green's functions in FEFF's basis.
+
+    Parameters
+    ----------
+    blocks : (E, w, w) complex
+        G in the real, symmetric form of `propagator`.
+
+    Returns
+    -------
+    (E, w, w) complex128
+        G between the complex harmonics times i^l of Rehr and Albers.
+
+    References
+    ----------
+    J. J. Rehr and R. C. Albers, Phys. Rev. B 41, 8139 (1990).
+    """
+    lmax = int(np.sqrt(blocks.shape[-1])) - 1
+    to_complex = complex_from_real(lmax) * (-1j) ** degrees(lmax)
+    return np.asarray(to_complex @ blocks @ to_complex.conj().T)
+
+
+def green_text(blocks: npt.NDArray[np.complex128]) -> str:
+    """Return the content of gg.bin.
+
+    Parameters
+    ----------
+    blocks : (E, w, w) complex
+        G in FEFF's basis, every element within single precision's range; no NaN.
+
+    Returns
+    -------
+    str
+        One section an energy, one line a row, eleven digits.
+    """
+    energies, rows, columns = blocks.shape
+    # The reader's numbers have single precision, in which what is smaller is zero.
+    numbers = blocks.astype(np.complex64).view(np.float32).reshape(energies, -1)
+    body = ("%20.10E" * (2 * columns) + "\n") * rows
+    return "".join(
+        _CAPTION.format(section=section, rows=rows, columns=columns) + body % tuple(values)
+        for section, values in enumerate(numbers.tolist(), start=1)
+    )

@@ -1,0 +1,51 @@
+"""Packed ASCII data, FEFF's text form of floating-point numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+#: Characters of one number in the files that FEFF10 writes.
+WIDTH = 8
+
+_BASE = 90
+_OFFSET = 37
+_EXPONENT_ZERO = 45
+
+
+def decode(text: bytes, width: int = WIDTH) -> npt.NDArray[np.float64]:
+    """Decode numbers packed as text.
+
+    Parameters
+    ----------
+    text : bytes
+        The numbers' characters, without line starts and line ends.
+    width : int, optional
+        Characters of one number.
+
+    Returns
+    -------
+    (len(text) // width,) float64
+        The numbers; no NaN.
+
+    Raises
+    ------
+    ValueError
+        If the text is not a whole number of numbers, or holds characters that do not occur in them.
+
+    References
+    ----------
+    M. Newville's PAD format in FEFF10: the first character is the exponent of ten,
+    shifted by 45; the second twice the leading digit and the sign's bit; the others
+    digits of base 90. All are shifted by 37.
+    """
+    if width < 3 or len(text) % width:
+        raise ValueError(f"{len(text)} characters are no whole number of packed numbers of {width} characters")
+    codes = np.frombuffer(text, dtype=np.uint8).reshape(-1, width).astype(np.int64) - _OFFSET
+    if codes.size and (codes.min() < 0 or codes.max() >= _BASE):
+        raise ValueError("characters outside the code of packed numbers")
+    sign = np.where(codes[:, 1] % 2, 1.0, -1.0)
+    fraction = np.zeros(len(codes))
+    for digit in codes[:, :1:-1].T:
+        fraction = (fraction + digit) / _BASE
+    return 2 * sign * (codes[:, 1] // 2 + fraction) / _BASE * 10.0 ** (codes[:, 0] - _EXPONENT_ZERO)

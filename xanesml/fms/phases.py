@@ -1,0 +1,101 @@
+"""Reading phase.bin, FEFF's energies and phase shifts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from xanesml.fms import FmsNotApplicable
+from xanesml.fms.pad import decode
+
+
+@dataclass(frozen=True)
+class Phases:
+    """Energies and phase shifts of one run.
+
+    Attributes
+    ----------
+    momentum : (E,) complex128
+        The photoelectron's k, 1/bohr, with Im k ≥ 0; no NaN.
+    shifts : tuple of (E, lmax + 1) complex128
+        Phase shifts δ_l of each potential, rad, potential 0 being the absorber's; no NaN.
+    """
+
+    momentum: npt.NDArray[np.complex128]
+    shifts: tuple[npt.NDArray[np.complex128], ...]
+
+    def scattering(self, potential: int, lmax: int) -> npt.NDArray[np.complex128]:
+        """Return the scattering amplitudes of a potential.
+
+        Parameters
+        ----------
+        potential : int
+            The potential.
+        lmax : int
+            Largest angular momentum; where there is no phase shift there is no scattering.
+
+        Returns
+        -------
+        (E, lmax + 1) complex128
+            t_l = (exp(2iδ_l) − 1) / 2i; no NaN.
+        """
+        known = self.shifts[potential][:, : lmax + 1]
+        result = np.zeros((len(known), lmax + 1), dtype=np.complex128)
+        result[:, : known.shape[1]] = np.expm1(2j * known) / 2j
+        return result
+
+
+def read_phases(path: Path) -> Phases:
+    """Read a phase.bin of FEFF10 without spin.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    Phases
+        Its energies and phase shifts.
+
+    Raises
+    ------
+    FmsNotApplicable
+        If the file is missing, not a whole phase.bin, or has two spins.
+    """
+    try:
+        lines = iter(path.read_bytes().splitlines())
+    except OSError as error:
+        raise FmsNotApplicable(f"cannot read {path.name}: {error.strerror}") from error
+    try:
+        spins, energies, _, _, last_potential, _, _, width = (int(word) for word in next(lines).split()[:8])
+        if spins != 1:
+            raise FmsNotApplicable(f"{path.name} has {spins} spins, 1 is solved here")
+        _numbers(lines, 3, width)
+        energy = _numbers(lines, 2 * energies, width).view(np.complex128)
+        reference = _numbers(lines, 2 * energies, width).view(np.complex128)
+        shifts = []
+        for _ in range(last_potential + 1):
+            lmax = int(next(lines).split()[0])
+            both_kappas = _numbers(lines, 2 * energies * (2 * lmax + 1), width).view(np.complex128)
+            shifts.append(both_kappas.reshape(energies, 2 * lmax + 1)[:, lmax:])
+    except (ValueError, IndexError, StopIteration) as error:
+        raise FmsNotApplicable(f"{path.name} is not a whole phase.bin of FEFF10") from error
+    return Phases(momentum=np.sqrt(2 * (energy - reference)), shifts=tuple(shifts))
+
+
+def _numbers(lines: Iterator[bytes], count: int, width: int) -> npt.NDArray[np.float64]:
+    parts = []
+    missing = count * width
+    while missing > 0:
+        # The first character only says whether the line holds real or complex numbers.
+        parts.append(next(lines)[1:])
+        missing -= len(parts[-1])
+    numbers = decode(b"".join(parts), width)
+    if len(numbers) != count:
+        raise ValueError(f"{len(numbers)} numbers where {count} were expected")
+    return numbers

@@ -1,0 +1,193 @@
+"""FEFF's FMS stage: python -m xanesml.fms.stage FOLDER, between FEFF's stages xsph and mkgtr.
+
+Reads what FEFF left in a run's folder and writes gg.bin and log3.dat, or nothing at
+all where it does not apply.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from xanesml.fms import FmsNotApplicable
+from xanesml.fms.dense import solve_dense
+from xanesml.fms.green import feff_convention, green_text
+from xanesml.fms.inputs import FmsInput, read_input
+from xanesml.fms.phases import Phases, read_phases
+from xanesml.fms.solve import Solution, residual_limit
+
+Precision = Literal["single", "double"]
+Method = Literal["auto", "lu", "ldl", "symmetric"]
+
+#: Exit status where the stage does not apply and FEFF's own is to be run.
+NOT_APPLICABLE = 3
+
+#: Longest `StageReport.solver`, bytes: the room in the store.
+SOLVER_BYTES = 80
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """What was solved, and how.
+
+    Attributes
+    ----------
+    method : {"lu", "ldl", "symmetric"}
+        The method.
+    size : int
+        Orbitals of the cluster.
+    largest_block : int
+        Order of the largest matrix that was factorized.
+    energies : int
+        Number of energies.
+    by_lu : int
+        Factorizations without pivoting that were not good enough and made way for LU.
+    residual : float
+        Worst residual, relative to the right-hand side.
+    seconds : float
+        Wall time, s.
+    """
+
+    method: str
+    size: int
+    largest_block: int
+    energies: int
+    by_lu: int
+    residual: float
+    seconds: float
+
+    @property
+    def solver(self) -> str:
+        """One line of ASCII, at most `SOLVER_BYTES`, that says what made gg.bin."""
+        detail = f" in blocks up to {self.largest_block}" if self.method == "symmetric" else ""
+        detail += f", {self.by_lu} by lu" if self.by_lu else ""
+        return f"xanesml fms: {self.method}, {self.size}{detail}"
+
+
+def solve_stage(folder: Path, *, precision: Precision = "single", method: Method = "auto") -> StageReport:
+    """Solve full multiple scattering in a run's folder.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder, in which FEFF's stages rdinp to xsph have run.
+    precision : {"single", "double"}, optional
+        Precision of the factorization. FEFF's own is single.
+    method : {"auto", "lu", "ldl", "symmetric"}, optional
+        LU with pivoting; LDLᵀ without, checked, with LU where it fails; the cluster's point group. `auto`
+        takes the point group where there is one, and LDLᵀ elsewhere.
+
+    Returns
+    -------
+    StageReport
+        What was done.
+
+    Raises
+    ------
+    FmsNotApplicable
+        If the run asks for what is not done here or lacks a file, or if the solution is
+        not finite. Nothing has been written then.
+
+    References
+    ----------
+    A. L. Ankudinov, B. Ravel, J. J. Rehr and S. D. Conradson, Phys. Rev. B 58, 7565 (1998).
+    """
+    started = time.perf_counter()
+    cluster = read_input(folder)
+    phases = read_phases(folder / "phase.bin")
+    if len(phases.shifts) <= cluster.potentials.max():
+        raise FmsNotApplicable(f"phase.bin has {len(phases.shifts)} potentials, geom.dat has more")
+    try:
+        # An overflow ends in what is not finite, and that is looked for.
+        with np.errstate(all="ignore"):
+            solution = _solve(cluster, phases, method, np.complex64 if precision == "single" else np.complex128)
+            # In the precision in which mkgtr will read it.
+            finite = np.isfinite(solution.blocks.astype(np.complex64)).all()
+    except np.linalg.LinAlgError as error:
+        raise FmsNotApplicable(f"the equations have no solution: {error}") from error
+    if not finite:
+        raise FmsNotApplicable("the Green's function is not finite at every energy")
+    report = StageReport(
+        method=solution.method,
+        size=int(((cluster.lmax + 1) ** 2).sum()),
+        largest_block=solution.largest,
+        energies=len(solution.blocks),
+        by_lu=solution.by_lu,
+        residual=solution.residual,
+        seconds=time.perf_counter() - started,
+    )
+    _replace(folder / "gg.bin", green_text(feff_convention(solution.blocks)))
+    _replace(folder / "log3.dat", _log(report, len(cluster.positions)))
+    return report
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the stage in a folder given on the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        By default those of the process.
+
+    Returns
+    -------
+    int
+        0 when gg.bin is written, `NOT_APPLICABLE` when FEFF's own stage is to be run.
+    """
+    # Not at the top: only the command line needs it.
+    import argparse  # noqa: PLC0415
+
+    parser = argparse.ArgumentParser(prog="python -m xanesml.fms.stage", description=str(__doc__).splitlines()[0])
+    parser.add_argument("folder", type=Path, help="folder in which FEFF's stages rdinp to xsph have run")
+    parser.add_argument("--method", choices=get_args(Method), default="auto")
+    parser.add_argument("--precision", choices=get_args(Precision), default="single")
+    parsed = parser.parse_args(arguments)
+    try:
+        solve_stage(parsed.folder, precision=parsed.precision, method=parsed.method)
+    except FmsNotApplicable as reason:
+        sys.stderr.write(f"xanesml fms does not apply: {reason}\n")
+        return NOT_APPLICABLE
+    sys.stdout.write((parsed.folder / "log3.dat").read_text())
+    return 0
+
+
+def _solve(cluster: FmsInput, phases: Phases, method: Method, dtype: npt.DTypeLike) -> Solution:
+    if method in ("auto", "symmetric"):
+        # Not at the top: the other methods do without.
+        from xanesml.fms.reduced import solve_symmetric  # noqa: PLC0415
+
+        solution = solve_symmetric(cluster, phases, dtype=dtype)
+        if solution is not None and (method == "symmetric" or solution.residual <= residual_limit(dtype)):
+            return solution
+        if method == "symmetric":
+            raise FmsNotApplicable("the cluster has no symmetry about the absorber")
+    return solve_dense(cluster, phases, pivoting=method == "lu", dtype=dtype)
+
+
+def _log(report: StageReport, atoms: int) -> str:
+    return (
+        f"FMS calculation of full Green's function ...\n"
+        f"{report.solver}\n"
+        f"FMS for a cluster of {atoms} atoms, {report.energies} energy points\n"
+        f"largest residual {report.residual:.1e}, {report.seconds:.2f} s\n"
+        "Done with module: FMS.\n\n"
+    )
+
+
+def _replace(path: Path, text: str) -> None:
+    # Complete or not there: a killed run leaves no half of a file.
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
+    unfinished.write_text(text, encoding="ascii")
+    unfinished.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,30 @@
+"""Structures: the cluster of a campaign, its distortion and disorder, and the check for overlaps."""
+
+from xanesml.structures.build import build_cluster
+from xanesml.structures.cluster import Cluster, absorbers, first_neighbors
+from xanesml.structures.displacement import (
+    deltas,
+    disorder,
+    disorder_block,
+    distort,
+    distort_block,
+    sigmas,
+    structure_rng,
+)
+from xanesml.structures.overlap import check_overlap, check_overlaps
+
+__all__ = [
+    "Cluster",
+    "absorbers",
+    "build_cluster",
+    "check_overlap",
+    "check_overlaps",
+    "deltas",
+    "disorder",
+    "disorder_block",
+    "distort",
+    "distort_block",
+    "first_neighbors",
+    "sigmas",
+    "structure_rng",
+]

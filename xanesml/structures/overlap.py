@@ -1,0 +1,80 @@
+"""Refusal of structures whose atoms overlap, one by one or by the block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from xanesml.errors import StructureError
+from xanesml.structures.cluster import Cluster
+
+#: Rounding that the bound on distances is given, Å; a structure this close to the limit is looked at.
+_ROUNDING = 1e-9
+
+
+def check_overlap(positions: NDArray[np.float64], minimum_distance: float, label: str) -> None:
+    """Refuse a structure whose atoms overlap.
+
+    Parameters
+    ----------
+    positions : ndarray of float64, shape (A, 3)
+        Positions, Å, finite.
+    minimum_distance : float
+        Smallest distance accepted, Å.
+    label : str
+        The structure's name in the message.
+
+    Raises
+    ------
+    StructureError
+        If two atoms are closer; the message names the closest pair and its distance.
+    """
+    pairs = cKDTree(positions).query_pairs(minimum_distance, output_type="ndarray")
+    lengths = np.linalg.norm(positions[pairs[:, 1]] - positions[pairs[:, 0]], axis=1)
+    # The tree's ball is closed, the condition is not.
+    if not np.any(lengths < minimum_distance):
+        return
+    first, second = np.sort(pairs[np.argmin(lengths)])
+    raise StructureError(
+        f"{label}: atoms {first} and {second} are {lengths.min():.3f} Å apart, closer than "
+        f"structure.minimum_distance = {minimum_distance} Å; change the structure or the limit"
+    )
+
+
+def check_overlaps(cluster: Cluster, positions: NDArray[np.float64], labels: Callable[[int], str]) -> None:
+    """Refuse a block of structures if atoms overlap in any of them.
+
+    The same as `check_overlap` of each with the cluster's own limit, without looking at
+    pairs where none can overlap: with s the scale that fits a structure to the cluster best
+    and e_i what is left of atom i's displacement, |x_i − x_j| ≥ s |r_i − r_j| − e_i − e_j.
+    An isotropic distortion leaves nothing, disorder about σ.
+
+    Parameters
+    ----------
+    cluster : Cluster
+        The undistorted cluster, two atoms or more.
+    positions : ndarray of float64, shape (n, A, 3)
+        Positions of every structure, in the cluster's frame, Å, finite.
+    labels : callable
+        Gives the name in the message of the structure at an index from 0 to n − 1; called
+        for those only that are looked at pair by pair.
+
+    Raises
+    ------
+    StructureError
+        If two atoms are closer than `cluster.minimum_distance`; the message names the
+        first such structure, its closest pair and their distance.
+    """
+    center = cluster.positions[cluster.absorber]
+    reference = cluster.positions - center
+    shortest = cKDTree(reference).query(reference, k=2)[0][:, 1].min()
+    shifted = positions - center
+    scale = np.tensordot(shifted, reference, axes=2) / np.vdot(reference, reference)
+    shifted -= scale[:, np.newaxis, np.newaxis] * reference
+    largest = np.sqrt(np.einsum("nij,nij->ni", shifted, shifted).max(axis=1, initial=0.0))
+    clear = scale * shortest - 2.0 * largest > cluster.minimum_distance + _ROUNDING
+    for index in np.flatnonzero(~clear):
+        check_overlap(positions[index], cluster.minimum_distance, labels(int(index)))

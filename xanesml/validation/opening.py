@@ -1,0 +1,140 @@
+"""Opening a file that may be truncated: it seems to have its full size, and what is missing cannot be read."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+
+from xanesml.errors import StoreError
+from xanesml.hdf5 import METADATA_BYTES, full_size, reason
+
+#: What HDF5 raises on damaged metadata, by way of h5py.
+DAMAGE = (OSError, KeyError, RuntimeError, TypeError, ValueError)
+
+# What a file may hold besides metadata at the front and its datasets.
+_SLACK = 2**20
+
+
+class CutFile(io.RawIOBase):
+    """A truncated file with the size that it should have, as HDF5 wants it; read only.
+
+    A read of what is missing fails. Zeros in its place would do for numbers, but let
+    HDF5 loop for ever in a heap of attributes.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    whole : int
+        Size that it should have, bytes.
+    """
+
+    def __init__(self, path: Path, whole: int) -> None:
+        super().__init__()
+        self._file = path.open("rb")
+        self._whole = whole
+        self._position = 0
+
+    def readable(self) -> bool:  # noqa: D102
+        return True
+
+    def seekable(self) -> bool:  # noqa: D102
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:  # noqa: D102
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._whole}[whence]
+        self._position = start + offset
+        return self._position
+
+    def tell(self) -> int:  # noqa: D102
+        return self._position
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # noqa: D102
+        self._file.seek(self._position)
+        if self._file.readinto(buffer) < len(buffer):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        self._position += len(buffer)
+        return len(buffer)
+
+    def close(self) -> None:  # noqa: D102
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much of a file is there.
+
+    Attributes
+    ----------
+    size : int
+        Bytes that are there.
+    whole : int
+        Bytes that should be there, as the file itself says.
+    """
+
+    size: int
+    whole: int
+
+    @property
+    def truncated(self) -> bool:
+        """Whether bytes are missing at the end."""
+        return self.size < self.whole
+
+    def plausible(self, file: h5py.File) -> bool:
+        """Whether the datasets of a sound file end about where the file itself says that it ends."""
+        ends = [end_of(dataset) for group in file.values() for dataset in group.values()]
+        return self.whole <= max([METADATA_BYTES, *ends]) + _SLACK
+
+
+def end_of(dataset: h5py.Dataset) -> int:
+    """Return where a contiguous dataset ends in its file, bytes; 0 where it is empty."""
+    return int(dataset.id.get_offset() or 0) + int(dataset.nbytes)
+
+
+def extent(path: Path) -> Extent:
+    """Tell how much of a file is there.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be read.
+    """
+    try:
+        size = path.stat().st_size
+        return Extent(size, full_size(path) or size)
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {reason(error)}; give an existing file that can be read") from error
+
+
+def open_whole(path: Path, found: Extent) -> h5py.File:
+    """Open a file for reading, truncated or not.
+
+    Raises
+    ------
+    StoreError
+        If its structure is lost or it is no HDF5 file; the message does not name the file.
+    """
+    if found.truncated and found.size < METADATA_BYTES:
+        raise StoreError(
+            f"truncated: {found.size} of {found.whole} bytes are there, and its structure is not among them; "
+            "nothing can be kept, make it anew"
+        )
+    try:
+        if found.truncated:
+            access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+            access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+            # Without it HDF5 reads ahead, over the end.
+            access.set_sieve_buf_size(0)
+            access.set_fileobj_driver(h5py.h5fd.fileobj_driver, CutFile(path, found.whole))
+            return h5py.File(h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDONLY, fapl=access))
+        return h5py.File(path, "r", locking=False)
+    except DAMAGE as error:
+        text = reason(error) if isinstance(error, OSError) else str(error)
+        raise StoreError(f"not a readable HDF5 file ({' '.join(text.split())[:200]}); make it anew") from error

@@ -1,0 +1,80 @@
+"""Mending a store: rows that cannot be trusted are set back, so that they are run again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from xanesml.errors import StoreError
+from xanesml.hdf5 import reason
+from xanesml.layout import STORE, row_arrays
+from xanesml.outcomes import Outcome
+from xanesml.store import open_store
+from xanesml.validation.opening import Extent
+from xanesml.validation.report import about, stretches
+from xanesml.validation.rows import BLOCK, RowFindings, fill_value
+
+
+def mend(path: Path, found: Extent, rows: RowFindings) -> list[str]:
+    """Give a truncated store its full length, mark complete rows and set torn ones back to pending.
+
+    Parameters
+    ----------
+    path : Path
+        A store of sound form that nothing else looks at.
+    found : Extent
+        How much of it is there.
+    rows : RowFindings
+        What is wrong with its rows.
+
+    Returns
+    -------
+    list of str
+        What was done, each in one line.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be written.
+    """
+    did = []
+    try:
+        if found.truncated:
+            os.truncate(path, found.whole)
+            did.append(f"extended from {found.size} to its full {found.whole} bytes")
+        with open_store(path, mode="r+") as file:
+            back = np.sort(np.concatenate((rows.torn, rows.unfinished, rows.unknown)))
+            _set_back(file, np.sort(np.concatenate((back, rows.cut))))
+            _mark(file, rows.unmarked, rows.marks)
+        with path.open("rb") as synced:
+            os.fsync(synced.fileno())
+    except OSError as error:
+        raise StoreError(f"cannot repair {path}: {reason(error)}; give it write permission, or mend a copy") from error
+    if len(back):
+        did.append(about(back, "is pending again", "are pending again"))
+    if len(rows.unmarked):
+        counts = ", ".join(
+            f"{np.count_nonzero(rows.marks == code)} {Outcome(code).label}" for code in np.unique(rows.marks)
+        )
+        did.append(about(rows.unmarked, f"is marked ({counts})", f"are marked ({counts})"))
+    return did
+
+
+def _set_back(file: h5py.File, rows: NDArray[np.int64]) -> None:
+    # The outcome first, so that a kill leaves pending rows.
+    arrays = row_arrays(STORE)[::-1]
+    for first, last in stretches(rows):
+        for start in range(first, last + 1, BLOCK):
+            stop = min(start + BLOCK, last + 1)
+            for array in arrays:
+                dataset = file[array.path]
+                dataset[start:stop] = np.full((stop - start, *dataset.shape[1:]), fill_value(array), array.dtype)
+
+
+def _mark(file: h5py.File, rows: NDArray[np.int64], marks: NDArray[np.uint8]) -> None:
+    for row, mark in zip(rows.tolist(), marks.tolist(), strict=True):
+        file["runs/outcome"][row] = mark

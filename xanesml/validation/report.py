@@ -1,0 +1,74 @@
+"""What a validation has found, in lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Length that a list of rows is cut to, characters.
+WIDTH = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationReport:
+    """What is wrong with a file.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    content : str
+        What it is and holds, such as ``xanesml-store version 2, 7 tasks: 5 done, 2 pending``;
+        empty where that cannot be told.
+    problems : tuple of str
+        What is wrong, each in one line; after a repair, what is left of it.
+    torn : ndarray, shape (n,), int64
+        Rows of a store that have to be run again, or marked; increasing. After a repair as `problems`.
+    repairs : tuple of str
+        What was repaired, each in one line.
+    """
+
+    path: Path
+    content: str = ""
+    problems: tuple[str, ...] = ()
+    torn: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    repairs: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong, or nothing is any more."""
+        return not self.problems
+
+    def lines(self) -> list[str]:
+        """Return what was repaired, what is wrong, and the verdict with the counts, in this order."""
+        found = [f"{self.path}: {text}" for text in (*(f"repaired: {text}" for text in self.repairs), *self.problems)]
+        count = len(self.problems)
+        verdict = "valid" if self.ok else f"not valid, {count} problem{'s' if count > 1 else ''}"
+        return [*found, f"{self.path}: {verdict}{': ' if self.content else ''}{self.content}"]
+
+
+def stretches(rows: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Yield the first and last of each stretch of neighbors among increasing integers."""
+    breaks = np.flatnonzero(np.diff(rows) != 1)
+    firsts, lasts = (np.concatenate(parts) for parts in ((rows[:1], rows[breaks + 1]), (rows[breaks], rows[-1:])))
+    yield from zip(firsts.tolist(), lasts.tolist(), strict=True)
+
+
+def ranges(rows: NDArray[np.int64], width: int = WIDTH) -> str:
+    """Return increasing integers as text, such as ``3, 17–19, 40``, cut where it becomes too long."""
+    text = ""
+    for first, last in stretches(rows):
+        part = str(first) if first == last else f"{first}–{last}"
+        if text and len(text) + len(part) > width:
+            return f"{text} … ({len(rows)} in all)"
+        text += f"{', ' if text else ''}{part}"
+    return text
+
+
+def about(rows: NDArray[np.int64], one: str, many: str, noun: str = "row") -> str:
+    """Return a sentence about some rows: ``row 3 is …`` or ``rows 3, 17–19 are …``."""
+    return f"{noun} {ranges(rows)} {one}" if len(rows) == 1 else f"{noun}s {ranges(rows)} {many}"

@@ -1,0 +1,208 @@
+"""Validation of a store or a tensor file, from its form to its last row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from xanesml.campaign_store import inputs_digest
+from xanesml.errors import StoreError
+from xanesml.hdf5 import content_digest, reason
+from xanesml.in_use import unused
+from xanesml.layout import STORE, TENSORS, Layout, fixed_arrays
+from xanesml.validation.conformity import (
+    attribute,
+    attribute_problems,
+    attributes_lost,
+    campaign_problems,
+    form_problems,
+    unit_problems,
+)
+from xanesml.validation.opening import DAMAGE, Extent, end_of, extent, open_whole
+from xanesml.validation.probe import crash
+from xanesml.validation.repair import mend
+from xanesml.validation.report import ValidationReport, about
+from xanesml.validation.rows import RowFindings, examine_rows
+from xanesml.validation.tensors import tensor_problems
+
+_LAYOUTS = {layout.schema: layout for layout in (STORE, TENSORS)}
+
+
+def validate(path: Path, *, repair: bool = False, apart: bool = False) -> ValidationReport:
+    """Say what is wrong with a store or a tensor file, and mend a store's rows on request.
+
+    Everything is read once, in blocks. A truncated file is read as well; what it lacks
+    counts as never written.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    repair : bool
+        Whether to give a truncated store its full length, mark rows that are complete,
+        and set rows that cannot be trusted back to pending. Tensor files are not changed.
+    apart : bool
+        Whether to read the file's structure in a process of its own first, so that one
+        on which HDF5 crashes gets a report too. Takes a second.
+
+    Returns
+    -------
+    ValidationReport
+        What is wrong with the file as it is left.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be read, a driver is writing it, or the repair cannot be written.
+    """
+    if not path.is_file():
+        raise StoreError(f"{path} does not exist; give a store or a tensor file")
+    if apart and (report := crash(path)):
+        return report
+    repairs: list[str] = []
+    with unused(path):
+        findings = _examine(path)
+    if repair and findings.repairable:
+        with unused(path, exclusive=True):
+            # Again, because a driver may have come in between.
+            findings = _examine(path)
+            if findings.repairable and findings.rows is not None:
+                repairs = mend(path, findings.extent, findings.rows)
+                findings = _examine(path)
+    return ValidationReport(
+        path=path,
+        content=findings.content,
+        problems=tuple(findings.problems),
+        torn=np.empty(0, np.int64) if findings.rows is None else findings.rows.suspect,
+        repairs=tuple(repairs),
+    )
+
+
+def examine_structure(path: Path) -> None:
+    """Read the structure of a file and its attributes, to no other end than to see whether HDF5 survives it."""
+    findings = _Findings(path, extent(path))
+    try:
+        file = open_whole(path, findings.extent)
+    except StoreError:
+        return
+    with file:
+        _form(file, findings)
+
+
+@dataclass
+class _Findings:
+    path: Path
+    extent: Extent
+    content: str = ""
+    problems: list[str] = field(default_factory=list)
+    rows: RowFindings | None = None
+    lasting: bool = False
+
+    @property
+    def repairable(self) -> bool:
+        return self.rows is not None and not self.lasting and (self.rows.repairable or self.extent.truncated)
+
+
+def _examine(path: Path) -> _Findings:
+    findings = _Findings(path, extent(path))
+    try:
+        file = open_whole(path, findings.extent)
+    except StoreError as error:
+        findings.problems.append(str(error))
+        return findings
+    with file:
+        layout = _form(file, findings)
+        if layout is None:
+            return findings
+        try:
+            (_store if layout is STORE else _tensors)(file, findings)
+        except OSError as error:
+            findings.rows = None
+            findings.problems.append(f"cannot be read to its end ({reason(error)}); check the disk, or make it anew")
+    return findings
+
+
+def _form(file: h5py.File, findings: _Findings) -> Layout | None:
+    """Note what is wrong with the form of a file; return its layout where the content can be looked at."""
+    problems = findings.problems
+    schema, version = attribute(file, "schema"), attribute(file, "schema_version")
+    layout = _LAYOUTS.get(schema) if isinstance(schema, str) else None
+    if layout is None:
+        problems.append(f"no file of xanesml: the root attribute schema is {schema!r}, not {' or '.join(_LAYOUTS)}")
+        return None
+    findings.content = f"{schema} version {version}"
+    if version != layout.version:
+        problems.append(f"has version {version} of its format, but version {layout.version} is needed; make it anew")
+        return None
+    found = findings.extent
+    if found.truncated:
+        problems.append(f"truncated: {found.size} of {found.whole} bytes are there")
+    try:
+        damaged = form_problems(file, layout)
+        if not damaged:
+            findings.lasting = found.truncated and attributes_lost(file, layout)
+            problems += (
+                # Given its full length, HDF5 would loop for ever over the zeros in their place.
+                ["attributes are lost with its end, so that it cannot be repaired; make it anew"]
+                if findings.lasting
+                else attribute_problems(file, layout) + unit_problems(file, layout)
+            )
+    except DAMAGE as error:
+        damaged = [f"its structure is damaged ({' '.join(str(error).split())[:150]})"]
+    if not damaged and found.truncated and not found.plausible(file):
+        damaged = [f"its end, {found.whole} bytes, lies far behind its last dataset; that number is damaged"]
+    if damaged:
+        findings.problems += [*damaged, "its content was not looked at; make it anew"]
+        return None
+    return layout
+
+
+def _store(file: h5py.File, findings: _Findings) -> None:
+    problems = findings.problems
+    problems += campaign_problems(file)[0]
+    if max(end_of(file[array.path]) for array in fixed_arrays(STORE)) > findings.extent.size:
+        problems.append("structures or tasks are lost, and with them all spectra; make a new store")
+        return
+    problems += _inputs(file, findings.path)
+    rows = findings.rows = examine_rows(file, findings.extent.size)
+    problems += rows.problems(truncated=findings.extent.truncated)
+    findings.content += f", {len(file['runs/outcome'])} tasks: {rows.counts()}"
+
+
+def _inputs(file: h5py.File, path: Path) -> list[str]:
+    problems = []
+    tasks_match = content_digest(file, ["tasks/identity"]) == attribute(file, "tasks_digest")
+    if attribute(file, "inputs_digest") not in (None, inputs_digest(file)):
+        where = "structures or tasks" if tasks_match else "task identities, and perhaps structures,"
+        problems.append(
+            f"{where} do not match inputs_digest, which cannot be repaired; make a new store with `xanesml simulate "
+            f"CAMPAIGN --output NEW --reuse {path}`, which keeps all tasks that can be recognized"
+        )
+    elif not tasks_match and attribute(file, "tasks_digest") is not None:
+        problems.append("the root attribute tasks_digest does not match the task identities")
+    structures, atoms = file["structures/positions"].shape[:2]
+    for name, count in (("structure", structures), ("absorber", atoms)):
+        index = file[f"tasks/{name}"][:]
+        bad = np.flatnonzero((index < 0) | (index >= count))
+        if len(bad):
+            which = f"is out of range (0 … {count - 1})"
+            problems.append(f"tasks/{name}: {about(bad, which, which.replace('is', 'are', 1))}")
+    central = attribute(file, "central_absorber")
+    if not (isinstance(central, np.integer) and 0 <= central < atoms):
+        problems.append(f"the root attribute central_absorber is {central!r}, not 0 … {atoms - 1}")
+    return problems
+
+
+def _tensors(file: h5py.File, findings: _Findings) -> None:
+    if findings.extent.truncated:
+        findings.problems[-1] += "; make it anew with `xanesml average CAMPAIGN`"
+        return
+    problems, campaign = campaign_problems(file)
+    findings.problems += problems + tensor_problems(file, campaign)
+    sizes = [len(file[path]) for path in ("mesh/energy", "series/delta", "statistical/family", "particle/structure")]
+    findings.content += (
+        f", {sizes[0]} mesh points, series of {sizes[1]}, {sizes[2]} statistical and {sizes[3]} particle averages"
+    )
