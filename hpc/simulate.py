@@ -21,6 +21,7 @@ from hpc.farm import Farm
 from hpc.lock import StoreLock
 from hpc.progress import ProgressLine
 from hpc.scratch import scratch_folder
+from hpc.shared_file import SharedFile
 from xanesml.campaign import Campaign
 from xanesml.campaign_store import continued, lay_out
 from xanesml.cost import expected_seconds, table_seconds
@@ -277,7 +278,8 @@ class _Crew:
         self._journal = journals[0] if leads else None
         writes = self._parallel or leads
         file = open_store(self._store, mode="r+", comm=self._comm if self._parallel else None) if writes else None
-        self._writer = RowWriter(file) if file is not None else None
+        shared = SharedFile(self._comm, self._store) if self._parallel else None
+        self._writer = None if file is None else RowWriter(file, None if shared is None else shared.write_at)
         self._make_folder = make_folder
         self._here: Path | None = None
         self._progress = ProgressLine("FEFF runs", self._work.count, self._echo) if leads and self._work.count else None
@@ -302,7 +304,7 @@ class _Crew:
             problem = error
         if self._progress is not None:
             self._progress.close()
-        for closing in (file, self._journal):
+        for closing in (shared, file, self._journal):
             try:
                 if closing is not None:
                     closing.close()

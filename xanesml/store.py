@@ -7,8 +7,9 @@ outcome byte. Whatever a kill leaves half-written does not match its checksum.
 from __future__ import annotations
 
 import math
+import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
@@ -114,34 +115,41 @@ class Row:
 
 
 class RowWriter:
-    """Writes rows into an open store, whatever its driver.
+    """Writes rows into an open store: each column's bytes at the place that HDF5 gave it.
 
-    The HDF5 objects and the memory of a row are made once, not for every row.
+    All datasets are contiguous and allocated, so that a row's place in the file is known.
+    Writing there directly costs a third of the processor time of HDF5's own writes, and
+    leaves nothing of a row in a library's memory.
 
     Parameters
     ----------
     file : h5py.File
         A store opened with mode `r+`.
+    write_at : callable, optional
+        Writes bytes, (n,) uint8, at an offset in the same file, such as that of an MPI
+        file; raises OSError. By default through the file's own descriptor, which is for
+        files opened without MPI.
     """
 
-    def __init__(self, file: h5py.File) -> None:
+    def __init__(self, file: h5py.File, write_at: Callable[[int, NDArray[np.uint8]], object] | None = None) -> None:
         self._name = file.filename
+        self._write_at = write_at or _descriptor_writer(file.id.get_vfd_handle())
         arrays = row_arrays(STORE)
-        shapes = {array.path: file[array.path].shape[1:] for array in arrays}
         # One after the other in memory, as the checksum has them; the checksum itself is not among them.
         covered = [array for array in arrays if array.path != "runs/checksum"]
-        self._content = np.zeros(1, [(array.path, array.dtype, shapes[array.path]) for array in covered])
+        self._row = np.zeros(1, [(array.path, array.dtype, file[array.path].shape[1:]) for array in covered])
         self._checksum = np.zeros(1, STORE["runs/checksum"].dtype)
-        memory = {array.path: self._content[array.path] for array in covered} | {"runs/checksum": self._checksum}
-        self._memory = memory
-        # Columns of the same shape share their selection.
-        self._spaces = {
-            shape: (file[path].id.get_space(), h5py.h5s.create_simple((1, *shape))) for path, shape in shapes.items()
-        }
-        self._columns = [
-            (file[path].id, *reversed(self._spaces[shape]), memory[path], h5py.h5t.py_create(memory[path].dtype))
-            for path, shape in shapes.items()
-        ]
+        content = self._row.view(np.uint8)
+        fields = self._row.dtype.fields
+        assert fields is not None  # noqa: S101 (a structured array)
+        self._columns = []
+        for array in arrays:
+            if array.path == "runs/checksum":
+                piece = self._checksum.view(np.uint8)
+            else:
+                dtype, start = fields[array.path][:2]
+                piece = content[start : start + dtype.itemsize]
+            self._columns.append((file[array.path].id.get_offset(), len(piece), piece))
 
     def write(self, row: Row) -> None:
         """Write one row: spectra and provenance, then the checksum, then the outcome.
@@ -152,26 +160,34 @@ class RowWriter:
             If the file system refuses, as when the disk is full; the row is then not done.
         """
         for path, value in row.values().items():
-            self._memory[path][0] = value
+            self._row[path] = value
         for name in ("energy", "mu", "mu0"):
-            padded = self._memory[f"spectra/{name}"][0]
+            padded = self._row[f"spectra/{name}"][0]
             count = 0
             if row.spectrum is not None:
                 values = getattr(row.spectrum, name)
                 count = len(values)
                 padded[:count] = values
             padded[count:] = np.nan
-        self._checksum[0] = zlib.crc32(self._content.data)
+        self._checksum[0] = zlib.crc32(self._row.data)
         try:
-            for shape, (space, _) in self._spaces.items():
-                space.select_hyperslab((row.task, *(0 for _ in shape)), (1, *shape))
-            for dataset, memory_space, file_space, value, dtype in self._columns:
-                dataset.write(memory_space, file_space, value, dtype)
+            for offset, size, piece in self._columns:
+                self._write_at(offset + row.task * size, piece)
         except OSError as error:
             raise StoreError(
                 f"cannot write to {self._name}: {reason(error)}; what is done is safe: "
                 "mend that and start the same command again"
             ) from error
+
+
+def _descriptor_writer(descriptor: int) -> Callable[[int, NDArray[np.uint8]], object]:
+    def write_at(offset: int, content: NDArray[np.uint8]) -> None:
+        written = os.pwrite(descriptor, content.data, offset)
+        # A disk that is nearly full takes a part; the next call says why.
+        while written < len(content):
+            written += os.pwrite(descriptor, content[written:].data, offset + written)
+
+    return write_at
 
 
 def torn_rows(file: h5py.File, rows: range | None = None) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hpc.comm import world
+from hpc.shared_file import SharedFile
 from xanesml.feff.output import Spectrum
 from xanesml.outcomes import Outcome
 from xanesml.store import Row, RowWriter, open_store
@@ -46,9 +47,11 @@ def main(store: Path, writer: str) -> None:
     mine = range(comm.rank, TASKS, comm.size)
     if writer == "mpio":
         with open_store(store, mode="r+", comm=comm) as file:
-            writer = RowWriter(file)
+            shared = SharedFile(comm, store)
+            writer = RowWriter(file, shared.write_at)
             for task in mine:
                 writer.write(row(task))
+            shared.close()
     elif comm.rank == 0:
         with open_store(store, mode="r+") as file:
             root = RowWriter(file)

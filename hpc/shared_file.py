@@ -1,0 +1,54 @@
+"""A file that all ranks write."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+from mpi4py import MPI
+from numpy.typing import NDArray
+
+
+class SharedFile:
+    """An existing file, opened by all ranks through MPI-IO; opening and closing are collective.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Intracomm
+        The ranks.
+    path : Path
+        The file.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened; also from the other methods.
+    """
+
+    def __init__(self, comm: MPI.Intracomm, path: Path) -> None:
+        try:
+            self._file = MPI.File.Open(comm, os.fspath(path), MPI.MODE_WRONLY)
+        except MPI.Exception as error:
+            raise _os_error(error) from error
+
+    def write_at(self, offset: int, content: NDArray[np.uint8]) -> None:
+        """Write an array's bytes at an offset, independently of the other ranks."""
+        try:
+            self._file.Write_at(offset, content)
+        except MPI.Exception as error:
+            raise _os_error(error) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        try:
+            self._file.Close()
+        except MPI.Exception as error:
+            raise _os_error(error) from error
+
+
+def _os_error(error: MPI.Exception) -> OSError:
+    numbers = {MPI.ERR_NO_SPACE: errno.ENOSPC, MPI.ERR_QUOTA: errno.EDQUOT, MPI.ERR_READ_ONLY: errno.EROFS}
+    number = numbers.get(error.Get_error_class(), errno.EIO)
+    return OSError(number, os.strerror(number) if number != errno.EIO else error.Get_error_string())
