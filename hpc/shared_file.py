@@ -32,13 +32,18 @@ class SharedFile:
             self._file = MPI.File.Open(comm, os.fspath(path), MPI.MODE_WRONLY)
         except MPI.Exception as error:
             raise _os_error(error) from error
+        self._status = MPI.Status()
 
     def write_at(self, offset: int, content: NDArray[np.uint8]) -> None:
-        """Write an array's bytes at an offset, independently of the other ranks."""
+        """Write bytes, (n,) uint8, at an offset, independently of the other ranks."""
         try:
-            self._file.Write_at(offset, content)
+            self._file.Write_at(offset, content, self._status)
         except MPI.Exception as error:
             raise _os_error(error) from error
+        # Open MPI tells of a full disk by this number alone.
+        written = self._status.Get_count(MPI.BYTE)
+        if written != len(content):
+            raise OSError(errno.EIO, f"{written} of {len(content)} bytes written at {offset}")
 
     def close(self) -> None:
         """Close the file."""

@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
-from scipy.spatial import cKDTree
 
 from xanesml.campaign import CUBOCTAHEDRA, DisorderSection, StructureSection
 from xanesml.errors import StructureError
@@ -61,6 +59,8 @@ def bonds(cluster: Cluster, absorbers: NDArray[np.integer[Any]], expected: int |
     StructureError
         If there is no bond, or not the expected number.
     """
+    from scipy.spatial import cKDTree  # noqa: PLC0415 (slow to import, and not needed on every rank)
+
     pairs = cKDTree(cluster.positions).query_pairs(cluster.first_shell_cutoff, output_type="ndarray")
     pairs = pairs[np.isin(pairs, absorbers).any(axis=1)]
     if len(pairs) == 0 or (expected is not None and len(pairs) != expected):
@@ -127,6 +127,8 @@ def skewness(lengths: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64
         Third central moment over the second's power 3/2; undefined, NaN with a warning,
         where all lengths are equal.
     """
+    from scipy import stats  # noqa: PLC0415 (slow to import, and not needed on every rank)
+
     return np.asarray(stats.skew(lengths, axis=axis), dtype=np.float64)
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from xanesml.campaign import FeffSection
 from xanesml.feff.cards import fms_radius
@@ -136,6 +135,8 @@ def expected_seconds(estimate: NDArray[np.float64], seconds: NDArray[np.float64]
     classes, of_class = np.unique(estimate, return_inverse=True)
     expected = classes * ratio
     measured = np.unique(of_class[known])
+    from scipy import ndimage  # noqa: PLC0415 (slow to import, and not needed on every rank)
+
     expected[measured] = ndimage.median(seconds[known], labels=of_class[known], index=measured)
     by_task: NDArray[np.float64] = expected[of_class]
     return by_task

@@ -258,12 +258,23 @@ def parallel_problem(folder: Path, comm: Any) -> str | None:
     return answer
 
 
-def reason(error: OSError) -> str:
-    """Return what went wrong with a file in a few words, from the system or out of HDF5's long message."""
-    if error.strerror:
-        return error.strerror
-    text = " ".join(str(error).split())
-    for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.ENOLCK):
+def reason(error: OSError, path: Path | None = None) -> str:
+    """Return what went wrong with a file in a few words.
+
+    Parameters
+    ----------
+    error : OSError
+        The system's, MPI-IO's or HDF5's error.
+    path : Path, optional
+        The file, for MPI-IO, which does not tell that a disk is full.
+    """
+    if path is not None and error.errno in (None, errno.EIO) and not os.statvfs(path).f_bavail:
+        return os.strerror(errno.ENOSPC)
+    # HDF5 puts its own message of many lines where the system's words belong.
+    text = " ".join(str(error.strerror or error).split())
+    if error.errno is not None and error.errno != errno.EIO:
+        return os.strerror(error.errno)
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENOLCK):
         if os.strerror(number) in text:
             return os.strerror(number)
     return text[:200]

@@ -175,7 +175,7 @@ class RowWriter:
                 self._write_at(offset + row.task * size, piece)
         except OSError as error:
             raise StoreError(
-                f"cannot write to {self._name}: {reason(error)}; what is done is safe: "
+                f"cannot write to {self._name}: {reason(error, Path(self._name))}; what is done is safe: "
                 "mend that and start the same command again"
             ) from error
 

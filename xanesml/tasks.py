@@ -15,7 +15,6 @@ from typing import Protocol, overload
 
 import h5py
 import numpy as np
-import xraydb
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
@@ -319,6 +318,8 @@ def _scales(cluster: structures.Cluster, distorted: NDArray[np.float64]) -> NDAr
 
 
 def _check_edge(element: str, edge: str) -> None:
+    import xraydb  # noqa: PLC0415 (slow to import, and not needed on every rank)
+
     edges = xraydb.xray_edges(element)
     if edge not in edges:
         raise CampaignError(f"feff.edge: {element} has no {edge} edge; it has {', '.join(edges)}")

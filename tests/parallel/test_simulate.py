@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import signal
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,10 @@ import h5py
 import numpy as np
 import pytest
 from conftest import FAKE_CAMPAIGN, MPI_AS_ROOT, MpiRun, mpirun_command
+from killing import different_spectra, done_tasks, run_undisturbed
 
 from hpc.drain import RESUBMIT
+from hpc.simulate import KEPT_FAILURES
 
 pytestmark = pytest.mark.mpi
 
@@ -28,18 +32,24 @@ def spectra(store: Path) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         return file["runs/outcome"][:], file["spectra/mu"][:]
 
 
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory, xanesml: str) -> Path:
+    """The store of `FAKE_CAMPAIGN` on two ranks."""
+    folder = tmp_path_factory.mktemp("reference")
+    (folder / "fake.toml").write_text(FAKE_CAMPAIGN, encoding="utf-8")
+    return run_undisturbed(xanesml, folder / "fake.toml", folder / "out")[0]
+
+
 @pytest.mark.parametrize("writer", ["mpio", "root"])
 @pytest.mark.parametrize("ranks", [1, 2, 5])
 def test_every_task_is_done_whatever_the_ranks(
-    mpirun: MpiRun, xanesml: str, fake_campaign: Path, tmp_path: Path, ranks: int, writer: str
+    mpirun: MpiRun, xanesml: str, fake_campaign: Path, tmp_path: Path, reference: Path, ranks: int, writer: str
 ) -> None:
     done = mpirun(ranks, xanesml, "simulate", str(fake_campaign), "-o", str(tmp_path / "out"), "--writer", writer)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{TASKS} done; {TASKS} runs" in done.stdout
     assert done.stdout.count("laid out for") == 1, "only rank 0 talks"
-    reference = tmp_path / "reference"
-    mpirun(1, xanesml, "simulate", str(fake_campaign), "-o", str(reference), "--writer", "root")
-    np.testing.assert_array_equal(spectra(tmp_path / "out" / "store.h5")[1], spectra(reference / "store.h5")[1])
+    assert different_spectra(tmp_path / "out" / "store.h5", reference) == 0
 
 
 def test_started_again_only_what_is_missing_runs(
@@ -53,7 +63,12 @@ def test_started_again_only_what_is_missing_runs(
     assert first.returncode == 3
     assert f"{failed} crashed, {TASKS - failed} done" in first.stdout
     assert np.isnan(mu[outcome != 2]).all(), "a failed run leaves no numbers"
-    assert len(list((tmp_path / "out" / "failed").iterdir())) == min(failed, 10)
+    runs = [json.loads(line) for line in (tmp_path / "out" / "store.journal").read_text().splitlines()]
+    failures = Counter(run["rank"] for run in runs if run.get("outcome") == "crashed")
+    kept = list((tmp_path / "out" / "failed").iterdir())
+    assert len(kept) == sum(min(count, KEPT_FAILURES) for count in failures.values())
+    assert {path.name for path in kept} <= {f"task-{task:06d}" for task in np.flatnonzero(outcome != 2)}
+    assert all((path / "feff.inp").is_file() for path in kept)
 
     second = mpirun(2, *command)
     assert second.returncode == 0, second.stdout + second.stderr
@@ -75,7 +90,7 @@ def test_a_torn_row_is_run_again(mpirun: MpiRun, xanesml: str, fake_campaign: Pa
     with h5py.File(store, "r+") as file:
         file["spectra/mu"][7, 3] += 1e-9
     done = mpirun(2, *command)
-    assert "1 rows marked done did not match their checksum" in done.stdout
+    assert "1 rows did not match their checksum and are run again" in done.stdout
     assert f"{TASKS} done; 1 runs" in done.stdout
     np.testing.assert_array_equal(spectra(store)[1], mu)
 
@@ -102,12 +117,13 @@ def test_a_bad_run_is_an_outcome_and_the_rest_goes_on(
     assert (outcome == 2).sum() == TASKS - int(counts[1])
 
 
-@pytest.mark.parametrize(("number", "ranks"), [(signal.SIGUSR1, 1), (signal.SIGTERM, 1), (signal.SIGUSR1, 2)])
+@pytest.mark.parametrize(
+    ("number", "ranks"), [(signal.SIGUSR1, 1), (signal.SIGTERM, 1), (signal.SIGUSR1, 2), (signal.SIGUSR2, 2)]
+)
 def test_a_signal_stops_early_and_asks_for_more(
     xanesml: str, fake_campaign: Path, tmp_path: Path, number: signal.Signals, ranks: int
 ) -> None:
     store = tmp_path / "out" / "store.h5"
-    journal = store.with_suffix(".journal")
     process = subprocess.Popen(
         [
             *(mpirun_command(ranks) if ranks > 1 else ()),
@@ -123,7 +139,7 @@ def test_a_signal_stops_early_and_asks_for_more(
     )
 
     def runs() -> int:
-        return journal.read_text().count('"run"') if journal.exists() else 0
+        return len(done_tasks(store))
 
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and runs() < ranks:
@@ -138,30 +154,12 @@ def test_a_signal_stops_early_and_asks_for_more(
     finished = ranks if number == signal.SIGUSR1 else 0
     assert runs() == before + finished
     outcome, _ = spectra(store)
-    assert (outcome == 2).sum() == runs()
+    assert store.with_suffix(".journal").read_text().count('"run"') == runs()
     assert (outcome[outcome != 2] == 0).all(), "what was abandoned is pending"
     status = subprocess.run(
         [xanesml, "status", str(fake_campaign), "-o", str(store.parent)], capture_output=True, text=True, check=True
     )
-    assert f"fake: {runs()} of {TASKS} tasks done" in status.stdout
-
-
-def test_a_store_of_another_campaign_is_refused(
-    mpirun: MpiRun, xanesml: str, fake_campaign: Path, tmp_path: Path
-) -> None:
-    command = [xanesml, "simulate", str(fake_campaign), "-o", str(tmp_path / "out")]
-    mpirun(1, *command)
-    before = (tmp_path / "out" / "store.h5").read_bytes()
-    fake_campaign.write_text(FAKE_CAMPAIGN.replace("fms_radius = 3.5", "fms_radius = 3.6"))
-    other = mpirun(2, *command)
-    assert other.returncode == 2
-    assert other.stderr.count("xanesml: ") == 1
-    assert "holds the tasks of another campaign" in other.stderr
-    fake_campaign.write_text(FAKE_CAMPAIGN.replace("fake 1", "fake 2"))
-    engine = mpirun(2, *command)
-    assert engine.returncode == 2
-    assert "was computed by" in engine.stderr
-    assert (tmp_path / "out" / "store.h5").read_bytes() == before
+    assert f"tasks: {runs()} of {TASKS} done" in status.stdout
 
 
 def test_a_changed_campaign_takes_over_what_it_has_in_common(
@@ -234,5 +232,5 @@ def test_scratch_is_left_empty(mpirun: MpiRun, xanesml: str, fake_campaign: Path
     missing = mpirun(
         2, xanesml, "simulate", str(fake_campaign), "-o", str(tmp_path / "other"), "--scratch", str(scratch)
     )
-    assert missing.returncode != 0
-    assert "cannot make a scratch folder in" in missing.stderr
+    assert missing.returncode == 2
+    assert missing.stderr.count("xanesml: cannot make a scratch folder in") == 1

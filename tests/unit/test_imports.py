@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import xanesml
@@ -32,6 +33,13 @@ def test_the_science_loads_nothing_heavy() -> None:
 def test_help_loads_nothing_that_takes_time() -> None:
     loaded = modules_after("import hpc.cli")
     assert loaded.isdisjoint({*HEAVY, "numpy", "h5py", "scipy", "ase"} - {"hpc"})
+
+
+def test_the_version_is_looked_up_when_asked_for() -> None:
+    code = "import sys, xanesml; before = 'importlib.metadata' in sys.modules; print(before, xanesml.__version__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", version("xanesml")]
+    assert not hasattr(xanesml, "release")
 
 
 def test_the_science_never_imports_the_spreading() -> None:

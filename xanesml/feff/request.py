@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-import xraydb
 from ase.data import chemical_symbols
 from scipy.constants import angstrom, elementary_charge, hbar, m_e
 
@@ -134,6 +133,8 @@ def problems(spectrum: Spectrum, request: Request) -> Iterator[str]:
         yield f"mu is negative, {spectrum.mu.min():.3e} where its largest value is {spectrum.mu.max():.3e}"
     if spectrum.mu0.max() < (1 + MIN_EDGE_STEP) * spectrum.mu0[0]:
         yield f"there is no edge step: mu0 starts at {spectrum.mu0[0]:.3e} and reaches {spectrum.mu0.max():.3e}"
+    import xraydb  # noqa: PLC0415 (slow to import)
+
     tabulated = xraydb.xray_edge(chemical_symbols[request.absorber_number], request.edge)
     # Shells that the table lacks are judged by the header alone.
     if tabulated is not None:

@@ -7,10 +7,7 @@ from typing import cast
 
 import numpy as np
 from ase import Atoms
-from ase.cluster import Octahedron
 from ase.data import atomic_numbers
-from ase.io import read
-from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
 
 from xanesml.campaign import CUBOCTAHEDRA, StructureSection
@@ -44,6 +41,8 @@ def build_cluster(section: StructureSection) -> Cluster:
         a radius, or if atoms overlap or the absorber has no neighbors.
     """
     if section.file is None:
+        from ase.cluster import Octahedron  # noqa: PLC0415 (slow to import, and not needed on every rank)
+
         shells = CUBOCTAHEDRA.index(section.atoms) + 1
         atoms = Octahedron(
             section.element, length=2 * shells + 1, cutoff=shells, latticeconstant=section.lattice_constant
@@ -79,6 +78,8 @@ def build_cluster(section: StructureSection) -> Cluster:
 
 
 def _read(path: Path) -> Atoms:
+    from ase.io import read  # noqa: PLC0415 (slow to import, and not needed on every rank)
+
     try:
         # ase promises a list or one frame; an integer index gives one frame.
         atoms = cast(Atoms, read(path, index=-1))
@@ -118,6 +119,8 @@ def _cut_sphere(
         raise StructureError(f"{source} is periodic; set structure.radius, the sphere to cut around the absorber, Å")
     if (atoms.cell.lengths()[atoms.pbc] == 0).any():
         raise StructureError(f"{source} is periodic along an axis whose cell vector is zero; correct its cell")
+    from ase.neighborlist import neighbor_list  # noqa: PLC0415 (slow to import, and not needed on every rank)
+
     centers, others, vectors = neighbor_list("ijD", atoms, radius)
     others, vectors = others[centers == absorber], vectors[centers == absorber]
     # Rounded so that the order of equally distant atoms does not depend on the last bit.

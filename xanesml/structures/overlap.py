@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from xanesml.errors import StructureError
 from xanesml.structures.cluster import Cluster
@@ -32,6 +31,8 @@ def check_overlap(positions: NDArray[np.float64], minimum_distance: float, label
     StructureError
         If two atoms are closer; the message names the closest pair and its distance.
     """
+    from scipy.spatial import cKDTree  # noqa: PLC0415 (slow to import, and not needed on every rank)
+
     pairs = cKDTree(positions).query_pairs(minimum_distance, output_type="ndarray")
     lengths = np.linalg.norm(positions[pairs[:, 1]] - positions[pairs[:, 0]], axis=1)
     # The tree's ball is closed, the condition is not.
@@ -70,6 +71,8 @@ def check_overlaps(cluster: Cluster, positions: NDArray[np.float64], labels: Cal
     """
     center = cluster.positions[cluster.absorber]
     reference = cluster.positions - center
+    from scipy.spatial import cKDTree  # noqa: PLC0415 (slow to import, and not needed on every rank)
+
     shortest = cKDTree(reference).query(reference, k=2)[0][:, 1].min()
     shifted = positions - center
     scale = np.tensordot(shifted, reference, axes=2) / np.vdot(reference, reference)
