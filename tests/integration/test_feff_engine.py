@@ -46,7 +46,7 @@ def test_gold_l3(tmp_path, engine, au13):
     assert spectrum.mu[[0, 10, -1]] == pytest.approx([6.2429e-5, 1.33032e-4, 3.59005e-4], rel=1e-3)
     assert len(spectrum.energy) == 83
     assert spectrum.cards == REQUEST.cards
-    assert result.solver == "FEFF fms"
+    assert result.solver == "xanesml fms: symmetric, 208 in blocks up to 16"
     assert result.cpu_seconds > 0.5 * result.seconds
     assert result.memory > 100
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from fms_run import write_run
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from xanesml.fms import FmsNotApplicable
 from xanesml.fms.dense import solve_dense
@@ -147,5 +149,24 @@ def test_the_stage_runs_as_a_module_that_loads_little(tmp_path: Path) -> None:
 
 def test_numbers_too_small_for_single_precision_are_written_as_zero() -> None:
     text = green_text(np.array([[[1e-60 + 0.25j]]]))
-    assert text.splitlines()[-1].split() == ["0.0000000000E+00", "2.5000000000E-01"]
+    assert text.splitlines()[-1].split() == ["0", "0.25"]
     assert "2D complex array with sizes    1   1" in text
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=8, max_size=8))
+def test_no_digit_of_single_precision_is_lost(numbers: list[float]) -> None:
+    blocks = np.array(numbers).view(complex).reshape(1, 2, 2)
+    words = green_text(blocks).splitlines()[-2:]
+    assert [len(line.split()) for line in words] == [4, 4]
+    assert np.array([word for line in words for word in line.split()], dtype=np.float32).tolist() == numbers
+
+
+def test_what_is_only_rounding_is_zero() -> None:
+    # Alike along y, z and x: in any harmonics diagonal.
+    block = np.diag([0.3, 0.2 - 0.1j, 0.2 - 0.1j, 0.2 - 0.1j])[None].astype(complex)
+    noisy = block + 1e-16 * np.random.default_rng(0).normal(size=block.shape)
+    green = feff_convention(noisy)
+    np.testing.assert_allclose(green, block, rtol=1e-14)
+    assert np.count_nonzero(green[0].imag) == 3
+    assert np.abs(feff_convention(block + 1e-9) - block).max() > 1e-10

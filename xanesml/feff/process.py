@@ -95,7 +95,8 @@ class ChildRun:
         Processor time, user and system, of the programs that have ended and of those of
         their children that they waited for, s.
     memory : float
-        Largest resident set of any of these processes, MiB.
+        Largest resident set of any of these processes, MiB; at least that of this process,
+        which the system counts for what it starts.
     """
 
     def __init__(

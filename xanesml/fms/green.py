@@ -20,6 +20,9 @@ _CAPTION = """\
 #H#                                     .
 """
 
+# Against the largest element of an energy, what changes of basis in double precision leave of an exact zero.
+_ROUNDING = 1e-13
+
 
 def feff_convention(blocks: npt.NDArray[np.complex128]) -> npt.NDArray[np.complex128]:
     """Return Green's functions in FEFF's basis.
@@ -32,7 +35,8 @@ def feff_convention(blocks: npt.NDArray[np.complex128]) -> npt.NDArray[np.comple
     Returns
     -------
     (E, w, w) complex128
-        G between the complex harmonics times i^l of Rehr and Albers.
+        G between the complex harmonics times i^l of Rehr and Albers. What is nothing but rounding
+        is zero.
 
     References
     ----------
@@ -40,7 +44,10 @@ def feff_convention(blocks: npt.NDArray[np.complex128]) -> npt.NDArray[np.comple
     """
     lmax = int(np.sqrt(blocks.shape[-1])) - 1
     to_complex = complex_from_real(lmax) * (-1j) ** degrees(lmax)
-    return np.asarray(to_complex @ blocks @ to_complex.conj().T)
+    green = to_complex @ blocks @ to_complex.conj().T
+    parts = green.view(np.float64)
+    parts[np.abs(parts) < _ROUNDING * np.abs(green).max(axis=(1, 2), keepdims=True)] = 0
+    return np.asarray(green)
 
 
 def green_text(blocks: npt.NDArray[np.complex128]) -> str:
@@ -54,12 +61,13 @@ def green_text(blocks: npt.NDArray[np.complex128]) -> str:
     Returns
     -------
     str
-        One section an energy, one line a row, eleven digits.
+        One section an energy, one line a row.
     """
     energies, rows, columns = blocks.shape
-    # The reader's numbers have single precision, in which what is smaller is zero.
+    # The reader's numbers have single precision: nine digits are all of it. FEFF reads character by character, in
+    # a time that short numbers halve.
     numbers = blocks.astype(np.complex64).view(np.float32).reshape(energies, -1)
-    body = ("%20.10E" * (2 * columns) + "\n") * rows
+    body = (" ".join(["%.9G"] * (2 * columns)) + "\n") * rows
     return "".join(
         _CAPTION.format(section=section, rows=rows, columns=columns) + body % tuple(values)
         for section, values in enumerate(numbers.tolist(), start=1)

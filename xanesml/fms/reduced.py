@@ -90,7 +90,8 @@ def solve_symmetric(cluster: FmsInput, phases: Phases, *, dtype: npt.DTypeLike =
     for irrep in symmetric.irreps():
         rows = symmetric.absorber_rows(irrep)
         # The absorber last, as in the whole matrix.
-        basis, labels = (np.roll(part, -rows.shape[2], axis=-1) for part in symmetric.columns(irrep))
+        basis, labels = symmetric.columns(irrep)
+        basis, labels = np.roll(basis, -rows.shape[2], axis=-1), np.roll(labels, -rows.shape[2])
         tables = [(pair, *_table(basis, pair)) for pair in pairs if pair.others.size]
         step = max(1, _CHUNK_BYTES // (len(labels) ** 2 * np.dtype(dtype).itemsize))
         for start in range(0, len(result), step):

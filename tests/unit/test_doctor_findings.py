@@ -247,6 +247,8 @@ def test_a_broken_training_library_is_one_line(
     (libraries / "horovod" / "tensorflow" / "__init__.py").write_text(horovod, encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(libraries))
     monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    # Other tests may have loaded the real one.
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
     found = software.training(here)
     assert found.mark is mark
     assert text in found.text
