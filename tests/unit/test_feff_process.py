@@ -8,26 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import alive, wait_for
 
 from xanesml.feff import process
 from xanesml.feff.process import ChildRun, clean_environment, raise_stack_limit
 
 FAKE = Path(__file__).parents[1] / "fake_feff.py"
-
-
-def wait_for(condition, seconds=10.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
-
-
-def alive(pid):
-    """Whether a process runs; a zombie that nobody has waited for does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def start(folder, *commands, environment=None):
