@@ -61,7 +61,7 @@ def farm_naps(
             raise EnvironmentProblem("rank 0 only hands out tasks")
         return Nap(seconds[task])
 
-    farm: Farm[bool] = Farm(
+    farm: Farm[bool, Any] = Farm(
         comm,
         start=start,
         drain=Drain(),

@@ -6,7 +6,7 @@
 The baseline is `MPI.File.Write_at` of the same pieces of every row, at the same offsets and
 in the same order, into a file of the same size; every rank writes its rows, as through the
 `mpio` driver. Below it, one contiguous piece for a whole row. The rank-0 writer writes all
-rows, those of the other ranks after they have been sent. The file system's cache takes what
+rows, those of the other ranks as the bytes that they sent. The file system's cache takes what
 is written; medians of five rounds, in turn.
 """
 
@@ -19,9 +19,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mpi import answer, on_ranks, rank_part
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
 
 ROUNDS = 5
 BASELINE = "Write_at, piece by piece (baseline)"
@@ -58,7 +62,7 @@ def on_each_rank(store: Path, count: int) -> None:
     from hpc.shared_file import SharedFile  # noqa: PLC0415
     from xanesml.layout import STORE, row_arrays  # noqa: PLC0415
     from xanesml.outcomes import Outcome  # noqa: PLC0415
-    from xanesml.store import Row, RowWriter, StoredSpectrum, open_store  # noqa: PLC0415
+    from xanesml.store import Row, RowPacker, RowWriter, StoredSpectrum, open_store  # noqa: PLC0415
 
     comm = MPI.COMM_WORLD
     mine = range(comm.rank, count, comm.size)
@@ -74,31 +78,25 @@ def on_each_rank(store: Path, count: int) -> None:
     def mpio() -> float:
         with open_store(store, mode="r+", comm=comm) as file:
             shared = SharedFile(comm, store)
-            writer = RowWriter(file, shared.write_at)
-            seconds = timed(lambda task: writer.write(row(task)), mine)
+            writer = RowWriter(file, shared.write_pieces)
+            seconds = timed(comm, lambda task: writer.write(row(task)), mine)
             shared.close()
             return seconds
 
     def root() -> float:
         if comm.rank:
-            return timed(lambda task: comm.send(row(task), dest=0), mine)
+            return timed(comm, lambda task: comm.send(packer.pack(row(task)), 0), mine)
         with open_store(store, mode="r+") as file:
             writer = RowWriter(file)
 
             def write(task: int) -> None:
-                writer.write(comm.recv(source=task % comm.size) if task % comm.size else row(task))
+                source = task % comm.size
+                writer.write_packed(task, comm.recv(source=source) if source else packer.pack(row(task)))
 
-            return timed(write, range(count))
-
-    def timed(write: Callable[[int], None], tasks: range) -> float:
-        comm.Barrier()
-        began = time.perf_counter()
-        for task in tasks:
-            write(task)
-        comm.Barrier()
-        return time.perf_counter() - began
+            return timed(comm, write, range(count))
 
     with open_store(store) as file:
+        packer = RowPacker(file["spectra/energy"].shape[1])
         columns = [(file[array.path].id.get_offset(), file[array.path][0].nbytes) for array in row_arrays(STORE)]
     raw = store.with_suffix(".raw")
     if comm.rank == 0:
@@ -115,7 +113,7 @@ def on_each_rank(store: Path, count: int) -> None:
             for offset, size, piece in layout:
                 file.Write_at(offset + task * size, piece)
 
-        seconds = timed(write, mine)
+        seconds = timed(comm, write, mine)
         file.Close()
         return seconds
 
@@ -131,6 +129,15 @@ def on_each_rank(store: Path, count: int) -> None:
             seconds[name].append(way())
     if comm.rank == 0:
         answer({name: count / statistics.median(values) for name, values in seconds.items()})
+
+
+def timed(comm: MPI.Intracomm, write: Callable[[int], None], tasks: range) -> float:
+    comm.Barrier()
+    began = time.perf_counter()
+    for task in tasks:
+        write(task)
+    comm.Barrier()
+    return time.perf_counter() - began
 
 
 if __name__ == "__main__":

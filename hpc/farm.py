@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hpc.drain import Drain
 
 R = TypeVar("R")
+T = TypeVar("T")
 R_co = TypeVar("R_co", covariant=True)
 
 _REQUEST, _TASKS, _STOP, _END = 11, 12, 13, 14
@@ -68,14 +69,14 @@ class Told:
         Why it takes no further tasks.
     """
 
-    finished: list[object] = field(default_factory=list)
+    finished: list[Any] = field(default_factory=list)
     returned: list[int] = field(default_factory=list)
     seconds: float = 0.0
     draining: bool = False
     problem: XanesmlError | None = None
 
 
-class Farm(Generic[R]):
+class Farm(Generic[R, T]):
     """Spreads tasks over the ranks of a communicator.
 
     Parameters
@@ -106,8 +107,8 @@ class Farm(Generic[R]):
         comm: MPI.Intracomm,
         *,
         start: Callable[[int], Job[R]],
-        finish: Callable[[int, R], object],
-        report: Callable[[int, object], None],
+        finish: Callable[[int, R], T],
+        report: Callable[[int, T], None],
         drain: Drain,
         given: Callable[[int, Sequence[int]], None] = lambda _rank, _tasks: None,
         retired: Callable[[int, EnvironmentProblem], None] = lambda _rank, _problem: None,
@@ -208,10 +209,10 @@ class Farm(Generic[R]):
         return True
 
 
-class _Lead(Generic[R]):
+class _Lead(Generic[R, T]):
     """Rank 0's side: hands out tasks, takes results, and runs a task of its own in between."""
 
-    def __init__(self, farm: Farm[R], tasks: Sequence[int] | NDArray[np.integer[Any]]) -> None:
+    def __init__(self, farm: Farm[R, T], tasks: Sequence[int] | NDArray[np.integer[Any]]) -> None:
         self._farm = farm
         self._comm = farm.comm
         self._tasks = tasks

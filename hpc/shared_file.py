@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 from mpi4py import MPI
-from numpy.typing import NDArray
+
+from xanesml.store import Piece
 
 
 class SharedFile:
@@ -34,16 +35,18 @@ class SharedFile:
             raise _os_error(error) from error
         self._status = MPI.Status()
 
-    def write_at(self, offset: int, content: NDArray[np.uint8]) -> None:
-        """Write bytes, (n,) uint8, at an offset, independently of the other ranks."""
+    def write_pieces(self, pieces: Iterable[Piece]) -> None:
+        """Write pieces in order, independently of the other ranks."""
+        write_at, status, get_count, byte = self._file.Write_at, self._status, self._status.Get_count, MPI.BYTE
         try:
-            self._file.Write_at(offset, content, self._status)
+            for offset, content in pieces:
+                write_at(offset, (content, byte), status)
+                written = get_count(byte)
+                # Open MPI tells of a full disk by this number alone.
+                if written != len(content):
+                    raise OSError(errno.EIO, f"{written} of {len(content)} bytes written at {offset}")
         except MPI.Exception as error:
             raise _os_error(error) from error
-        # Open MPI tells of a full disk by this number alone.
-        written = self._status.Get_count(MPI.BYTE)
-        if written != len(content):
-            raise OSError(errno.EIO, f"{written} of {len(content)} bytes written at {offset}")
 
     def close(self) -> None:
         """Close the file."""

@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,7 @@ from xanesml.journal import Journal
 from xanesml.outcomes import Outcome
 from xanesml.store import (
     Row,
+    RowPacker,
     RowWriter,
     StoreView,
     copy_done_rows,
@@ -266,6 +267,7 @@ class _Crew:
         self._drain = drain
         self._echo = echo
         self._host = socket.gethostname()
+        self._packer = RowPacker(campaign.feff.max_points)
         self._failures = store.with_name("failed")
         self._times = RunTimes(work.history)
         self._kept = self._ran = 0
@@ -279,7 +281,7 @@ class _Crew:
         writes = self._parallel or leads
         file = open_store(self._store, mode="r+", comm=self._comm if self._parallel else None) if writes else None
         shared = SharedFile(self._comm, self._store) if self._parallel else None
-        self._writer = None if file is None else RowWriter(file, None if shared is None else shared.write_at)
+        self._writer = None if file is None else RowWriter(file, None if shared is None else shared.write_pieces)
         self._make_folder = make_folder
         self._here: Path | None = None
         self._progress = ProgressLine("FEFF runs", self._work.count, self._echo) if leads and self._work.count else None
@@ -335,7 +337,7 @@ class _Crew:
                 f"cannot make the scratch folder {folder} on {self._host}: {error.strerror}; give --scratch"
             ) from error
 
-    def _finish(self, task: int, result: RunResult) -> Row:
+    def _finish(self, task: int, result: RunResult) -> tuple[Row, bytes]:
         row = Row(
             task=task,
             outcome=result.outcome,
@@ -353,10 +355,13 @@ class _Crew:
         )
         if result.outcome is not Outcome.DONE:
             self._keep(task)
+        content = self._packer.pack(row)
+        # Rank 0 needs the row's numbers for the journal, and its bytes where it writes for all.
+        row.spectrum = None
         if self._parallel and self._writer is not None:
-            self._writer.write(row)
-            return replace(row, spectrum=None)
-        return row
+            self._writer.write_packed(task, content)
+            return row, b""
+        return row, content
 
     def _keep(self, task: int) -> None:
         """Copy the folder of a task that is not done, while there are few of them."""
@@ -373,11 +378,11 @@ class _Crew:
             return
         self._kept += 1
 
-    def _report(self, rank: int, told: object) -> None:
-        assert isinstance(told, Row)  # noqa: S101 (what _finish returns)
+    def _report(self, rank: int, finished: tuple[Row, bytes]) -> None:
         assert self._journal is not None  # noqa: S101 (this is rank 0)
+        told, content = finished
         if not self._parallel and self._writer is not None:
-            self._writer.write(told)
+            self._writer.write_packed(told.task, content)
         self._ran += 1
         self._times.add(told.seconds)
         self._journal.run(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -45,7 +46,9 @@ def test_success_depends_on_the_input_and_repeats(tmp_path):
     assert 1e-4 < np.abs(first - second).max() / first.max() < 0.1
     assert 0 < results[0].seconds < 60
     assert 0 < results[0].cpu_seconds < 60
-    assert 1 < results[0].memory < 1000
+    # The memory of the process that starts a run counts too.
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    assert 1 < results[0].memory < own + 200
     assert results[0].log == ""
 
 

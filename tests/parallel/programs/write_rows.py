@@ -48,7 +48,7 @@ def main(store: Path, writer: str) -> None:
     if writer == "mpio":
         with open_store(store, mode="r+", comm=comm) as file:
             shared = SharedFile(comm, store)
-            writer = RowWriter(file, shared.write_at)
+            writer = RowWriter(file, shared.write_pieces)
             for task in mine:
                 writer.write(row(task))
             shared.close()
