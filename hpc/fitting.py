@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpc.collective import Collective
+from xanesml.batches import Batches, EndlessBatches, StoredBatches
 from xanesml.campaign import Campaign
-from xanesml.dataset import Split, Stream, Tensors, augment, batches, generator, steps_per_epoch
+from xanesml.dataset import Split, Stream, Tensors, augment, generator
 from xanesml.model import evaluate
 from xanesml.scaling import Scaling
 
@@ -87,32 +88,25 @@ def fit(
     optimizer = keras.optimizers.Adam(section.learning_rate)
     optimizer.build(network.trainable_variables)
     collective.broadcast([*network.weights, *optimizer.variables])
-    step = compiled_step(network, optimizer, collective)
-    labels = scaling.scale_labels(data.msd)
+    stored = StoredBatches(data, split, scaling, campaign, rank=collective.rank, size=collective.size)
+    source: Batches = stored
+    if section.source == "on_the_fly":
+        source = EndlessBatches(data, scaling, campaign, steps=stored.steps, rank=collective.rank)
+    step = compiled_step(network, optimizer, collective, source.prepare)
     noisy = augment(data.spectra[split.validation], section.noise, generator(seed, Stream.HELD_OUT_NOISE, 0))
     validation = scaling.scale_features(noisy)
-    steps = steps_per_epoch(split.training.size, batch_size=section.batch_size, size=collective.size)
+    steps = source.steps
     history: list[Epoch] = []
     stepping: list[float] = []
     best: tuple[float, list[NDArray[Any]]] = (np.inf, network.get_weights())
     for epoch in range(1, section.epochs + 1):
         started = time.perf_counter()
-        noise = generator(seed, Stream.TRAINING_NOISE, epoch, collective.rank)
-        shard = batches(
-            split.training,
-            batch_size=section.batch_size,
-            seed=seed,
-            epoch=epoch,
-            rank=collective.rank,
-            size=collective.size,
-        )
         loss = 0.0
-        for number, rows in enumerate(shard, start=(epoch - 1) * steps + 1):
+        for number, arrays in enumerate(source.epoch(epoch), start=(epoch - 1) * steps + 1):
             optimizer.learning_rate = learning_rate(
                 number, base=section.learning_rate, size=collective.size, warmup=section.warmup_epochs * steps
             )
-            features = scaling.scale_features(augment(data.spectra[rows], section.noise, noise))
-            loss += float(step(features, labels[rows, np.newaxis]))
+            loss += float(step(*arrays))
         # Batch normalization saw other batches on each rank; its gradients were averaged, its statistics were not.
         collective.average(network.non_trainable_weights)
         stepping.append(time.perf_counter() - started)
@@ -130,9 +124,12 @@ def fit(
 
 
 def compiled_step(
-    network: keras.Model, optimizer: keras.optimizers.Optimizer, collective: Collective
-) -> Callable[[NDArray[np.float32], NDArray[np.float32]], Any]:
-    """Return one training step, compiled for a batch of any fixed size.
+    network: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    collective: Collective,
+    prepare: Callable[..., tuple[Any, Any]],
+) -> Callable[..., Any]:
+    """Return one training step, compiled for batches of any fixed size.
 
     Parameters
     ----------
@@ -142,13 +139,16 @@ def compiled_step(
         Built for the network's variables.
     collective : Collective
         The ranks to average the gradients over.
+    prepare : callable
+        Makes features, (n, M), and scaled labels, (n, 1), of the step's tensors, on the
+        device; see `xanesml.batches.Batches`.
 
     Returns
     -------
     callable
-        From features, shape (n, M), and scaled labels, shape (n, 1), to the loss before
-        the step, a scalar tensor. Batch normalization normalizes over this rank's batch
-        alone, so with it the ranks' gradients are not those of one large batch.
+        From float32 arrays to the loss before the step, a scalar tensor. Batch
+        normalization normalizes over this rank's batch alone, so with it the ranks'
+        gradients are not those of one large batch.
     """
     import tensorflow as tf  # noqa: PLC0415 (heavy)
 
@@ -156,15 +156,16 @@ def compiled_step(
 
     # Nothing here depends on a tensor's value, and AutoGraph takes seconds to rewrite Horovod's functions.
     @tf.function(autograph=False)  # type: ignore[untyped-decorator]
-    def step(features: Any, labels: Any) -> Any:
+    def step(*arrays: Any) -> Any:
+        features, labels = prepare(*arrays)
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(tf.square(network(features, training=True) - labels))
         optimizer.apply(collective.gradients(tape, loss, variables), variables)
         return loss
 
-    def on_arrays(features: NDArray[np.float32], labels: NDArray[np.float32]) -> Any:
+    def on_arrays(*arrays: NDArray[np.float32]) -> Any:
         # Arrays handed to a tf.function as they are would be constants, each a new graph.
-        return step(tf.constant(features), tf.constant(labels))
+        return step(*map(tf.constant, arrays))
 
     return on_arrays
 

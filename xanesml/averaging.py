@@ -6,314 +6,248 @@ their edge steps. Spectra that FEFF normalized itself are averaged with edge ste
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import DTypeLike, NDArray
+from scipy.special import ndtr
 
-from xanesml.distributions import Distributions, Moments, distribution_moments, skew_normal_weights
+from xanesml.distributions import ROUNDING, Distributions, Moments, moments_from_sums, series_step
 from xanesml.errors import StoreError
 
-#: Photon energy above the edge at which μ0 is the edge step, eV: FEFF's own convention.
-NORMALIZATION_OFFSET = 50.0
+#: Families whose weights are in work at a time, so that they stay in the processor's cache.
+_CHUNK = 128
 
-#: A mesh with fewer points than this holds no near-edge structure.
-SMALLEST_MESH = 10
+#: Ends of the table of Φ in single precision, beyond which Φ or 1 − Φ is below the table's error.
+_TABLE_END = 6.0
+_TABLE_PER_UNIT = 1024
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class StatisticalAverages:
-    """A block of statistical averages.
+    """Statistical averages of some families, numbered family by family.
 
     Attributes
     ----------
-    rows : slice
-        Which of the distributions.
     spectra : ndarray, shape (n, M)
-        Normalized spectra.
+        Normalized spectra, in the precision asked for.
     moments : Moments
         Labels, each of shape (n,).
+    weights : ndarray of float64, shape (n, D), or None
+        The weights, where asked for; rows sum to 1.
+    distribution : ndarray of float64, shape (n, R), or None
+        Share of the first shell in each bin of bond length, where asked for; rows sum to 1.
     """
 
-    rows: slice
     spectra: NDArray[np.floating[Any]]
     moments: Moments
+    weights: Floats | None = None
+    distribution: Floats | None = None
 
 
-@dataclass(frozen=True)
-class ParticleAverages:
-    """Particle averages, and the structures that have none.
+class SeriesAverager:
+    """Averages a distorted series under skew-normal distributions, at the cost of a matrix product.
 
-    Attributes
-    ----------
-    structure : ndarray of int32, shape (P,)
-        Indices of the structures, rising.
-    absorbers : ndarray of int32, shape (P,)
-        Number of absorbers averaged.
-    spectra : ndarray of float64, shape (P, M)
-        Normalized spectra.
-    refused : dict of int to str
-        Structures with too many absorbers missing, and the reason.
-    """
-
-    structure: NDArray[np.int32]
-    absorbers: NDArray[np.int32]
-    spectra: Floats
-    refused: dict[int, str] = field(default_factory=dict)
-
-
-def common_mesh(energies: Floats, points: NDArray[np.integer[Any]], edge: float, step: float) -> Floats:
-    """Make the mesh that lies inside every spectrum.
+    The weights of a family are pieces of one curve, evaluated once. They are not
+    normalized: their sum divides out of Σ w μ / Σ w s, whose denominator, like the sums
+    that the labels follow from, is a further column of the same product.
 
     Parameters
     ----------
-    energies : ndarray of float64, shape (T, E)
-        Photon energies, eV, rising along a row; anything beyond `points`.
-    points : ndarray of int, shape (T,)
-        Number of energies in each row, at least 1.
-    edge : float
-        Photon energy of the edge, eV.
-    step : float
-        Step of the mesh, eV.
-
-    Returns
-    -------
-    ndarray of float64, shape (M,)
-        The multiples of `step` within the range common to all rows, eV.
-
-    Raises
-    ------
-    StoreError
-        If there are no spectra, too few points result, or they do not span the edge.
-    """
-    if len(points) == 0 or np.min(points) < 1:
-        raise StoreError("no common energy mesh: there is no spectrum, or one without points; run the campaign first")
-    start = energies[:, 0].max()
-    end = energies[np.arange(len(points)), points - 1].min()
-    mesh: Floats = np.arange(np.floor(start / step), np.ceil(end / step) + 1) * step
-    # Trimmed by comparison, so that rounding in the multiples never reaches outside.
-    mesh = mesh[(mesh >= start) & (mesh <= end)]
-    if len(mesh) < SMALLEST_MESH:
-        raise StoreError(
-            f"the spectra share {start:.2f} to {end:.2f} eV, which holds {len(mesh)} mesh points of {step:g} eV; "
-            f"{SMALLEST_MESH} are needed; reduce averaging.mesh_step or check the spectra"
-        )
-    if not mesh[0] <= edge < mesh[-1]:
-        raise StoreError(f"the spectra share {start:.2f} to {end:.2f} eV, outside which the edge lies, {edge:.2f} eV")
-    return mesh
-
-
-def onto_mesh(energy: Floats, values: Floats, points: NDArray[np.integer[Any]], mesh: Floats) -> Floats:
-    """Interpolate spectra linearly onto the common mesh.
-
-    Parameters
-    ----------
-    energy, values : ndarray of float64, shape (T, E)
-        Photon energies, eV, and the values there; anything beyond `points`.
-    points : ndarray of int, shape (T,)
-        Number of energies in each row, at least 1.
-    mesh : ndarray of float64, shape (M,)
-        Photon energies wanted, rising, eV.
-
-    Returns
-    -------
-    ndarray of float64, shape (T, M)
-        Interpolated values, finite.
-
-    Raises
-    ------
-    StoreError
-        If a row does not cover the mesh, its energies do not rise or its values are not
-        finite.
-    """
-    result = np.empty((len(points), len(mesh)))
-    for row, count in enumerate(points):
-        grid, column = energy[row, :count], values[row, :count]
-        # Written so that a NaN among the energies fails too.
-        if count < 1 or not (np.diff(grid) > 0).all() or not np.isfinite(column).all():
-            raise StoreError(f"spectrum {row} of {len(points)} has energies that do not rise, or values not finite")
-        if not (grid[0] <= mesh[0] and mesh[-1] <= grid[-1]):
-            raise StoreError(
-                f"spectrum {row} of {len(points)} covers {grid[0]:.2f} to {grid[-1]:.2f} eV, "
-                f"not the mesh of {mesh[0]:.2f} to {mesh[-1]:.2f} eV; spectra are never extrapolated"
-            )
-        result[row] = np.interp(mesh, grid, column)
-    return result
-
-
-def edge_step(mu0: Floats, mesh: Floats, edge: float) -> tuple[Floats, float]:
-    """Return the edge steps of atomic backgrounds.
-
-    Parameters
-    ----------
-    mu0 : ndarray of float64, shape (..., M)
-        Atomic backgrounds μ0 on the mesh.
-    mesh : ndarray of float64, shape (M,)
-        Photon energies, rising, eV.
-    edge : float
-        Photon energy of the edge, eV.
-
-    Returns
-    -------
-    steps : ndarray of float64, shape (...)
-        μ0 at `energy`, linear between mesh points; positive.
-    energy : float
-        50 eV above the edge, or the mesh's end if that lies below, eV.
-
-    Raises
-    ------
-    StoreError
-        If the mesh does not span the edge, or a step is not a positive number.
-
-    References
-    ----------
-    FEFF's own choice, in the header of its xmu.dat: "xsedge+ 50, used to normalize mu".
-    """
-    if not mesh[0] <= edge < mesh[-1]:
-        raise StoreError(f"the edge, {edge:.2f} eV, lies outside the mesh of {mesh[0]:.2f} to {mesh[-1]:.2f} eV")
-    energy = float(min(edge + NORMALIZATION_OFFSET, mesh[-1]))
-    right = int(np.clip(np.searchsorted(mesh, energy), 1, len(mesh) - 1))
-    share = (energy - mesh[right - 1]) / (mesh[right] - mesh[right - 1])
-    steps = np.asarray((1 - share) * mu0[..., right - 1] + share * mu0[..., right], dtype=np.float64)
-    if not np.all(np.isfinite(steps) & (steps > 0)):
-        raise StoreError(f"μ0 at {energy:.2f} eV is not positive in every spectrum, so there is no edge step")
-    return steps, energy
-
-
-def normalize(mu: Floats, step: ArrayLike) -> Floats:
-    """Divide spectra by their edge steps.
-
-    Parameters
-    ----------
-    mu : ndarray of float64, shape (..., M)
-        Spectra.
-    step : array_like, shape (...)
-        Edge step of each.
-
-    Returns
-    -------
-    ndarray of float64, shape (..., M)
-        Normalized spectra.
-    """
-    return np.asarray(mu / np.asarray(step)[..., np.newaxis], dtype=np.float64)
-
-
-def statistical_averages(weights: Floats, series: Floats, steps: Floats) -> Floats:
-    """Average the series under many weights, then normalize each average once.
-
-    Parameters
-    ----------
-    weights : ndarray of float64, shape (N, D)
-        Weights; rows sum to 1.
-    series : ndarray of float64, shape (D, M)
-        Distorted spectra, not normalized, finite.
-    steps : ndarray of float64, shape (D,)
-        Edge steps; ones where FEFF has normalized the spectra.
-
-    Returns
-    -------
-    ndarray of float64, shape (N, M)
-        Σ w_i μ_i / Σ w_i s_i.
-    """
-    return normalize(weights @ series, weights @ steps)
-
-
-def average_block(
-    distributions: Distributions,
-    rows: slice,
-    delta: Floats,
-    series: Floats,
-    steps: Floats,
-    *,
-    dtype: DTypeLike = np.float32,
-) -> StatisticalAverages:
-    """Average the series under some of the distributions.
-
-    Parameters
-    ----------
-    distributions : Distributions
-        The N distributions.
-    rows : slice
-        Which of them.
     delta : ndarray of float64, shape (D,)
         Shifts of the series, evenly spaced, Å.
     series : ndarray of float64, shape (D, M)
         Distorted spectra, not normalized, finite.
     steps : ndarray of float64, shape (D,)
-        Edge steps; ones where FEFF has normalized the spectra.
+        Their edge steps; ones where FEFF has normalized the spectra.
     dtype : dtype
-        Type of the spectra; labels stay float64.
-
-    Returns
-    -------
-    StatisticalAverages
-        Spectra and labels of these rows.
-    """
-    weights = skew_normal_weights(
-        delta, distributions.location[rows], distributions.scale[rows], distributions.alpha[rows]
-    )
-    return StatisticalAverages(
-        rows=rows,
-        spectra=statistical_averages(weights, series, steps).astype(dtype),
-        moments=distribution_moments(weights, delta),
-    )
-
-
-def particle_averages(
-    structure: NDArray[np.integer[Any]],
-    spectra: Floats,
-    steps: Floats,
-    *,
-    asked: NDArray[np.integer[Any]],
-    missing: int = 0,
-) -> ParticleAverages:
-    """Average the spectra of each structure's absorbers, then normalize once.
-
-    Parameters
-    ----------
-    structure : ndarray of int, shape (R,)
-        Structure of each finished run, in any order.
-    spectra : ndarray of float64, shape (R, M)
-        Spectra on the mesh, not normalized, finite.
-    steps : ndarray of float64, shape (R,)
-        Edge steps; ones where FEFF has normalized the spectra.
-    asked : ndarray of int, shape (T,)
-        Structure of each run asked for, finished or not: says how many absorbers each has.
-    missing : int
-        Absorbers that may be missing from an average.
-
-    Returns
-    -------
-    ParticleAverages
-        Mean spectra, and the structures refused.
+        float64, or float32 for spectra in single precision; labels are float64.
+    keep_weights : bool
+        Whether the weights are wanted.
+    bins : ndarray of float64, shape (D, R), optional
+        Share of each δ in each bin of bond length, where that distribution is wanted; see
+        `bins_of_series`.
 
     Raises
     ------
     StoreError
-        If a finished run was not asked for.
+        If the series is not evenly spaced.
     """
-    ids, wanted = np.unique(asked, return_counts=True)
-    if not np.isin(structure, ids).all():
-        stray = structure[~np.isin(structure, ids)][0]
-        raise StoreError(f"structure {stray} has a finished run that the task table does not ask for")
-    place = np.searchsorted(ids, structure)
-    found = np.bincount(place, minlength=len(ids))
-    if (found > wanted).any():
-        stray = ids[np.argmax(found > wanted)]
-        raise StoreError(f"structure {stray} has more finished runs than the task table asks for")
-    total, step = np.zeros((len(ids), spectra.shape[1])), np.zeros(len(ids))
-    np.add.at(total, place, spectra)
-    np.add.at(step, place, steps)
-    kept = (found >= wanted - missing) & (found > 0)
-    return ParticleAverages(
-        structure=ids[kept].astype(np.int32),
-        absorbers=found[kept].astype(np.int32),
-        spectra=normalize(total[kept], step[kept]),
-        refused={
-            int(ids[i]): f"{found[i]} of {wanted[i]} absorbers are done, {missing} may be missing"
-            for i in np.flatnonzero(~kept)
-        },
-    )
+
+    def __init__(
+        self,
+        delta: Floats,
+        series: Floats,
+        steps: Floats,
+        *,
+        dtype: DTypeLike = np.float64,
+        keep_weights: bool = False,
+        bins: Floats | None = None,
+    ) -> None:
+        self._delta, self._step = delta, series_step(delta)
+        self._dtype = np.dtype(dtype)
+        self._points = series.shape[1]
+        self._keep_weights = keep_weights
+        powers = delta[:, np.newaxis] ** np.arange(5)
+        self._bins = powers if bins is None else np.column_stack([powers, bins])
+        self._columns = np.column_stack([series, steps]).astype(self._dtype)
+        self._table = _cdf_table() if self._dtype == np.float32 else None
+
+    def average(self, distributions: Distributions) -> StatisticalAverages:
+        """Average the series under every distribution.
+
+        Parameters
+        ----------
+        distributions : Distributions
+            F families of K, chosen for this series; none so far outside it that no weight is
+            left on it.
+
+        Returns
+        -------
+        StatisticalAverages
+            n = F·K spectra Σ w_i μ_i / Σ w_i s_i with their labels.
+
+        Raises
+        ------
+        ValueError
+            If the distributions were chosen for a series of another step.
+        """
+        if abs(distributions.step * distributions.divisor - self._step) > ROUNDING:
+            raise ValueError("the distributions were chosen for a series of another step")
+        families, members, size = len(distributions.scale), len(distributions.steps), len(self._delta)
+        spectra = np.empty((families, members, self._points), self._dtype)
+        sums = np.empty((families, members, self._bins.shape[1]))
+        weights = np.empty((families, members, size)) if self._keep_weights else None
+        product = np.empty((_CHUNK, self._points + 1), self._dtype)
+        starts = distributions.steps[-1] - distributions.steps
+        for start in range(0, families, _CHUNK):
+            chunk = slice(start, min(start + _CHUNK, families))
+            curves = self._curves(distributions[chunk])
+            doubles = curves.astype(np.float64, copy=False)
+            result = product[: len(curves)]
+            for member, place in enumerate(starts.tolist()):
+                window = slice(place, place + (size - 1) * distributions.divisor + 1, distributions.divisor)
+                np.matmul(curves[:, window], self._columns, out=result)
+                np.divide(result[:, :-1], result[:, -1:], out=spectra[chunk, member])
+                np.matmul(doubles[:, window], self._bins, out=sums[chunk, member])
+                if weights is not None:
+                    np.divide(doubles[:, window], sums[chunk, member, :1], out=weights[chunk, member])
+        count = families * members
+        sums = sums.reshape(count, -1)
+        return StatisticalAverages(
+            spectra=spectra.reshape(count, -1),
+            moments=moments_from_sums(sums[:, :5]),
+            weights=None if weights is None else weights.reshape(count, -1),
+            distribution=sums[:, 5:] / sums[:, :1] if sums.shape[1] > 5 else None,
+        )
+
+    def blocks(self, distributions: Distributions, families: int) -> Iterator[StatisticalAverages]:
+        """Yield the averages of so many families at a time, in memory that does not depend on how many there are."""
+        for start in range(0, len(distributions.scale), families):
+            yield self.average(distributions[start : start + families])
+
+    def _curves(self, distributions: Distributions) -> NDArray[np.floating[Any]]:
+        """Return φ(z)Φ(αz) of each family, (F, points), of which its weights are pieces."""
+        last = (len(self._delta) - 1) * distributions.divisor
+        positions = self._delta[0] + distributions.step * np.arange(-distributions.steps[-1], last + 1)
+        z: NDArray[np.floating[Any]] = positions - distributions.first[:, np.newaxis]
+        z /= distributions.scale[:, np.newaxis]
+        if self._table is not None:
+            z = z.astype(np.float32)
+        slope = distributions.alpha[:, np.newaxis].astype(z.dtype)
+        cumulated = ndtr(z * slope) if self._table is None else _tabulated(z * slope, self._table)
+        np.square(z, out=z)
+        z *= -0.5
+        np.exp(z, out=z)
+        np.multiply(z, cumulated, out=z)
+        return z
+
+
+def bins_of_series(delta: Floats, first_shell: float, centers: Floats) -> Floats:
+    """Return which bins of bond length a series' distortions stand for.
+
+    Parameters
+    ----------
+    delta : ndarray of float64, shape (D,)
+        Shifts of the series, evenly spaced, Å; each stands for all within half a step.
+    first_shell : float
+        Reference length of the first shell, Å.
+    centers : ndarray of float64, shape (R,)
+        Centers of the bins, evenly spaced, Å; they cover the series.
+
+    Returns
+    -------
+    ndarray of float64, shape (D, R)
+        Share of each distortion in each bin; rows sum to 1.
+    """
+    half, width = series_step(delta) / 2, centers[1] - centers[0]
+    lengths = first_shell + delta[:, np.newaxis]
+    low = np.maximum(lengths - half, centers - width / 2)
+    high = np.minimum(lengths + half, centers + width / 2)
+    overlap: Floats = np.maximum(high - low, 0.0)
+    overlap /= overlap.sum(axis=1, keepdims=True)
+    return overlap
+
+
+def bin_centers(delta: Floats, first_shell: float, width: float) -> Floats:
+    """Return the centers, (R,), Å, of the bins of bond length of a width that cover a series; at least 2."""
+    half = series_step(delta) / 2
+    low = first_shell + delta[0] - half
+    count = max(2, int(np.ceil((delta[-1] - delta[0] + 2 * half) / width - 1e-9)))
+    return np.asarray(low + width * (np.arange(count) + 0.5), dtype=np.float64)
+
+
+def particle_averages(spectra: Floats, steps: Floats, multiplicity: Floats, present: NDArray[np.bool_]) -> Floats:
+    """Average the spectra of each structure's absorbers, then normalize once.
+
+    Parameters
+    ----------
+    spectra : ndarray of float64, shape (n, B, M)
+        Spectra of the absorbers on the mesh, not normalized; anything where absent.
+    steps : ndarray of float64, shape (n, B)
+        Their edge steps; ones where FEFF has normalized the spectra.
+    multiplicity : ndarray of float64, shape (B,)
+        How much each absorber counts.
+    present : ndarray of bool, shape (n, B)
+        Whether there is a spectrum.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, M)
+        Σ m_b μ_b / Σ m_b s_b over those present.
+
+    Raises
+    ------
+    StoreError
+        If a structure has no spectrum.
+    """
+    if not present.any(axis=1).all():
+        raise StoreError(f"structure {int(np.argmin(present.any(axis=1)))} of the block has no spectrum to average")
+    counts = multiplicity * present
+    total = np.einsum("nb,nbm->nm", counts, np.where(present[..., np.newaxis], spectra, 0.0))
+    step = np.einsum("nb,nb->n", counts, np.where(present, steps, 0.0))
+    return np.asarray(total / step[:, np.newaxis], dtype=np.float64)
+
+
+def _cdf_table() -> NDArray[np.float32]:
+    nodes = np.arange(-_TABLE_END, _TABLE_END + 2 / _TABLE_PER_UNIT, 1 / _TABLE_PER_UNIT)
+    return np.asarray(ndtr(nodes), dtype=np.float32)
+
+
+def _tabulated(u: NDArray[np.float32], table: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return Φ(u) within 6e-8, linear between the entries of the table; a fifth of the time of `ndtr`."""
+    place = np.clip(u, -_TABLE_END, _TABLE_END)
+    place += np.float32(_TABLE_END)
+    place *= np.float32(_TABLE_PER_UNIT)
+    index = place.astype(np.int32)
+    place -= index
+    left = table[index]
+    right = table[index + 1]
+    right -= left
+    right *= place
+    left += right
+    return left

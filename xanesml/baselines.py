@@ -73,7 +73,7 @@ def fit_ridge(
     try:
         from sklearn.linear_model import RidgeCV  # noqa: PLC0415 (heavy, and part of the extra `train`)
         from sklearn.model_selection import GroupKFold  # noqa: PLC0415
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # noqa: PLC0415
+        from threadpoolctl import threadpool_limits  # noqa: PLC0415
     except ImportError as error:
         raise EnvironmentProblem(
             f"the ridge baseline needs scikit-learn ({error}); run `pip install 'xanesml[train]'`"

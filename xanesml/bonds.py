@@ -1,4 +1,4 @@
-"""The bonds of the absorbers, and the statistics of their lengths, which the labels are."""
+"""The bonds of the absorbers, and the distribution of their lengths, which the labels are."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 from xanesml.campaign import CUBOCTAHEDRA, DisorderSection, StructureSection
 from xanesml.errors import StructureError
 from xanesml.structures import Cluster
+
+Floats = NDArray[np.float64]
+
+#: Positions in the series closer to a whole number than this are that number, steps of the series.
+ROUNDING = 1e-9
 
 #: Bonds with an end among the center and its 12 neighbors: in the 13-atom cuboctahedron, and in every larger one.
 CUBOCTAHEDRON_BONDS = (36, 120)
@@ -93,69 +98,99 @@ def bond_lengths(positions: NDArray[np.float64], bonds: NDArray[np.intp]) -> NDA
     return lengths
 
 
-def mean_squared_displacement(lengths: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
-    """Return mean (b − mean b)², the label.
+def bond_weights(bonds: NDArray[np.intp], absorbers: NDArray[np.integer[Any]], multiplicity: ArrayLike) -> Floats:
+    """Return how much every bond counts in the labels.
 
     Parameters
     ----------
-    lengths : ndarray of float64, shape (..., B)
-        Bond lengths, Å.
-    axis : int
-        Axis of the bonds.
+    bonds : ndarray of int, shape (B, 2)
+        Pairs of atoms, each with an end among the absorbers.
+    absorbers : ndarray of int, shape (n,)
+        The absorbers.
+    multiplicity : array_like, shape (n,)
+        How much each of them counts in the average, positive.
 
     Returns
     -------
-    ndarray of float64, shape (...)
-        MSD, Å²; divided by the number of bonds, not by one less.
+    ndarray of float64, shape (B,)
+        Mean multiplicity of a bond's absorbing ends, scaled to a sum of 1: all bonds alike
+        where all absorbers are.
     """
-    return np.asarray(np.var(lengths, axis=axis), dtype=np.float64)
+    counts = np.zeros(max(int(bonds.max()), int(np.max(absorbers))) + 1)
+    counts[absorbers] = multiplicity
+    ends = counts[bonds]
+    weights: Floats = ends.sum(axis=1) / np.count_nonzero(ends, axis=1)
+    weights /= weights.sum()
+    return weights
 
 
-def skewness(lengths: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
-    """Return the skewness of bond lengths.
+def coordination(bonds: NDArray[np.intp], absorbers: NDArray[np.integer[Any]], multiplicity: ArrayLike) -> float:
+    """Return the mean number of first neighbors of the absorbers, each counted by its multiplicity, (n,)."""
+    neighbors = np.bincount(bonds.ravel(), minlength=int(np.max(absorbers)) + 1)
+    return float(np.average(neighbors[absorbers], weights=np.asarray(multiplicity)))
+
+
+def shares_in_bins(lengths: Floats, weights: Floats, centers: Floats) -> Floats:
+    """Return the histogram of bond lengths: g(r), up to the width of the bins.
 
     Parameters
     ----------
-    lengths : ndarray of float64, shape (..., B)
-        Bond lengths, Å, not all equal.
-    axis : int
-        Axis of the bonds.
+    lengths : ndarray of float64, shape (n, B)
+        Bond lengths of n structures, Å.
+    weights : ndarray of float64, shape (B,)
+        Weights of the bonds, of sum 1.
+    centers : ndarray of float64, shape (R,)
+        Centers of the bins, evenly spaced, rising, Å.
 
     Returns
     -------
-    ndarray of float64, shape (...)
-        Third central moment over the second's power 3/2; undefined, NaN with a warning,
-        where all lengths are equal.
+    ndarray of float64, shape (n, R)
+        Share of the bonds in each bin; what lies outside is missing from the sum.
     """
-    from scipy import stats  # noqa: PLC0415 (slow to import, and not needed on every rank)
+    width = centers[1] - centers[0]
+    place = np.floor((lengths - centers[0]) / width + 0.5).astype(np.int64)
+    return _collected(place, np.broadcast_to(weights, lengths.shape), len(centers))
 
-    return np.asarray(stats.skew(lengths, axis=axis), dtype=np.float64)
 
+def shares_in_series(shifts: Floats, weights: Floats, delta: Floats) -> tuple[Floats, Floats]:
+    """Share bonds out over a distorted series: every bond between its two neighbors in δ, linearly.
 
-def radial_distribution(lengths: NDArray[np.float64], edges: ArrayLike) -> NDArray[np.float64]:
-    """Return g(r), the histogram of bond lengths.
+    The average of the series under these weights is the mean over the bonds of the series
+    interpolated linearly in δ. Their mean is the mean shift of the bonds.
 
     Parameters
     ----------
-    lengths : ndarray of float64, any shape
-        Bond lengths, Å.
-    edges : array_like, shape (K + 1,)
-        Edges of the bins, rising, Å.
+    shifts : ndarray of float64, shape (n, B)
+        Bond lengths minus the reference, Å.
+    weights : ndarray of float64, shape (B,)
+        Weights of the bonds, of sum 1.
+    delta : ndarray of float64, shape (D,)
+        Shifts of the series, evenly spaced, rising, Å.
 
     Returns
     -------
-    ndarray of float64, shape (K,)
-        Density, Å⁻¹; its integral over the bins is 1.
-
-    Raises
-    ------
-    StructureError
-        If no bond length lies in the bins.
+    shares : ndarray of float64, shape (n, D)
+        Weights over the series; rows sum to 1, bonds outside the series left out. A row
+        is 0 where all are outside.
+    outside : ndarray of float64, shape (n,)
+        Share of the bonds outside.
     """
-    bins = np.asarray(edges, dtype=np.float64)
-    if not np.any((lengths >= bins[0]) & (lengths <= bins[-1])):
-        raise StructureError(
-            f"no bond length lies between {bins[0]:.3f} and {bins[-1]:.3f} Å; "
-            f"they range from {np.min(lengths):.3f} to {np.max(lengths):.3f} Å"
-        )
-    return np.histogram(lengths, bins=bins, density=True)[0].astype(np.float64)
+    last = len(delta) - 1
+    position = (shifts - delta[0]) * (last / (delta[-1] - delta[0]))
+    # A bond of the shortest or the longest shift lies there but for rounding.
+    position = np.where(np.abs(position - np.rint(position)) < ROUNDING, np.rint(position), position)
+    inside = (position >= 0) & (position <= last)
+    left = np.clip(np.floor(position), 0, last - 1).astype(np.int64)
+    share = position - left
+    counted = np.where(inside, weights, 0.0)
+    shares = _collected(left, counted * (1 - share), last + 1) + _collected(left + 1, counted * share, last + 1)
+    total = counted.sum(axis=1)
+    return np.divide(shares, total[:, np.newaxis], out=shares, where=total[:, np.newaxis] > 0), 1 - total
+
+
+def _collected(place: NDArray[np.int64], amounts: Floats, count: int) -> Floats:
+    """Add amounts, (n, B), into rows of bins, (n, count); places outside are left out."""
+    rows, kept = len(place), (place >= 0) & (place < count)
+    flat = (place + count * np.arange(rows)[:, np.newaxis])[kept]
+    sums: Floats = np.bincount(flat, weights=amounts[kept], minlength=rows * count).astype(np.float64)
+    return sums.reshape(rows, count)

@@ -238,13 +238,25 @@ class AveragingSection(_Section):
     """Range of the skew-normal location μ, Å. Default [−0.1, 0.1]."""
     alpha: tuple[float, float] = (-5.0, 5.0)
     """Range of the skew-normal shape α. Default [−5, 5]; [0, 0] for Gaussians."""
-    sampler: Literal["sobol", "random"] = "sobol"
-    """How (μ, σ, α) are drawn. Default sobol."""
+    sampler: Literal["sobol", "random", "grid"] = "sobol"
+    """How (μ, σ, α) are chosen. Default sobol."""
+    grid: tuple[PositiveInt, PositiveInt] | None = None
+    """For the sampler `grid`: numbers of σ and of α, evenly spaced, both ends included; their product is `families`."""
     truncation_limit: Annotated[float, Field(ge=0, lt=1)] = 0.01
     """Largest mass of a distribution that may fall outside the series. Default 0.01."""
     mesh_step: Positive = 0.5
     """Step of the common energy mesh, eV. Default 0.5."""
-    missing_absorbers: Literal[0, 1] = 0
+    interpolation: Literal["linear", "pchip"] = "linear"
+    """How spectra are brought onto the mesh; never beyond their ends. Default linear."""
+    smoothing: Literal[0] | Annotated[int, Field(ge=5)] = 0
+    """Points, an odd number, of a window in which the series is smoothed along δ by cubics; 0 for none. Default 0."""
+    r_step: Positive = 0.02
+    """Width of the bins in which the distribution of bond lengths is given as a label, Å. Default 0.02."""
+    keep_weights: bool = True
+    """Whether the weights over the series are written for every statistical average. Default true."""
+    multiplicity: list[Positive] | None = None
+    """Weights of the absorbers in a particle average, in the order of the tasks. Default: all alike."""
+    missing_absorbers: Annotated[int, Field(ge=0)] = 0
     """Absorbers that may be missing from a particle average. Default 0."""
     accept_changed: bool = False
     """Whether runs count that were done only after a card was changed by the ladder of tries. Default false."""
@@ -255,6 +267,32 @@ class AveragingSection(_Section):
         if value[1] < value[0]:
             raise ValueError(f"the range {list(value)} runs backwards; give [smallest, largest]")
         return value
+
+    @field_validator("smoothing")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value and value % 2 == 0:
+            raise ValueError(f"a window of {value} points has no middle; give an odd number, or 0 for none")
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _families_of_the_grid(cls, content: Any) -> Any:
+        if isinstance(content, dict) and content.get("sampler") == "grid" and "families" not in content:
+            match content.get("grid"):
+                case [int() as scales, int() as alphas]:
+                    return content | {"families": scales * alphas}
+        return content
+
+    @model_validator(mode="after")
+    def _whole_grid(self) -> AveragingSection:
+        if (self.sampler == "grid") != (self.grid is not None):
+            raise ValueError("the sampler grid and the key grid = [numbers of σ, of α] go together; give both or none")
+        if self.grid is not None and self.families != self.grid[0] * self.grid[1]:
+            raise ValueError(
+                f"a grid of {self.grid[0]} × {self.grid[1]} is not {self.families} families; leave them out"
+            )
+        return self
 
 
 class TrainingSection(_Section):
@@ -284,6 +322,8 @@ class TrainingSection(_Section):
     """Share of the families held out for the reported errors. Default 0.1."""
     noise: NonNegative = 0.003
     """Standard deviation of the noise added to training and test spectra, edge steps. Default 0.003."""
+    source: Literal["tensors", "on_the_fly"] = "tensors"
+    """Train on the stored averages, or on ever new ones made in the step, on the GPU if any. Default tensors."""
 
 
 class Campaign(_Section):
@@ -312,6 +352,16 @@ class Campaign(_Section):
     def _something_to_do(self) -> Campaign:
         if self.distortion is None and self.disorder is None:
             raise ValueError("nothing to compute: give a [distortion] section, a [disorder] section or both")
+        return self
+
+    @model_validator(mode="after")
+    def _multiplicity_of_every_absorber(self) -> Campaign:
+        given, absorbers = self.averaging.multiplicity, self.disorder.absorbers if self.disorder else None
+        if given is not None and isinstance(absorbers, list) and len(given) != len(absorbers):
+            raise ValueError(
+                f"averaging.multiplicity has {len(given)} weights for {len(absorbers)} disorder.absorbers; "
+                "give one for each"
+            )
         return self
 
     @model_validator(mode="after")

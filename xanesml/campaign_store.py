@@ -99,6 +99,34 @@ def inputs_digest(file: h5py.File) -> str:
     return content_digest(file, (array.path for array in fixed_arrays(STORE)))
 
 
+def check_campaign(path: Path, file: h5py.File, campaign: Campaign, remedy: str) -> None:
+    """Refuse a store whose FEFF runs are not those of a campaign, by the settings of the two.
+
+    Parameters
+    ----------
+    path : Path
+        The store.
+    file : h5py.File
+        The same, open.
+    campaign : Campaign
+        The campaign.
+    remedy : str
+        What to do, the end of the message.
+
+    Raises
+    ------
+    StoreError
+        If they differ; the first difference is named.
+    """
+    try:
+        differences = task_differences(Campaign.model_validate_json(str(file.attrs["campaign"])), campaign)
+    except ValidationError:
+        differences = ["it was laid out by another version of xanesml"]
+    if differences:
+        more = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
+        raise StoreError(f"{path} holds the tasks of another campaign: {differences[0]}{more}; {remedy}")
+
+
 def continued(path: Path, file: h5py.File, campaign: Campaign, engine: str) -> tuple[structures.Cluster, StoreView]:
     """Check that a store holds a campaign's tasks, and return what its task table is made of.
 
@@ -133,19 +161,12 @@ def continued(path: Path, file: h5py.File, campaign: Campaign, engine: str) -> t
     )
     if file.attrs["engine"] != engine:
         raise StoreError(f"{path} was computed by {file.attrs['engine']}, and this is {engine}; {elsewhere}")
-    try:
-        differences = task_differences(Campaign.model_validate_json(str(file.attrs["campaign"])), campaign)
-    except ValidationError:
-        differences = ["it was laid out by another version of xanesml"]
+    check_campaign(path, file, campaign, elsewhere)
     cluster = stored_cluster(file)
-    if not differences:
-        here = structures.build_cluster(campaign.structure)
-        same = np.array_equal(here.numbers, cluster.numbers) and here.absorber == cluster.absorber
-        if not same or np.abs(here.positions - cluster.positions).max() > _SAME_POSITION:
-            differences = ["structure.file has other content"]
-    if differences:
-        more = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
-        raise StoreError(f"{path} holds the tasks of another campaign: {differences[0]}{more}; {elsewhere}")
+    here = structures.build_cluster(campaign.structure)
+    same = np.array_equal(here.numbers, cluster.numbers) and here.absorber == cluster.absorber
+    if not same or np.abs(here.positions - cluster.positions).max() > _SAME_POSITION:
+        raise StoreError(f"{path} holds the tasks of another campaign: structure.file has other content; {elsewhere}")
     if inputs_digest(file) != file.attrs["inputs_digest"]:
         raise StoreError(
             f"{path}: its structures or tasks have been damaged; make a new one in another --output folder "

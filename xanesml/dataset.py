@@ -34,10 +34,15 @@ class Stream(IntEnum):
     ORDER = 2
     TRAINING_NOISE = 3
     HELD_OUT_NOISE = 4
+    DISTRIBUTIONS = 5
 
 
-def generator(seed: int, stream: Stream, *key: int) -> np.random.Generator:
-    """Return the random generator of a stream.
+#: First number of the streams' spawn keys, which have two or more; a structure's key is its index alone.
+_BRANCH = 0
+
+
+def stream_seed(seed: int, stream: Stream, *key: int) -> np.random.SeedSequence:
+    """Return the seed of a stream's random generator.
 
     Parameters
     ----------
@@ -50,20 +55,27 @@ def generator(seed: int, stream: Stream, *key: int) -> np.random.Generator:
 
     Returns
     -------
-    numpy.random.Generator
-        A generator independent of those with any other stream or key.
+    numpy.random.SeedSequence
+        Independent of those with any other stream or key, and of the structures'.
     """
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(int(stream), *key)))
+    return np.random.SeedSequence(seed, spawn_key=(_BRANCH, int(stream), *key))
+
+
+def generator(seed: int, stream: Stream, *key: int) -> np.random.Generator:
+    """Return the random generator of a stream; see `stream_seed`."""
+    return np.random.default_rng(stream_seed(seed, stream, *key))
 
 
 @dataclass(frozen=True)
 class Tensors:
-    """What training needs of a tensor file. No array holds NaN.
+    """What training needs of a tensor file; its weights over the series are left there. No array holds NaN.
 
     Attributes
     ----------
     mesh : ndarray
         Photon energies, shape (M,), float64, eV.
+    r : ndarray
+        Centers of the bins of the bond length, shape (R,), float64, Å.
     spectra : ndarray
         Statistical averages, shape (N, M), float32, edge steps.
     msd : ndarray
@@ -72,8 +84,18 @@ class Tensors:
         Their mean first-shell shifts, shape (N,), float64, Å.
     skewness : ndarray
         Skewness of their distributions, shape (N,), float64.
+    kurtosis : ndarray
+        Excess kurtosis of their distributions, shape (N,), float64.
+    distribution : ndarray
+        Share of the first shell in each bin, shape (N, R), float32; rows sum to 1.
     family : ndarray
         Their families of weights, shape (N,), int32.
+    delta : ndarray
+        Shifts of the series, shape (D,), float64, Å.
+    series : ndarray
+        The distorted spectra, shape (D, M), float64, not normalized.
+    edge_step : ndarray
+        Their edge steps, shape (D,), float64.
     particle_spectra : ndarray
         Particle averages, shape (P, M), float32, edge steps; P may be 0.
     particle_msd : ndarray
@@ -91,11 +113,17 @@ class Tensors:
     """
 
     mesh: Floats
+    r: Floats
     spectra: Spectra
     msd: Floats
     mean_shift: Floats
     skewness: Floats
+    kurtosis: Floats
+    distribution: NDArray[np.float32]
     family: NDArray[np.int32]
+    delta: Floats
+    series: Floats
+    edge_step: Floats
     particle_spectra: Spectra
     particle_msd: Floats
     edge: float
@@ -141,11 +169,17 @@ def _read_tensors(file: h5py.File, path: Path) -> Tensors:
         )
     return Tensors(
         mesh=array("mesh/energy"),
+        r=array("mesh/r"),
         spectra=array("statistical/spectra"),
         msd=array("statistical/msd"),
         mean_shift=array("statistical/mean_shift"),
         skewness=array("statistical/skewness"),
+        kurtosis=array("statistical/kurtosis"),
+        distribution=array("statistical/distribution"),
         family=array("statistical/family"),
+        delta=array("series/delta"),
+        series=array("series/mu"),
+        edge_step=array("series/edge_step"),
         particle_spectra=array("particle/spectra"),
         particle_msd=array("particle/msd"),
         edge=float(_attribute(file, path, "edge")),

@@ -1,8 +1,9 @@
-"""Skew-normal distributions of the first-shell shift: drawn, weighed on the series, and their moments."""
+"""Skew-normal distributions of the first-shell shift: chosen, weighed on the series, and their moments."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,52 +13,88 @@ from scipy.stats import qmc
 from xanesml.campaign import AveragingSection
 from xanesml.errors import CampaignError, StoreError
 
-#: Blocks of candidate families drawn before `draw_distributions` gives up.
+#: Blocks of candidate families looked at before the limits are said to leave none.
 MOST_BLOCKS = 16
+
+#: Smallest distance between a family's locations, Å.
+MINIMUM_DISTANCE = 1e-4
+
+#: Steps closer to a whole number than this are that number.
+ROUNDING = 1e-9
+
+#: Families that an endless stream chooses at a time.
+STREAM_BLOCK = 1024
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Distributions:
-    """Skew-normal distributions of the first-shell shift.
+    """Families of skew-normal distributions of the first-shell shift, each one shape at several locations.
+
+    The locations of a family lie whole steps of the series apart, or whole parts of a step
+    where the series is coarse, so that its weights are pieces of one curve. The N = F·K
+    distributions are numbered family by family.
 
     Attributes
     ----------
-    family : ndarray of int32, shape (N,)
-        Index of the shape (σ, α).
-    location, scale : ndarray of float64, shape (N,)
-        Location μ and scale σ, Å.
-    alpha : ndarray of float64, shape (N,)
-        Shape α.
-    truncated : ndarray of float64, shape (N,)
-        Mass outside the series.
+    scale, alpha : ndarray of float64, shape (F,)
+        Scale σ, Å, and shape α of each family.
+    first : ndarray of float64, shape (F,)
+        Location μ of a family's first distribution, Å.
+    steps : ndarray of int, shape (K,)
+        Distance of its distributions from the first, rising from 0, in units of `step`.
+    step : float
+        The series' step over the divisor, Å.
+    divisor : int
+        Parts of the series' step.
     """
 
-    family: NDArray[np.int32]
-    location: Floats
     scale: Floats
     alpha: Floats
-    truncated: Floats
+    first: Floats
+    steps: NDArray[np.int64]
+    step: float
+    divisor: int = 1
+
+    def __len__(self) -> int:
+        return len(self.scale) * len(self.steps)
+
+    def __getitem__(self, families: slice | NDArray[np.bool_]) -> Distributions:
+        """Return some of the families."""
+        scale, alpha, first = (values[families] for values in (self.scale, self.alpha, self.first))
+        return replace(self, scale=scale, alpha=alpha, first=first)
+
+    @property
+    def locations(self) -> Floats:
+        """Location μ of every distribution, shape (F, K), Å."""
+        return self.first[:, np.newaxis] + self.step * self.steps
+
+    def truncated(self, delta: Floats) -> Floats:
+        """Return the mass of every distribution outside a series, shape (F, K); see `truncated_mass`."""
+        return truncated_mass(delta, self.locations, self.scale[:, np.newaxis], self.alpha[:, np.newaxis])
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Moments of weights over the series, the labels.
+    """Moments of weighted values, the labels.
 
     Attributes
     ----------
     mean_shift : ndarray of float64, shape (N,)
-        m = Σ w_i δ_i, Å.
+        m = Σ w_i x_i, Å.
     msd : ndarray of float64, shape (N,)
-        Σ w_i (δ_i − m)², Å².
+        Σ w_i (x_i − m)², Å².
     skewness : ndarray of float64, shape (N,)
-        Σ w_i (δ_i − m)³ / msd^(3/2); NaN where the MSD is 0.
+        Σ w_i (x_i − m)³ / msd^(3/2); NaN where the MSD is 0.
+    kurtosis : ndarray of float64, shape (N,)
+        Σ w_i (x_i − m)⁴ / msd² − 3, which is 0 for a Gaussian; NaN where the MSD is 0.
     """
 
     mean_shift: Floats
     msd: Floats
     skewness: Floats
+    kurtosis: Floats
 
 
 def skew_normal_weights(delta: Floats, location: Floats, scale: Floats, alpha: Floats) -> Floats:
@@ -87,7 +124,7 @@ def skew_normal_weights(delta: Floats, location: Floats, scale: Floats, alpha: F
     A. Azzalini, A class of distributions which includes the normal ones, Scand. J. Stat.
     12, 171 (1985).
     """
-    _step_of(delta)
+    series_step(delta)
     z = (delta - location[:, np.newaxis]) / scale[:, np.newaxis]
     # In logarithms, so that distributions far outside the series still sum to 1.
     logarithm = log_ndtr(alpha[:, np.newaxis] * z) - 0.5 * z**2
@@ -123,36 +160,63 @@ def truncated_mass(delta: Floats, location: ArrayLike, scale: ArrayLike, alpha: 
     return np.asarray(np.clip(mass, 0.0, 1.0), dtype=np.float64)
 
 
-def distribution_moments(weights: Floats, delta: Floats) -> Moments:
-    """Return the moments of weights over the series.
+def weighted_moments(weights: Floats, values: Floats) -> Moments:
+    """Return the moments of weighted values.
 
     Parameters
     ----------
-    weights : ndarray of float64, shape (N, D)
+    weights : ndarray of float64, shape (N, D) or one that broadcasts to it
         Weights; rows sum to 1.
-    delta : ndarray of float64, shape (D,)
-        Shifts of the series, Å.
+    values : ndarray of float64, shape (N, D) or one that broadcasts to it
+        Shifts, Å.
 
     Returns
     -------
     Moments
-        Mean shift, MSD and skewness.
+        Mean shift, MSD, skewness and kurtosis.
     """
-    mean = weights @ delta
-    deviation = delta - mean[:, np.newaxis]
-    msd = np.einsum("ij,ij->i", weights, deviation**2)
-    third = np.einsum("ij,ij->i", weights, deviation**3)
-    skewness = np.divide(third, msd**1.5, out=np.full_like(msd, np.nan), where=msd > 0)
-    return Moments(mean_shift=mean, msd=msd, skewness=skewness)
+    mean = (weights * values).sum(axis=-1)
+    deviation = values - mean[:, np.newaxis]
+    return _moments(mean, *((weights * deviation**power).sum(axis=-1) for power in (2, 3, 4)))
 
 
-def draw_distributions(section: AveragingSection, delta: Floats, seed: int) -> Distributions:
-    """Draw families of distributions, each a shape (σ, α) at several locations.
+def moments_from_sums(sums: Floats) -> Moments:
+    """Return the moments of weights of which only sums are known.
+
+    Parameters
+    ----------
+    sums : ndarray of float64, shape (N, 5)
+        Σ w, Σ w x, Σ w x², Σ w x³ and Σ w x⁴, x in Å. Values far from 0 beside their width
+        lose digits: of width 0.02 Å at 0.1 Å, three of sixteen.
+
+    Returns
+    -------
+    Moments
+        Mean shift, MSD, skewness and kurtosis of the normalized weights.
+    """
+    mean, second, third, fourth = (sums[:, 1:] / sums[:, :1]).T
+    return _moments(
+        mean,
+        np.maximum(second - mean**2, 0.0),
+        third - 3 * mean * second + 2 * mean**3,
+        fourth - 4 * mean * third + 6 * mean**2 * second - 3 * mean**4,
+    )
+
+
+def _moments(mean: Floats, second: Floats, third: Floats, fourth: Floats) -> Moments:
+    def over(numerator: Floats, denominator: Floats) -> Floats:
+        return np.divide(numerator, denominator, out=np.full_like(second, np.nan), where=second > 0)
+
+    return Moments(mean_shift=mean, msd=second, skewness=over(third, second**1.5), kurtosis=over(fourth, second**2) - 3)
+
+
+def choose_distributions(section: AveragingSection, delta: Floats, seed: int) -> Distributions:
+    """Choose the families that a campaign asks for.
 
     `sobol` takes successive points of one scrambled Sobol sequence in σ, α and the offset
-    of the family's evenly spaced locations; `random` draws everything independently. A
-    family with a location at which more than the truncation limit falls outside the series
-    is passed over and the next one taken.
+    of a family's locations, `random` draws these three independently, `grid` takes evenly
+    spaced σ and α. A family of which a distribution has more than the truncation limit
+    outside the series is passed over, and but on a grid the next one taken.
 
     Parameters
     ----------
@@ -166,65 +230,77 @@ def draw_distributions(section: AveragingSection, delta: Floats, seed: int) -> D
     Returns
     -------
     Distributions
-        N = families × means per family, a family's members together. Depends on the
-        arguments only.
+        As many families as asked for, on a grid perhaps fewer. Depends on the arguments only.
 
     Raises
     ------
     CampaignError
-        If the scales are too small for the series' step, or too many families are passed
-        over.
+        If the scales are too small for the series' step, the locations too many for their
+        range, or too many families passed over.
     StoreError
         If the series is not evenly spaced.
     """
-    step = _step_of(delta)
-    if section.sigma[0] < step / 2:
-        raise CampaignError(
-            f"averaging.sigma starts at {section.sigma[0]} Å, below half the series' step of {step:g} Å; "
-            f"raise it to {step / 2:g} Å or more, or compute a finer series"
-        )
-    rng = np.random.default_rng(np.random.SeedSequence(seed))
-    means = section.means_per_family
+    choice = _Choice(section, delta)
+    if section.grid is not None:
+        found = choice.of(_grid(section.grid))
+        if not len(found):
+            raise choice.too_few(0.0)
+        return found
     # A Sobol sequence is balanced in blocks of powers of two.
     block = 1 << (section.families - 1).bit_length()
-    sobol = qmc.Sobol(d=3, scramble=True, seed=rng) if section.sampler == "sobol" else None
-    accepted: list[tuple[Floats, Floats, Floats, Floats]] = []
-    count = 0
+    draw = _sampler(section, np.random.SeedSequence(seed))
+    parts: list[Distributions] = []
     for _ in range(MOST_BLOCKS):
-        if sobol is not None:
-            unit = sobol.random(block)
-            position = (np.arange(means) + unit[:, 2:]) / means
-        else:
-            unit = rng.random((block, 2 + means))
-            position = unit[:, 2:]
-        scale = _stretch(unit[:, :1], section.sigma)
-        alpha = _stretch(unit[:, 1:2], section.alpha)
-        location = _stretch(position, section.location)
-        truncated = truncated_mass(delta, location, scale, alpha)
-        good = (truncated <= section.truncation_limit).all(axis=1)
-        accepted.append((scale[good, 0], alpha[good, 0], location[good], truncated[good]))
-        count += int(good.sum())
-        if count >= section.families:
-            break
-    else:
-        raise CampaignError(
-            f"only {count / (MOST_BLOCKS * block):.1%} of the distributions' shapes keep all but "
-            f"{section.truncation_limit:g} of their mass within the series ({delta[0]:g} to {delta[-1]:g} Å); "
-            "narrow averaging.sigma or averaging.location, raise averaging.truncation_limit or widen the series"
-        )
-    scale, alpha, location, truncated = (
-        np.concatenate(parts)[: section.families] for parts in zip(*accepted, strict=True)
-    )
-    return Distributions(
-        family=np.repeat(np.arange(section.families, dtype=np.int32), means),
-        location=location.ravel(),
-        scale=np.repeat(scale, means),
-        alpha=np.repeat(alpha, means),
-        truncated=truncated.ravel(),
-    )
+        parts.append(choice.of(draw(block)))
+        if sum(len(part.scale) for part in parts) >= section.families:
+            return _joined(parts)[: section.families]
+    raise choice.too_few(sum(len(part.scale) for part in parts) / (MOST_BLOCKS * block))
 
 
-def _step_of(delta: Floats) -> float:
+def endless_distributions(
+    section: AveragingSection, delta: Floats, seed: np.random.SeedSequence
+) -> Iterator[Distributions]:
+    """Yield ever further families, none twice.
+
+    Parameters
+    ----------
+    section : AveragingSection
+        Ranges, sampler (`grid` counts as `sobol`) and truncation limit.
+    delta : ndarray of float64, shape (D,)
+        Shifts of the series, evenly spaced, Å.
+    seed : numpy.random.SeedSequence
+        What they are drawn from; another one for every stream.
+
+    Yields
+    ------
+    Distributions
+        About a thousand families.
+
+    Raises
+    ------
+    CampaignError, StoreError
+        As `choose_distributions`.
+    """
+    choice = _Choice(section, delta)
+    draw = _sampler(section, seed)
+    fruitless = 0
+    while True:
+        found = choice.of(draw(STREAM_BLOCK))
+        fruitless = 0 if len(found) else fruitless + 1
+        if fruitless == MOST_BLOCKS:
+            raise choice.too_few(0.0)
+        if len(found):
+            yield found
+
+
+def series_step(delta: Floats) -> float:
+    """Return the step of a series' shifts, Å.
+
+    Raises
+    ------
+    StoreError
+        If they are not evenly spaced and rising.
+    """
     gaps = np.diff(delta)
     if len(gaps) == 0 or not np.allclose(gaps, gaps.min(), rtol=0, atol=1e-8) or gaps[0] <= 0:
         widest = int(np.argmax(gaps)) if len(gaps) else 0
@@ -233,6 +309,77 @@ def _step_of(delta: Floats) -> float:
             f"the distorted series of {len(delta)} spectra is not evenly spaced{between}; run the missing tasks"
         )
     return float(np.mean(gaps))
+
+
+class _Choice:
+    """From points of the unit cube to the families that the limits allow."""
+
+    def __init__(self, section: AveragingSection, delta: Floats) -> None:
+        self._section, self._delta, self._step = section, delta, series_step(delta)
+        if section.sigma[0] < self._step / 2:
+            raise CampaignError(
+                f"averaging.sigma starts at {section.sigma[0]} Å, below half the series' step of {self._step:g} Å; "
+                f"raise it to {self._step / 2:g} Å or more, or compute a finer series"
+            )
+        low, high = section.location
+        members = section.means_per_family
+        # A grid includes both ends, so that it has a gap less.
+        gaps = max(1, members - 1) if section.grid is not None else members
+        self._room = (high - low) / gaps
+        if members > 1 and self._room < MINIMUM_DISTANCE:
+            raise CampaignError(
+                f"averaging.location, {low:g} to {high:g} Å, has no room for averaging.means_per_family = {members} "
+                "locations; widen the range, or give 1"
+            )
+        self._divisor = int(np.ceil(self._step / self._room - ROUNDING)) if members > 1 else 1
+        self._divisor = max(1, self._divisor)
+        steps = np.arange(members) * self._room / self._step * self._divisor
+        self._steps = np.floor(steps + ROUNDING).astype(np.int64)
+
+    def of(self, unit: Floats) -> Distributions:
+        """Return the families, in order, of points (n, 3): scale, shape, offset of the locations."""
+        section = self._section
+        found = Distributions(
+            scale=_stretch(unit[:, 0], section.sigma),
+            alpha=_stretch(unit[:, 1], section.alpha),
+            first=section.location[0] + unit[:, 2] * self._room,
+            steps=self._steps,
+            step=self._step / self._divisor,
+            divisor=self._divisor,
+        )
+        # The density is log-concave, so that what lies inside is least at the first or the last location.
+        ends = replace(found, steps=self._steps[[0, -1]])
+        return found[(ends.truncated(self._delta) <= section.truncation_limit).all(axis=1)]
+
+    def too_few(self, share: float) -> CampaignError:
+        section, delta = self._section, self._delta
+        return CampaignError(
+            f"only {share:.1%} of the distributions' shapes keep all but {section.truncation_limit:g} of their mass "
+            f"within the series ({delta[0]:g} to {delta[-1]:g} Å); narrow averaging.sigma or averaging.location, "
+            "raise averaging.truncation_limit or widen the series"
+        )
+
+
+def _sampler(section: AveragingSection, seed: np.random.SeedSequence) -> Callable[[int], Floats]:
+    rng = np.random.default_rng(seed)
+    if section.sampler == "random":
+        return lambda count: rng.random((count, 3))
+    sobol = qmc.Sobol(d=3, scramble=True, seed=rng)
+    return lambda count: np.asarray(sobol.random(count), dtype=np.float64)
+
+
+def _grid(shape: tuple[int, int]) -> Floats:
+    # One alone stands in the middle.
+    scale, alpha = (np.linspace(0, 1, count) if count > 1 else np.array([0.5]) for count in shape)
+    points = np.stack(np.meshgrid(scale, alpha, indexing="ij"), axis=-1).reshape(-1, 2)
+    return np.column_stack([points, np.zeros(len(points))])
+
+
+def _joined(parts: list[Distributions]) -> Distributions:
+    scale, alpha, first = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("scale", "alpha", "first")
+    )
+    return replace(parts[0], scale=scale, alpha=alpha, first=first)
 
 
 def _stretch(unit: Floats, limits: tuple[float, float]) -> Floats:

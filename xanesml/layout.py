@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 STORE_SCHEMA = "xanesml-store"
 STORE_VERSION = 2
 TENSORS_SCHEMA = "xanesml-tensors"
-TENSORS_VERSION = 1
+TENSORS_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,14 @@ STORE = Layout(
         Array("structures/reference", ("A", "3"), "<f8", "Å", "positions in the undistorted cluster"),
         Array("structures/positions", ("S", "A", "3"), "<f8", "Å", "positions"),
         Array("structures/kind", ("S",), "|u1", "", "0 isotropically distorted, 1 disordered"),
-        Array("structures/delta", ("S",), "<f8", "Å", "first-shell shift; NaN where disordered", NAN),
+        Array(
+            "structures/delta",
+            ("S",),
+            "<f8",
+            "Å",
+            "the campaign's δ, by default the shift of the first shell; NaN where disordered",
+            NAN,
+        ),
         Array("structures/sigma", ("S",), "<f8", "Å", "displacement σ; NaN where distorted", NAN),
         Array("structures/scale", ("S",), "<f8", "", "factor of an isotropic distortion, 1 where disordered", 1),
         Array("tasks/structure", ("T",), "<i4", "", "index of the structure"),
@@ -139,37 +146,71 @@ TENSORS = Layout(
     version=TENSORS_VERSION,
     dimensions={
         "M": "points of the common energy mesh",
+        "R": "bins of the bond length",
         "D": "distortions in the series",
         "N": "statistical averages",
+        "W": "statistical averages whose weights are kept: all, or none",
         "P": "particle averages",
+        "B": "absorbers of a structure",
     },
     attributes=_COMMON_ATTRIBUTES
     | {
-        "tasks_digest": "tasks_digest of the store that was averaged",
+        "store": "path of the store that was averaged",
+        "tasks_digest": "tasks_digest of that store",
         "edge": "photon energy of the edge that the mesh refers to, eV",
+        "interpolation": "how spectra were brought onto the mesh: linear or pchip",
+        "smoothing": "points of the window in which the series was smoothed along δ; 0 where it was not",
         "normalization": "absolute: normalized once after averaging; feff: each run to its own edge step",
         "normalization_energy": "photon energy at which μ0 gives the edge step, eV",
+        "first_shell": "reference length of the first shell, Å",
+        "refused": "structures without a particle average and why, JSON",
     },
     arrays=(
         Array("mesh/energy", ("M",), "<f8", "eV", "common photon energies"),
+        Array("mesh/r", ("R",), "<f8", "Å", "centers of the bins of the bond length, evenly spaced"),
         Array("series/delta", ("D",), "<f8", "Å", "first-shell shift of each distorted spectrum"),
-        Array("series/mu", ("D", "M"), "<f8", "", "distorted spectra on the mesh, not normalized"),
+        Array("series/mu", ("D", "M"), "<f8", "", "distorted spectra on the mesh, smoothed if asked, not normalized"),
         Array("series/edge_step", ("D",), "<f8", "", "edge step of each distorted spectrum"),
         Array("series/task", ("D",), "<i4", "", "row of the store that each distorted spectrum comes from"),
+        Array(
+            "series/roughness",
+            ("D",),
+            "<f8",
+            "",
+            "largest second difference along δ before smoothing, edge steps; NaN at both ends",
+            NAN,
+        ),
         Array("statistical/spectra", ("N", "M"), "<f4", "", "skew-normal averages, normalized to the edge step"),
         Array("statistical/family", ("N",), "<i4", "", "distribution shape (σ, α) of the spectrum"),
         Array("statistical/location", ("N",), "<f8", "Å", "skew-normal location μ"),
         Array("statistical/scale", ("N",), "<f8", "Å", "skew-normal scale σ"),
         Array("statistical/alpha", ("N",), "<f8", "", "skew-normal shape α"),
+        Array("statistical/weights", ("W", "D"), "<f4", "", "weights over the series; rows sum to 1"),
         Array("statistical/msd", ("N",), "<f8", "Å²", "label: mean squared displacement"),
         Array("statistical/mean_shift", ("N",), "<f8", "Å", "label: mean first-shell shift"),
         Array("statistical/skewness", ("N",), "<f8", "", "label: skewness of the distribution"),
+        Array("statistical/kurtosis", ("N",), "<f8", "", "label: excess kurtosis of the distribution"),
+        Array(
+            "statistical/distribution", ("N", "R"), "<f4", "", "label: share of the first shell in each bin; sums to 1"
+        ),
         Array("statistical/truncated", ("N",), "<f8", "", "mass of the distribution outside the series"),
         Array("particle/spectra", ("P", "M"), "<f4", "", "means over the absorbers, normalized to the edge step"),
         Array("particle/structure", ("P",), "<i4", "", "index of the structure in the store"),
         Array("particle/absorbers", ("P",), "<i4", "", "number of absorbers averaged"),
+        Array("particle/task", ("P", "B"), "<i4", "", "rows of the store averaged; −1 where one is missing", -1),
         Array("particle/msd", ("P",), "<f8", "Å²", "label: mean squared displacement of the bonds"),
         Array("particle/mean_shift", ("P",), "<f8", "Å", "label: mean bond length minus the reference"),
         Array("particle/skewness", ("P",), "<f8", "", "label: skewness of the bond lengths"),
+        Array("particle/kurtosis", ("P",), "<f8", "", "label: excess kurtosis of the bond lengths"),
+        Array("particle/coordination", ("P",), "<f8", "", "label: mean number of first neighbors of the absorbers"),
+        Array("particle/distribution", ("P", "R"), "<f4", "", "label: share of the bonds in each bin"),
+        Array(
+            "particle/weights",
+            ("P", "D"),
+            "<f8",
+            "",
+            "bonds shared out linearly over the series; the statistical average of these weights is the comparison",
+        ),
+        Array("particle/outside", ("P",), "<f8", "", "share of the bonds outside the series"),
     ),
 )

@@ -194,35 +194,6 @@ def test_averaging_and_training_settings_may_change(
     assert f"{TASKS} done; 0 runs" in mpirun(1, *command).stdout
 
 
-def test_tensors_do_not_depend_on_ranks_or_writer(
-    mpirun: MpiRun, xanesml: str, fake_campaign: Path, tmp_path: Path
-) -> None:
-    mpirun(2, xanesml, "simulate", str(fake_campaign), "-o", str(tmp_path / "out"))
-    files = []
-    for ranks, writer in [(1, "root"), (2, "mpio"), (2, "root"), (5, "mpio")]:
-        done = mpirun(ranks, xanesml, "average", str(fake_campaign), "-o", str(tmp_path / "out"), "--writer", writer)
-        assert done.returncode == 0, done.stderr
-        files.append((tmp_path / "out" / "tensors.h5").read_bytes())
-    assert files[1:] == files[:-1]
-    with h5py.File(tmp_path / "out" / "tensors.h5") as file:
-        assert file["statistical/spectra"].shape[0] == 4800
-        assert np.isfinite(file["statistical/spectra"][:]).all()
-        assert file["particle/absorbers"][:].tolist() == [13, 13]
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["store.h5", "store.journal", "tensors.h5"]
-
-
-def test_averaging_an_unfinished_series_names_what_is_missing(
-    mpirun: MpiRun, xanesml: str, fake_campaign: Path, tmp_path: Path
-) -> None:
-    mpirun(2, xanesml, "simulate", str(fake_campaign), "-o", str(tmp_path / "out"), env={"FAKE_FEFF": "fail@3"})
-    done = mpirun(2, xanesml, "average", str(fake_campaign), "-o", str(tmp_path / "out"))
-    assert done.returncode == 2
-    assert "distorted spectra are not done (the first is task" in done.stderr
-    assert "run `xanesml simulate` again" in done.stderr
-    assert not (tmp_path / "out" / "tensors.h5").exists()
-    assert not list((tmp_path / "out").glob(".*"))
-
-
 def test_scratch_is_left_empty(mpirun: MpiRun, xanesml: str, fake_campaign: Path, tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()

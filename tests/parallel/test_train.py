@@ -110,6 +110,16 @@ def test_two_ranks_train_a_network_that_beats_the_mean(mpirun: Any, tensors: Pat
     assert model.metadata["metrics"]["test"] == report["test"]
 
 
+def test_two_ranks_train_on_averages_made_in_the_step(mpirun: Any, tensors: Path) -> None:
+    made_for = campaign(**TRAINING, source="on_the_fly")
+    (tensors.parent / "campaign.json").write_text(made_for.resolved())
+    folder = tensors.parent / "model"
+    run_program(mpirun, 2, "train_synthetic.py", str(tensors), str(folder))
+    report = json.loads((folder / "report.json").read_text())
+    # The test split is of narrower distributions than those trained on.
+    assert report["test"]["network"]["mae"] < 0.75 * report["test"]["mean"]["mae"]
+
+
 def test_one_process_trains_reproducibly_without_horovod(mpirun: Any, tensors: Path) -> None:
     folders = [tensors.parent / name for name in ("first", "again")]
     for folder in folders:

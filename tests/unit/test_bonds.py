@@ -7,11 +7,12 @@ import pytest
 
 from xanesml.bonds import (
     bond_lengths,
+    bond_weights,
     bonds,
+    coordination,
     expected_bonds,
-    mean_squared_displacement,
-    radial_distribution,
-    skewness,
+    shares_in_bins,
+    shares_in_series,
 )
 from xanesml.campaign import CUBOCTAHEDRA, DisorderSection, StructureSection
 from xanesml.errors import StructureError
@@ -51,19 +52,44 @@ def test_a_cutoff_that_takes_in_the_second_shell_is_refused() -> None:
         bonds(cluster, np.array([], dtype=np.intp))
 
 
-def test_bond_statistics_of_a_set_made_by_hand() -> None:
-    lengths = np.array([[1.0, 2.0, 3.0, 6.0], [2.0, 2.0, 4.0, 4.0]])
-    # Means 3 and 3; deviations −2 −1 0 3 and −1 −1 1 1.
-    assert mean_squared_displacement(lengths).tolist() == [14 / 4, 1.0]
-    assert mean_squared_displacement(lengths, axis=0).tolist() == [0.25, 0.0, 0.25, 1.0]
-    np.testing.assert_allclose(skewness(lengths), [(27 - 8 - 1) / 4 / 3.5**1.5, 0.0], rtol=1e-14, atol=1e-15)
+def test_weights_of_bonds_by_the_multiplicity_of_their_absorbing_ends() -> None:
+    pairs = np.array([[0, 1], [0, 2], [1, 2], [2, 3]])
+    np.testing.assert_allclose(bond_weights(pairs, np.array([0, 1, 2]), np.ones(3)), [0.25] * 4)
+    # Atom 1 absorbs once, atom 2 four times; 0 and 3 do not absorb.
+    weights = bond_weights(pairs, np.array([2, 1]), [4.0, 1.0])
+    np.testing.assert_allclose(weights, np.array([1, 4, 2.5, 4]) / 11.5)
 
 
-def test_radial_distribution() -> None:
-    lengths = np.array([2.81, 2.82, 2.91, 2.95, 3.5])
-    np.testing.assert_allclose(radial_distribution(lengths, [2.8, 2.9, 3.0]), [5.0, 5.0])
-    with pytest.raises(StructureError, match=r"no bond length lies between 1.000 and 2.000 Å; they range from 2.810"):
-        radial_distribution(lengths, [1.0, 2.0])
+def test_coordination_of_the_reference_particle_is_twelve() -> None:
+    structure, section = StructureSection(atoms=55), DisorderSection()
+    cluster = build_cluster(structure)
+    several = absorbers(cluster, section)
+    pairs = bonds(cluster, several)
+    assert coordination(pairs, several, np.ones(13)) == 12
+    smallest = build_cluster(StructureSection(atoms=13))
+    several = absorbers(smallest, section)
+    # The center has 12 neighbors, each of the others 4 beside the center.
+    assert coordination(bonds(smallest, several), several, np.ones(13)) == pytest.approx((12 + 12 * 5) / 13)
+    assert coordination(bonds(smallest, several), several, [12.0] + [1.0] * 12) == pytest.approx(8.5)
+
+
+def test_shares_in_bins_by_hand() -> None:
+    lengths = np.array([[2.81, 2.82, 2.91, 2.95], [2.85, 2.7, 3.5, 2.93]])
+    shares = shares_in_bins(lengths, np.array([0.1, 0.2, 0.3, 0.4]), np.array([2.85, 2.95]))
+    np.testing.assert_allclose(shares, [[0.3, 0.7], [0.1, 0.4]])
+
+
+def test_shares_in_the_series_keep_the_mean_and_name_what_is_outside() -> None:
+    delta = np.array([-0.1, 0.0, 0.1])
+    shifts = np.array([[-0.1, 0.025, 0.1, 0.05], [0.2, -0.3, 0.0, 0.0]])
+    weights = np.array([0.1, 0.2, 0.3, 0.4])
+    shares, outside = shares_in_series(shifts, weights, delta)
+    np.testing.assert_allclose(shares, [[0.1, 0.35, 0.55], [0, 1, 0]], atol=1e-15)
+    np.testing.assert_allclose(outside, [0, 0.3], atol=1e-15)
+    assert shares[0] @ delta == pytest.approx(weights @ shifts[0])
+    none, outside = shares_in_series(np.full((1, 4), 0.3), weights, delta)
+    assert none.tolist() == [[0, 0, 0]]
+    assert outside[0] == pytest.approx(1)
 
 
 def test_bond_lengths_of_one_and_of_many_structures() -> None:

@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import campaign, write_tensors
 
-from xanesml.dataset import Stream, augment, batches, generator, load_tensors, split_by_family, steps_per_epoch
+from xanesml.dataset import (
+    Stream,
+    augment,
+    batches,
+    generator,
+    load_tensors,
+    split_by_family,
+    steps_per_epoch,
+    stream_seed,
+)
 from xanesml.errors import StoreError
 from xanesml.scaling import Scaling
 
@@ -28,11 +37,28 @@ def test_arrays_and_attributes_are_those_of_the_file(tensor_file: Path) -> None:
     with h5py.File(tensor_file) as file:
         np.testing.assert_array_equal(tensors.spectra, file["statistical/spectra"][:])
         np.testing.assert_array_equal(tensors.particle_msd, file["particle/msd"][:])
+        np.testing.assert_array_equal(tensors.r, file["mesh/r"][:])
+        np.testing.assert_array_equal(tensors.kurtosis, file["statistical/kurtosis"][:])
+        np.testing.assert_array_equal(tensors.distribution, file["statistical/distribution"][:])
     assert tensors.spectra.dtype == np.float32
     assert tensors.mesh[0] == 11910.0
     assert tensors.family.tolist() == np.repeat(np.arange(10), 3).tolist()
-    assert (tensors.edge, tensors.normalization, tensors.normalization_energy) == (11919.0, "absolute", 11950.0)
+    assert (tensors.edge, tensors.normalization, tensors.normalization_energy) == (11919.0, "absolute", 11925.0)
     assert tensors.campaign_digest == campaign().digest()
+
+
+def test_the_synthetic_oscillations_are_damped_as_exafs_is(tmp_path: Path) -> None:
+    write_tensors(tmp_path / "t.h5", campaign(), families=4, members=2, points=16, particles=0)
+    tensors = load_tensors(tmp_path / "t.h5")
+    k = np.linspace(1.0, 6.0, 16)
+    rows = [0, 1, 6, 7]  # Gaussians, the first and last family of four: α is 0, 1, −1, 0.
+    expected = (
+        0.2
+        * np.exp(-2 * k**2 * tensors.msd[rows, np.newaxis])
+        * np.sin(2 * k * (2.8837 + tensors.mean_shift[rows, np.newaxis]))
+    )
+    np.testing.assert_allclose(tensors.spectra[rows] - 1, expected, atol=2e-3)
+    assert tensors.msd[rows].tolist() == pytest.approx([0.001, 0.001, 0.02, 0.02], rel=0.02)
 
 
 def test_a_missing_file_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:
@@ -50,7 +76,7 @@ def test_another_schema_is_refused(tensor_file: Path) -> None:
 def test_another_version_is_refused_naming_both(tensor_file: Path) -> None:
     with h5py.File(tensor_file, "r+") as file:
         file.attrs["schema_version"] = 99
-    with pytest.raises(StoreError, match=r"version 99.*version 1.*xanesml average"):
+    with pytest.raises(StoreError, match=r"version 99.*version 2 .*xanesml average"):
         load_tensors(tensor_file)
 
 
@@ -60,7 +86,7 @@ def test_no_statistical_averages_is_an_error(tmp_path: Path) -> None:
         load_tensors(tmp_path / "t.h5")
 
 
-@pytest.mark.parametrize("name", ["statistical/msd", "particle/spectra"])
+@pytest.mark.parametrize("name", ["statistical/msd", "statistical/distribution", "particle/spectra"])
 def test_a_missing_dataset_is_named(tensor_file: Path, name: str) -> None:
     with h5py.File(tensor_file, "r+") as file:
         del file[name]
@@ -173,6 +199,12 @@ def test_streams_and_keys_are_independent() -> None:
         for stream, key in [(Stream.SPLIT, ()), (Stream.ORDER, ()), (Stream.ORDER, (1,)), (Stream.ORDER, (2,))]
     }
     assert len(draws) == 4
+
+
+def test_no_stream_is_that_of_a_structure() -> None:
+    structures = {tuple(np.random.SeedSequence(1, spawn_key=(index,)).generate_state(4)) for index in range(50)}
+    streams = {tuple(stream_seed(1, stream, *key).generate_state(4)) for stream in Stream for key in ((), (1,), (1, 2))}
+    assert len(structures | streams) == 50 + 3 * len(Stream)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])

@@ -1,9 +1,10 @@
-"""The content of a tensor file: finite, in order and in range."""
+"""The content of a tensor file: finite, in order, in range, and how it says that it was made."""
 
 from __future__ import annotations
 
+import json
 import math
-from typing import Any
+from collections.abc import Iterator
 
 import h5py
 import numpy as np
@@ -11,15 +12,22 @@ from numpy.typing import NDArray
 
 from xanesml.campaign import Campaign
 from xanesml.layout import TENSORS
+from xanesml.validation.averages import Fault, average_problems, blocks, lines
 from xanesml.validation.conformity import attribute
 from xanesml.validation.report import about
 
-#: Bytes read at a time.
-_BYTES = 2**24
+_POSITIVE = (float(np.nextafter(0, 1)), math.inf)
+_SHARE = (0.0, 1.0)
+
+#: By how much single precision may carry a share above 1.
+_ROUNDING = 1e-6
+
+#: Difference of the steps of an evenly spaced grid, in steps.
+_UNEVEN = 1e-6
 
 
 def tensor_problems(file: h5py.File, campaign: Campaign | None) -> list[str]:
-    """List what is wrong with the content of a tensor file of sound form.
+    """List what is wrong with the content of a tensor file of sound form; in bounded memory.
 
     Parameters
     ----------
@@ -28,55 +36,87 @@ def tensor_problems(file: h5py.File, campaign: Campaign | None) -> list[str]:
     campaign : Campaign or None
         Its campaign, where that parses.
     """
-    problems = []
-    for array in TENSORS.arrays:
-        if array.dtype.startswith("<f"):
-            bad = _not_finite(file[array.path])
-            if len(bad):
-                problems.append(f"{array.path}: " + about(bad, "is not finite", "are not finite"))
     families = campaign.averaging.families if campaign is not None else None
-    problems += _ranges(file, families)
-    problems += _rising(file)
-    return problems + _reference(file)
+    return [
+        *lines(_not_finite(file)),
+        *lines(_roughness(file)),
+        *_ranges(file, families),
+        *_rising(file),
+        *average_problems(file),
+        *_reference(file),
+        *_how_made(file, campaign),
+    ]
 
 
-def _not_finite(dataset: h5py.Dataset) -> NDArray[np.int64]:
-    step = max(1, _BYTES // max(1, dataset.dtype.itemsize * math.prod(dataset.shape[1:])))
-    found = [np.empty(0, np.int64)]
-    for start in range(0, len(dataset), step):
-        block = dataset[start : start + step]
-        found.append(start + np.flatnonzero(~np.isfinite(block.reshape(len(block), -1)).all(axis=1)))
-    return np.concatenate(found)
+def _not_finite(file: h5py.File) -> Iterator[Fault]:
+    for array in TENSORS.arrays:
+        if not array.dtype.startswith("<f") or array.path == "series/roughness":
+            continue
+        group, name = array.path.split("/")
+        # Undefined where there is no width.
+        shape = name in ("skewness", "kurtosis")
+        for start, (block, *msd) in blocks(file[array.path], *([file[f"{group}/msd"]] if shape else [])):
+            bad = ~np.isfinite(block.reshape(len(block), -1)).all(axis=1)
+            if shape:
+                bad &= ~(np.isnan(block) & (msd[0] == 0))
+            yield Fault(array.path, "is not finite", "are not finite", start + np.flatnonzero(bad))
+
+
+def _roughness(file: h5py.File) -> Iterator[Fault]:
+    path = "series/roughness"
+    values = file[path][:]
+    places = np.arange(len(values))
+    # The ends have but one neighbor.
+    end = (places == 0) | (places == len(values) - 1)
+    yield Fault(path, "is not finite", "are not finite", places[~end & ~np.isfinite(values)])
+    yield Fault(path, "is at an end and not NaN", "are at the ends and not NaN", places[end & ~np.isnan(values)])
 
 
 def _ranges(file: h5py.File, families: int | None) -> list[str]:
     limits: dict[str, tuple[float, float]] = {
+        "mesh/r": _POSITIVE,
         "series/task": (0, np.inf),
-        "series/edge_step": (np.nextafter(0, 1), np.inf),
+        "series/edge_step": _POSITIVE,
+        "series/roughness": (0, np.inf),
         "statistical/family": (0, np.inf if families is None else families - 1),
-        "statistical/scale": (np.nextafter(0, 1), np.inf),
+        "statistical/scale": _POSITIVE,
+        "statistical/weights": _SHARE,
         "statistical/msd": (0, np.inf),
-        "statistical/truncated": (0, 1),
+        "statistical/distribution": _SHARE,
+        "statistical/truncated": _SHARE,
         "particle/structure": (0, np.inf),
-        "particle/absorbers": (1, np.inf),
+        "particle/absorbers": (1, file["particle/task"].shape[1]),
+        "particle/task": (-1, np.inf),
         "particle/msd": (0, np.inf),
+        "particle/coordination": _POSITIVE,
+        "particle/distribution": _SHARE,
+        "particle/weights": _SHARE,
+        "particle/outside": _SHARE,
     }
     problems = []
     for path, (low, high) in limits.items():
-        values: NDArray[Any] = file[path][:]
-        bad = np.flatnonzero((values < low) | (values > high))
-        if len(bad):
-            first = f"such as {values[bad[0]]}"
-            problems.append(f"{path}: " + about(bad, f"is out of range ({first})", f"are out of range ({first})"))
+        found: list[NDArray[np.int64]] = []
+        first = ""
+        for start, (block,) in blocks(file[path]):
+            outside = (block < low) | (block > high + (_ROUNDING if high == 1 else 0))
+            if outside.any():
+                first = first or f"such as {block[outside][0]}"
+                found.append(start + np.flatnonzero(outside.reshape(len(block), -1).any(axis=1)))
+        if found:
+            one, many = f"is out of range ({first})", f"are out of range ({first})"
+            problems.append(f"{path}: {about(np.concatenate(found), one, many)}")
     return problems
 
 
 def _rising(file: h5py.File) -> list[str]:
     problems = []
-    for path in ("mesh/energy", "series/delta", "particle/structure"):
+    for path in ("mesh/energy", "mesh/r", "series/delta", "particle/structure"):
         bad = np.flatnonzero(~(np.diff(file[path][:]) > 0)) + 1
         if len(bad):
             problems.append(f"{path}: " + about(bad, "is not above the one before", "are not above those before"))
+    gaps = np.diff(file["mesh/r"][:])
+    if len(gaps) and not np.ptp(gaps) <= _UNEVEN * np.abs(gaps).max():
+        problems.append(f"mesh/r is not evenly spaced: its steps are {gaps.min():g} to {gaps.max():g} Å")
     tasks = file["series/task"][:]
     if len(np.unique(tasks)) < len(tasks):
         problems.append("series/task names a row of the store twice")
@@ -93,4 +133,40 @@ def _reference(file: h5py.File) -> list[str]:
         value = attribute(file, name)
         if not (isinstance(value, float) and len(mesh) and mesh[0] <= value <= mesh[-1]):
             problems.append(f"the root attribute {name} is {value!r}, which is not on the mesh")
+    length = attribute(file, "first_shell")
+    if not (isinstance(length, float) and 0 < length < math.inf):
+        problems.append(f"the root attribute first_shell is {length}, not a length in Å")
     return problems
+
+
+def _how_made(file: h5py.File, campaign: Campaign | None) -> list[str]:
+    problems = []
+    interpolation, smoothing = attribute(file, "interpolation"), attribute(file, "smoothing")
+    if interpolation not in ("linear", "pchip"):
+        problems.append(f"the root attribute interpolation is {interpolation!r}, not linear or pchip")
+    longest = len(file["series/delta"])
+    odd = isinstance(smoothing, np.integer) and 5 <= smoothing <= longest and smoothing % 2 == 1
+    if not (odd or smoothing == 0):
+        problems.append(f"the root attribute smoothing is {smoothing}, not 0 or an odd number from 5 to {longest}")
+    if campaign is not None and not problems:
+        section = campaign.averaging
+        for name, asked, found in (
+            ("interpolation", section.interpolation, interpolation),
+            ("smoothing", section.smoothing, smoothing),
+            ("normalization", campaign.feff.normalization, attribute(file, "normalization")),
+        ):
+            if asked != found:
+                problems.append(f"the root attribute {name} is {found}, but in the campaign {asked}")
+    return problems + _refused(file)
+
+
+def _refused(file: h5py.File) -> list[str]:
+    text = str(attribute(file, "refused"))
+    try:
+        structures = np.array([int(index) for index in dict(json.loads(text))], dtype=np.int64)
+    except (TypeError, ValueError):
+        return [f"the root attribute refused is {text[:60]!r}, not reasons by structure as JSON"]
+    both = np.intersect1d(structures, file["particle/structure"][:])
+    if len(both):
+        return [about(both, "is refused, but has an average", "are refused, but have averages", noun="structure")]
+    return []

@@ -33,7 +33,7 @@ optimizer = keras.optimizers.SGD(0.1)
 optimizer.build(network.trainable_variables)
 collective.broadcast([*network.weights, *optimizer.variables])
 before = network.get_weights()
-step = compiled_step(network, optimizer, collective)
+step = compiled_step(network, optimizer, collective, lambda features, labels: (features, labels))
 mine = slice(collective.rank, None, collective.size)
 for _ in range(3 if batch_normalization else 1):
     step(features[mine], labels[mine])

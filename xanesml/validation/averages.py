@@ -1,0 +1,138 @@
+"""The averages of a tensor file in agreement with their weights, their distributions and their absorbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from xanesml.validation.report import about
+
+#: Bytes read at a time.
+BYTES = 2**24
+
+#: How far single precision may carry the sum of a row's weights from 1.
+WEIGHT_SUM = 1e-5
+
+#: The same of a distribution.
+DISTRIBUTION_SUM = 1e-4
+
+#: How far a spectrum may lie from the average of its weights, edge steps.
+SPECTRUM = 1e-4
+
+#: How far labels may lie from the moments of weights in single precision, absolutely and relatively.
+LABELS = {
+    "mean_shift": (1e-6, 0.0),
+    "msd": (1e-9, 1e-5),
+    "skewness": (1e-4, 1e-4),
+    "kurtosis": (1e-3, 1e-3),
+}
+
+
+class Fault(NamedTuple):
+    """Rows of a dataset and what is wrong with them, said of one row and of many."""
+
+    path: str
+    one: str
+    many: str
+    rows: NDArray[np.int64]
+
+
+def lines(faults: Iterable[Fault]) -> list[str]:
+    """Return a line for every dataset and kind of fault, the rows of all blocks together."""
+    gathered: dict[tuple[str, str, str], list[NDArray[np.int64]]] = {}
+    for path, one, many, rows in faults:
+        if len(rows):
+            gathered.setdefault((path, one, many), []).append(rows)
+    return [f"{path}: {about(np.concatenate(parts), one, many)}" for (path, one, many), parts in gathered.items()]
+
+
+def blocks(*datasets: h5py.Dataset) -> Iterator[tuple[int, list[NDArray[Any]]]]:
+    """Yield the first row and the content of blocks of datasets that are equally long."""
+    row = sum(dataset.dtype.itemsize * math.prod(dataset.shape[1:]) for dataset in datasets)
+    step = max(1, BYTES // max(1, row))
+    for start in range(0, len(datasets[0]), step):
+        yield start, [dataset[start : start + step] for dataset in datasets]
+
+
+def average_problems(file: h5py.File) -> list[str]:
+    """List the averages of a tensor file of sound form that contradict themselves; in bounded memory."""
+    kept, count = len(file["statistical/weights"]), len(file["statistical/family"])
+    problems = lines(_distributions(file)) + lines(_bonds(file)) + lines(_absorbers(file))
+    if kept == count:
+        problems += lines(_weights(file))
+    elif kept:
+        problems.append(f"statistical/weights: {kept} rows for {count} averages, where all or none are kept")
+    return problems
+
+
+def _distributions(file: h5py.File) -> Iterator[Fault]:
+    path = "statistical/distribution"
+    for start, (shares,) in blocks(file[path]):
+        bad = ~(np.abs(shares.sum(axis=1, dtype=np.float64) - 1) <= DISTRIBUTION_SUM)
+        yield Fault(path, "does not sum to 1", "do not sum to 1", start + np.flatnonzero(bad))
+    path = "particle/distribution"
+    for start, (shares, outside) in blocks(file[path], file["particle/outside"]):
+        total = shares.sum(axis=1, dtype=np.float64)
+        # The bins reach a little beyond the series, so that they may hold bonds outside it.
+        bad = ~((total >= 1 - outside - DISTRIBUTION_SUM) & (total <= 1 + DISTRIBUTION_SUM))
+        what = "hold the share of the bonds that particle/outside leaves"
+        yield Fault(path, f"does not {what}", f"do not {what}", start + np.flatnonzero(bad))
+
+
+def _bonds(file: h5py.File) -> Iterator[Fault]:
+    """Compare the weights of bonds shared out over the series with what is known of the bonds."""
+    path, delta = "particle/weights", file["series/delta"][:]
+    columns = (file[f"particle/{name}"] for name in ("weights", "outside", "mean_shift"))
+    for start, (weights, outside, shift) in blocks(*columns):
+        # None are left where all bonds lie outside.
+        expected = np.where(outside > 1 - WEIGHT_SUM, 0.0, 1.0)
+        off = ~(np.abs(weights.sum(axis=1) - expected) <= WEIGHT_SUM)
+        yield Fault(path, "does not sum to 1", "do not sum to 1", start + np.flatnonzero(off))
+        moved = (np.abs(weights @ delta - shift) > LABELS["mean_shift"][0]) & (outside < WEIGHT_SUM) & ~off
+        what = "the mean shift of the bonds"
+        yield Fault(path, f"does not have {what}", f"do not have {what}", start + np.flatnonzero(moved))
+
+
+def _absorbers(file: h5py.File) -> Iterator[Fault]:
+    path = "particle/task"
+    for start, (tasks, absorbers) in blocks(file[path], file["particle/absorbers"]):
+        miscounted = (tasks >= 0).sum(axis=1) != absorbers
+        what = "as many rows of the store as particle/absorbers says"
+        yield Fault(path, f"does not name {what}", f"do not name {what}", start + np.flatnonzero(miscounted))
+        rising = np.sort(tasks, axis=1)
+        twice = ((np.diff(rising, axis=1) == 0) & (rising[:, 1:] >= 0)).any(axis=1)
+        what = "a row of the store twice"
+        yield Fault(path, f"names {what}", f"name {what}", start + np.flatnonzero(twice))
+
+
+def _weights(file: h5py.File) -> Iterator[Fault]:
+    """Compare labels and spectra with the weights; rows that do not sum to 1 only as far as that."""
+    delta, series, steps = (file[f"series/{name}"][:] for name in ("delta", "mu", "edge_step"))
+    names = ("weights", "spectra", *LABELS)
+    for start, (single, spectra, *labels) in blocks(*(file[f"statistical/{name}"] for name in names)):
+        weights = single.astype(np.float64)
+        total = weights.sum(axis=1)
+        sound = np.abs(total - 1) <= WEIGHT_SUM
+        yield Fault("statistical/weights", "does not sum to 1", "do not sum to 1", start + np.flatnonzero(~sound))
+        what = "not what the weights give"
+        with np.errstate(all="ignore"):
+            expected = _moments(weights / total[:, np.newaxis], delta)
+            for (name, (absolute, relative)), stored, right in zip(LABELS.items(), labels, expected, strict=True):
+                # What is not finite has been named already.
+                off = np.abs(stored - right) > absolute + relative * np.abs(right)
+                yield Fault(f"statistical/{name}", f"is {what}", f"are {what}", start + np.flatnonzero(off & sound))
+            average = (weights @ series) / (weights @ steps)[:, np.newaxis]
+            off = (np.abs(spectra - average) > SPECTRUM).any(axis=1)
+        yield Fault("statistical/spectra", f"is {what}", f"are {what}", start + np.flatnonzero(off & sound))
+
+
+def _moments(weights: NDArray[np.float64], delta: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    mean = weights @ delta
+    deviation = delta - mean[:, np.newaxis]
+    second, third, fourth = ((weights * deviation**power).sum(axis=1) for power in (2, 3, 4))
+    return [mean, second, third / second**1.5, fourth / second**2 - 3]
