@@ -161,6 +161,50 @@ def average(
 
 
 @app.command()
+def plot(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
+    """Draw the series and the averages made from it."""
+    from xanesml.plots import averaging_figures
+
+    _, folder = _campaign(None, campaign_file, output)
+    drawn = averaging_figures(folder / "tensors.h5", folder / "figures")
+    if drawn.left_out:
+        typer.echo(f"left out: {drawn.reasons()}")
+    typer.echo(f"figures: {folder / 'figures'}: {len(drawn.figures)}, each as PNG and PDF")
+
+
+@app.command()
+def compare(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
+    """Set particle averages beside statistical ones."""
+    from xanesml.comparison import compare as run
+    from xanesml.comparison import write_table
+    from xanesml.plots import comparison_figures
+
+    _, folder = _campaign(None, campaign_file, output)
+    compared = run(folder / "tensors.h5")
+    write_table(compared, folder / "comparison.csv")
+    for line in compared.lines():
+        typer.echo(line)
+    drawn = comparison_figures(compared, folder / "figures")
+    if drawn.left_out:
+        typer.echo(f"left out: {drawn.reasons()}")
+    files = ", ".join(f"{name}.png, {name}.pdf" for name in drawn.figures)
+    typer.echo(f"table: {folder / 'comparison.csv'}; figures: {folder / 'figures'}: {files}")
+
+
+@app.command()
+def trace(
+    tensors: Annotated[Path, typer.Argument(metavar="TENSORS", help="A tensor file.")],
+    row: Annotated[int, typer.Argument(metavar="ROW", help="Row of the average, from 0.")],
+    particle: Annotated[bool, typer.Option("--particle", help="A particle average, not a statistical one.")] = False,
+) -> None:
+    """Tell what one average was made from."""
+    from xanesml.trace import trace_lines
+
+    for line in trace_lines(tensors, row, "particle" if particle else "statistical"):
+        typer.echo(line)
+
+
+@app.command()
 def train(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
     """Train the network, data-parallel with Horovod under mpirun."""
     from hpc.train import train as run

@@ -185,7 +185,8 @@ def shares_in_series(shifts: Floats, weights: Floats, delta: Floats) -> tuple[Fl
     counted = np.where(inside, weights, 0.0)
     shares = _collected(left, counted * (1 - share), last + 1) + _collected(left + 1, counted * share, last + 1)
     total = counted.sum(axis=1)
-    return np.divide(shares, total[:, np.newaxis], out=shares, where=total[:, np.newaxis] > 0), 1 - total
+    outside = np.where(inside, 0.0, weights).sum(axis=1)
+    return np.divide(shares, total[:, np.newaxis], out=shares, where=total[:, np.newaxis] > 0), outside
 
 
 def _collected(place: NDArray[np.int64], amounts: Floats, count: int) -> Floats:

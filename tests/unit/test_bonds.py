@@ -90,6 +90,7 @@ def test_shares_in_the_series_keep_the_mean_and_name_what_is_outside() -> None:
     none, outside = shares_in_series(np.full((1, 4), 0.3), weights, delta)
     assert none.tolist() == [[0, 0, 0]]
     assert outside[0] == pytest.approx(1)
+    assert shares_in_series(shifts[:1], weights, delta)[1].tolist() == [0]
 
 
 def test_bond_lengths_of_one_and_of_many_structures() -> None:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from small_tensors import write_small
+from synthetic import campaign, write_tensors
 
 from xanesml.campaign import load_campaign
+from xanesml.comparison import compare
+from xanesml.trace import trace_lines
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SERIES = 'name = "x"\n[distortion]\nstep = 0.45\n'
@@ -52,6 +57,9 @@ def test_bad_input_is_one_line_and_leaves_no_file(
     ("arguments", "message"),
     [
         (["average", "x.toml"], "store.h5 does not exist; make it with `xanesml simulate CAMPAIGN`"),
+        (["plot", "x.toml"], "x/tensors.h5 does not exist; make it with `xanesml average CAMPAIGN`"),
+        (["compare", "x.toml"], "x/tensors.h5 does not exist; make it with `xanesml average CAMPAIGN`"),
+        (["trace", "x/tensors.h5", "0"], "x/tensors.h5 does not exist; make it with `xanesml average CAMPAIGN`"),
         (["train", "x.toml"], "tensors.h5"),
         (["status", "x.toml"], "nothing was simulated there yet"),
         (["predict", "no-model", str(EXAMPLES / "Au_Foil_L3_rt_2016Foils.xdi")], "no-model"),
@@ -98,3 +106,53 @@ def test_plan_counts_prints_and_touches_nothing(xanesml: str, tmp_path: Path) ->
 def test_the_demo_has_what_it_promises() -> None:
     demo = load_campaign(EXAMPLES / "demo.toml")
     assert demo.averaging.families * demo.averaging.means_per_family >= 20_000
+
+
+def test_plot_draws_and_says_what_it_left_out(xanesml: str, tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text(SERIES)
+    write_small(tmp_path / "out" / "tensors.h5", particles=0, averages=0)
+    done = run(xanesml, "plot", "x.toml", "-o", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    left_out, drawn = done.stdout.splitlines()
+    assert left_out == (
+        "left out: weightings: the file has no statistical averages; "
+        "disordered, differences, distribution, comparison, comparison_rms: the file has no particle averages"
+    )
+    assert drawn == "figures: out/figures: 2, each as PNG and PDF"
+    names = sorted(path.name for path in (tmp_path / "out" / "figures").iterdir())
+    assert names == ["roughness.pdf", "roughness.png", "series.pdf", "series.png"]
+
+
+def test_compare_prints_its_numbers_and_names_its_files(xanesml: str, tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text(SERIES)
+    tensors = write_small(tmp_path / "x" / "tensors.h5")
+    done = run(xanesml, "compare", "x.toml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    *numbers, files = done.stdout.splitlines()
+    assert numbers == compare(tensors).lines()
+    assert files == (
+        "table: x/comparison.csv; figures: x/figures: "
+        "comparison.png, comparison.pdf, comparison_rms.png, comparison_rms.pdf"
+    )
+    assert len((tmp_path / "x" / "comparison.csv").read_text().splitlines()) == 5
+    assert len(list((tmp_path / "x" / "figures").iterdir())) == 4
+
+
+def test_compare_without_particle_averages_is_one_line(xanesml: str, tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text(SERIES)
+    write_small(tmp_path / "x" / "tensors.h5", particles=0)
+    done = run(xanesml, "compare", "x.toml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("xanesml: x/tensors.h5 has no particle averages to compare; give the campaign")
+    assert done.stderr.count("\n") == 1
+    assert [path.name for path in (tmp_path / "x").iterdir()] == ["tensors.h5"]
+
+
+@pytest.mark.parametrize(("option", "kind"), [([], "statistical"), (["--particle"], "particle")])
+def test_trace_prints_what_the_function_says(
+    xanesml: str, tmp_path: Path, option: list[str], kind: Literal["statistical", "particle"]
+) -> None:
+    write_tensors(tmp_path / "tensors.h5", campaign(), families=2, members=2, particles=3)
+    done = run(xanesml, "trace", str(tmp_path / "tensors.h5"), "2", *option, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == trace_lines(tmp_path / "tensors.h5", 2, kind)

@@ -1,12 +1,23 @@
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import small_tensors as small
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from small_tensors import write_small
 
 from xanesml import plots
+from xanesml.comparison import ParticleComparison, compare
+from xanesml.distributions import skew_normal_weights
+from xanesml.errors import EnvironmentProblem
+from xanesml.plots.averages import choose_like_particles
+from xanesml.plots.distorted import choose_weightings
+from xanesml.plots.style import MOST_CURVES, evenly_spread
 
 EDGE = 11919.0
 ENERGY = np.arange(EDGE - 4, EDGE + 52, 0.5)
@@ -26,12 +37,20 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Figure]]:
     yield figures
 
 
-def check_files(paths: tuple[Path, Path]) -> None:
+@pytest.fixture
+def unsaved(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
+    """Figures in the order in which they would be saved, which takes time."""
+    figures: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: figures.append(self))
+    return figures
+
+
+def check_files(paths: tuple[Path, Path], *, columns: int = 1) -> None:
     png, pdf = paths
     assert (png.suffix, pdf.suffix) == (".png", ".pdf")
     pixels = imread(png)
     height, width = pixels.shape[:2]
-    assert width == 1020  # 3.4 inches at 300 dots per inch
+    assert width == {1: 1020, 2: 2100}[columns]  # 3.4 and 7 inches at 300 dots per inch
     assert 600 < height < 1400
     assert 0.5 < pixels[..., :3].mean() < 0.99  # something is drawn, mostly on white
     assert pdf.read_bytes().startswith(b"%PDF")
@@ -132,3 +151,296 @@ def test_the_same_figure_is_the_same_file(tmp_path: Path) -> None:
     first = plots.series(ENERGY, spectra(3), np.arange(3.0), tmp_path / "a.png", edge=EDGE)
     second = plots.series(ENERGY, spectra(3), np.arange(3.0), tmp_path / "b.png", edge=EDGE)
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def labels(axes: Axes) -> tuple[str, str]:
+    return axes.get_xlabel(), axes.get_ylabel()
+
+
+def ordinates(axes: Axes) -> list[np.ndarray]:
+    """Ordinates of the curves that are colored by a value."""
+    return [segment[:, 1] for segment in axes.collections[0].get_segments()]
+
+
+ENERGY_LABEL = "Energy relative to the edge (eV)"
+MSD_LABEL = "MSD (10⁻³ Å²)"
+DELTA_LABEL = "Shift of the first shell δ (Å)"
+ALL = (
+    "series",
+    "roughness",
+    "weightings",
+    "disordered",
+    "differences",
+    "distribution",
+    "comparison",
+    "comparison_rms",
+)
+
+
+def test_roughness_names_its_outliers(tmp_path: Path, drawn: list[Figure]) -> None:
+    rough = np.array([np.nan, 0.001, 0.002, 0.0065, 0.003, 0.002, np.nan])
+    check_files(plots.roughness(rough, np.linspace(-0.3, 0.3, 7), tmp_path / "roughness.png"))
+    (axes,) = drawn[0].axes
+    assert labels(axes) == (DELTA_LABEL, "Roughness (10⁻³ edge steps)")
+    # The median of 1, 2, 6.5, 3, 2 is 2; only 6.5 lies above 6.
+    texts = [text.get_text() for text in drawn[0].legends[0].get_texts()]
+    assert texts == ["median, 2.00 × 10⁻³", "3 × median", "outliers at δ = +0.00 Å"]
+    curve, median, limit, outlying = axes.lines
+    np.testing.assert_allclose(curve.get_ydata(), 1e3 * rough)
+    assert [line.get_ydata()[0] for line in (median, limit)] == pytest.approx([2.0, 6.0])
+    np.testing.assert_allclose(outlying.get_xydata(), [[0.0, 6.5]], atol=1e-15)
+
+
+def test_many_outliers_are_counted(tmp_path: Path, unsaved: list[Figure]) -> None:
+    rough = np.where(np.arange(91) % 5 == 2, 0.01, 0.001)
+    rough[[0, -1]] = np.nan
+    plots.roughness(rough, np.linspace(-0.45, 0.45, 91), tmp_path / "roughness.png")
+    assert unsaved[0].legends[0].get_texts()[-1].get_text() == "18 outliers"
+
+
+def test_weightings_are_colored_by_msd_and_dashed_by_skewness(tmp_path: Path, drawn: list[Figure]) -> None:
+    delta = np.linspace(-0.45, 0.45, 91)
+    alpha, msd = np.array([-5.0, 0.04, 4.0, 5.0]), np.array([0.001, 0.002, 0.003, 0.004])
+    weights = skew_normal_weights(delta, np.zeros(4), np.full(4, 0.05), alpha)
+    check_files(plots.weightings(delta, weights, msd, alpha, tmp_path / "weightings.png"))
+    axes, scale = drawn[0].axes
+    assert labels(axes) == (DELTA_LABEL, "Weight of the distortion")
+    assert scale.get_ylabel() == MSD_LABEL
+    np.testing.assert_allclose(ordinates(axes), weights)
+    np.testing.assert_allclose(axes.collections[0].get_array(), [1, 2, 3, 4])
+    dashes = [tuple(pattern or ()) for _, pattern in axes.collections[0].get_linestyle()]
+    assert dashes[1] == ()
+    assert dashes[2] == dashes[3] != dashes[0]
+    texts = [text.get_text() for text in drawn[0].legends[0].get_texts()]
+    assert texts == ["α = −5.0", "α = 0.0", "α = 4.0 … 5.0"]
+
+
+def test_the_weightings_chosen_span_msd_and_alpha_about_zero() -> None:
+    msd, alpha, shift = (
+        values.ravel()
+        for values in np.meshgrid(np.linspace(0.001, 0.02, 21), np.linspace(-4, 4, 5), [-0.1, 0.0, 0.1], indexing="ij")
+    )
+    rows = choose_weightings(msd, alpha, shift)
+    assert len(rows) == 9
+    assert set(shift[rows]) == {0.0}
+    assert set(alpha[rows]) == {-4.0, 0.0, 4.0}
+    # The quantiles at 5, 50 and 95 % of 21 even steps are the second, the middle and the last but one.
+    np.testing.assert_allclose(np.unique(msd[rows]), np.linspace(0.001, 0.02, 21)[[1, 10, 19]])
+    assert len(choose_weightings(np.ones(4), np.zeros(4), np.zeros(4))) == 1
+
+
+def test_disordered_spectra_are_colored_by_msd_and_magnified_where_they_differ(
+    tmp_path: Path, drawn: list[Figure]
+) -> None:
+    msd = np.array([0.004, 0.001, 0.002])
+    averages = 1 + np.outer(msd, np.exp(-(((ENERGY - EDGE - 30) / 3) ** 2)))
+    check_files(plots.disordered(ENERGY, averages, msd, tmp_path / "disordered.png", edge=EDGE))
+    axes, scale = drawn[0].axes
+    assert labels(axes) == (ENERGY_LABEL, "Normalized absorption")
+    assert scale.get_ylabel() == MSD_LABEL
+    np.testing.assert_allclose(ordinates(axes), averages[[1, 2, 0]])
+    np.testing.assert_allclose(axes.collections[0].get_array(), [1, 2, 4])
+    assert axes.texts[0].get_text() == "3 structures"
+    (inset,) = axes.child_axes
+    assert inset.get_xlim() == pytest.approx((25, 35))
+
+
+def test_many_structures_are_a_selection_that_says_so(tmp_path: Path, unsaved: list[Figure]) -> None:
+    msd = np.linspace(0.001, 0.01, 1201)
+    averages = np.ones((1201, len(ENERGY))) + msd[:, np.newaxis]
+    plots.disordered(ENERGY, averages, msd, tmp_path / "disordered.png", edge=EDGE)
+    axes = unsaved[0].axes[0]
+    assert len(ordinates(axes)) == MOST_CURVES
+    assert axes.texts[0].get_text() == "60 of 1,201 structures"
+
+
+def test_the_evenly_spread_are_nearest_to_even_targets() -> None:
+    values = np.array([9.0, 0.0, 1.0, 2.0, 2.1, 10.0, 5.2])
+    # Targets 0, 5, 10; then all, by rising value.
+    assert values[evenly_spread(values, 3)].tolist() == [0.0, 5.2, 10.0]
+    assert values[evenly_spread(values, 7)].tolist() == sorted(values)
+    # Targets 0, 3.3, 6.7 and 10, of which two have the same neighbor.
+    assert evenly_spread(np.array([0.0, 5.0, 9.9, 10.0, 10.0]), 4).tolist() == [0, 1, 3]
+
+
+def test_differences_share_axes_and_colors(tmp_path: Path, drawn: list[Figure]) -> None:
+    particle, statistical = np.array([0.002, 0.008]), np.array([0.003, 0.005, 0.007])
+    flat = np.ones(len(ENERGY))
+    check_files(
+        plots.differences(
+            ENERGY,
+            (np.outer(1 + particle, flat), particle),
+            (np.outer(1 - statistical, flat), statistical),
+            flat,
+            tmp_path / "differences.png",
+            edge=EDGE,
+        ),
+        columns=2,
+    )
+    left, right, scale = drawn[0].axes
+    assert labels(left) == (ENERGY_LABEL, "Difference from δ = 0 (edge steps)")
+    assert right.get_xlabel() == ENERGY_LABEL
+    assert scale.get_ylabel() == MSD_LABEL
+    np.testing.assert_allclose([curve[0] for curve in ordinates(left)], particle)
+    np.testing.assert_allclose([curve[0] for curve in ordinates(right)], -statistical)
+    assert left.collections[0].get_clim() == right.collections[0].get_clim() == pytest.approx((2, 8))
+    assert [axes.get_title() for axes in (left, right)] == ["particle averages, 2", "statistical averages, 3"]
+
+
+def test_statistical_averages_beside_particles_have_their_range_and_shift() -> None:
+    particle_msd, particle_shift = np.array([0.010, 0.002]), np.array([0.04, 0.0])
+    msd = np.array([0.001, 0.003, 0.0031, 0.009, 0.0091, 0.010, 0.011])
+    shift = np.array([0.0, 0.005, 0.1, 0.0, 0.036, 0.1, 0.04])
+    # Intervals 2 to 6 and 6 to 10 × 10⁻³ Å², wanted shifts 0.005 and 0.035 there: rows 1 and 4.
+    assert choose_like_particles(msd, shift, particle_msd, particle_shift, 2).tolist() == [1, 4]
+    assert choose_like_particles(msd, shift, particle_msd[:1], particle_shift[:1], 2).tolist() == [5]
+    assert choose_like_particles(msd[:1], shift[:1], particle_msd, particle_shift, 2).tolist() == []
+
+
+def test_the_distribution_is_a_density_at_low_middle_and_high_msd(tmp_path: Path, drawn: list[Figure]) -> None:
+    shares = np.eye(8)[:5]
+    msd = np.array([0.003, 0.001, 0.005, 0.004, 0.002])
+    check_files(plots.distribution(2.5 + 0.05 * np.arange(8), shares, msd, 2.6, tmp_path / "distribution.png"))
+    (axes,) = drawn[0].axes
+    assert labels(axes) == ("Bond length r (Å)", "Distribution g(r) (Å⁻¹)")
+    steps = [patch.get_data() for patch in axes.patches]
+    for (values, edges, _), row in zip(steps, (1, 0, 2), strict=True):
+        assert (values * np.diff(edges)).sum() == pytest.approx(1.0)
+        np.testing.assert_allclose(values, 20 * shares[row])
+        np.testing.assert_allclose(edges, 2.475 + 0.05 * np.arange(9))
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["1.00", "3.00", "5.00", "reference"]
+    assert axes.get_legend().get_title().get_text() == MSD_LABEL
+
+
+@pytest.fixture
+def compared(tmp_path: Path) -> ParticleComparison:
+    return compare(write_small(tmp_path / "tensors.h5"))
+
+
+def test_the_comparison_shows_the_ends_of_what_counts(
+    tmp_path: Path, drawn: list[Figure], compared: ParticleComparison
+) -> None:
+    check_files(plots.comparison(compared, tmp_path / "comparison.png"), columns=2)
+    upper, _, lower, right = drawn[0].axes
+    assert [axes.get_title() for axes in drawn[0].axes[:2]] == [
+        "structure 5, MSD 5.00 × 10⁻³ Å²",
+        "structure 6, MSD 20.00 × 10⁻³ Å²",
+    ]
+    assert upper.get_ylabel() == "Normalized absorption"
+    assert labels(lower) == (ENERGY_LABEL, "Difference\n(edge steps)")
+    assert right.get_xlabel() == ENERGY_LABEL
+    curves = {line.get_label(): line.get_ydata() for line in (*upper.lines, *lower.lines)}
+    np.testing.assert_array_equal(curves["statistical average"], compared.statistical[0])
+    np.testing.assert_array_equal(curves["particle average"], compared.particle[0])
+    np.testing.assert_array_equal(curves["particle − statistical"], compared.particle[0] - compared.statistical[0])
+    names = [text.get_text() for text in drawn[0].legends[0].get_texts()]
+    assert names == [
+        "undistorted",
+        "particle average",
+        "statistical average",
+        "particle − undistorted",
+        "particle − statistical",
+    ]
+
+
+def test_the_comparison_of_one_structure_is_one_column(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    one = compare(write_small(tmp_path / "one" / "tensors.h5", particles=1))
+    check_files(plots.comparison(one, tmp_path / "comparison.png"))
+
+
+def test_the_rms_of_what_does_not_count_is_hollow(
+    tmp_path: Path, drawn: list[Figure], compared: ParticleComparison
+) -> None:
+    check_files(plots.comparison_rms(compared, tmp_path / "comparison_rms.png"))
+    (axes,) = drawn[0].axes
+    assert labels(axes) == (MSD_LABEL, "RMS difference (edge steps)")
+    undistorted, statistical, marked = axes.collections
+    np.testing.assert_allclose(undistorted.get_offsets()[:, 1], compared.rms_undistorted[:2])
+    np.testing.assert_allclose(statistical.get_offsets(), np.column_stack([[5, 20], compared.rms[:2]]))
+    assert marked.get_offsets()[0, 0] == pytest.approx(40.0)
+    assert marked.get_facecolors().size == 0
+    assert marked.get_label() == "the same, over 1 % of bonds outside the series"
+
+
+def test_a_full_tensor_file_gives_all_figures_twice_and_the_same_again(tmp_path: Path) -> None:
+    tensors = write_small(tmp_path / "tensors.h5")
+    for folder in ("a", "b"):
+        done = plots.averaging_figures(tensors, tmp_path / folder)
+        assert sorted(done.figures) == sorted(ALL)
+        assert done.reasons() == ""
+    files = sorted((tmp_path / "a").iterdir())
+    assert [path.name for path in files] == sorted(f"{name}.{suffix}" for name in ALL for suffix in ("pdf", "png"))
+    for path in files:
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
+
+
+@pytest.mark.parametrize(
+    ("without", "figures", "reasons"),
+    [
+        (
+            {"particles": 0},
+            ("series", "roughness", "weightings"),
+            "disordered, differences, distribution, comparison, comparison_rms: the file has no particle averages",
+        ),
+        (
+            {"distortions": 0, "averages": 0},
+            ("disordered", "distribution"),
+            "series, roughness, weightings, comparison, comparison_rms: the file has no distorted series; "
+            "differences: the file has no statistical averages",
+        ),
+        (
+            {"distortions": 2, "averages": 0},
+            ("series", "disordered", "distribution"),
+            "roughness: the series has no roughness, which takes three spectra; "
+            "weightings, differences: the file has no statistical averages; "
+            "comparison, comparison_rms: the series has no spectrum at δ = 0",
+        ),
+    ],
+)
+def test_figures_without_data_are_left_out_and_named(
+    tmp_path: Path, unsaved: list[Figure], without: dict[str, int], figures: tuple[str, ...], reasons: str
+) -> None:
+    done = plots.averaging_figures(write_small(tmp_path / "tensors.h5", **without), tmp_path / "figures")
+    assert done.figures == figures
+    assert done.reasons() == reasons
+    assert len(unsaved) == 2 * len(figures)
+
+
+@pytest.mark.usefixtures("unsaved")
+def test_without_a_structure_that_counts_only_the_rms_is_drawn(tmp_path: Path, compared: ParticleComparison) -> None:
+    done = plots.comparison_figures(replace(compared, usable=np.zeros(4, dtype=bool)), tmp_path / "figures")
+    assert done.figures == ("comparison_rms",)
+    assert done.left_out == {"comparison": "every structure has more than 0.01 of its bonds outside the series"}
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_weights_that_the_file_lacks_are_computed(tmp_path: Path, unsaved: list[Figure], kept: bool) -> None:
+    plots.averaging_figures(write_small(tmp_path / "tensors.h5", particles=0, kept=kept), tmp_path)
+    figure = next(one for one in unsaved if one.axes[0].get_ylabel() == "Weight of the distortion")
+    curves = np.array(ordinates(figure.axes[0]))
+    if kept:
+        np.testing.assert_array_equal(curves, np.tile([0.0, 0, 0, 0, 1], (len(curves), 1)))
+    else:
+        computed = skew_normal_weights(small.DELTA, small.LOCATION, small.SCALE, small.ALPHA)
+        rows = choose_weightings(small.MSD, small.ALPHA, small.LOCATION)
+        np.testing.assert_allclose(curves, computed[rows])
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EnvironmentProblem, match=r"cannot write .*file/roughness\.png"):
+        plots.roughness(np.array([np.nan, 1.0, np.nan]), np.arange(3.0), tmp_path / "file" / "roughness.png")
+
+
+def test_without_matplotlib_the_way_to_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(EnvironmentProblem, match=r"figures need matplotlib .* run `pip install 'xanesml\[train\]'`"):
+        plots.weightings(np.arange(3.0), np.ones((1, 3)), np.ones(1), np.ones(1), tmp_path / "weightings.png")
+
+
+@pytest.mark.usefixtures("unsaved")
+def test_one_structure_is_enough(tmp_path: Path) -> None:
+    # Its MSD lies below that of all statistical averages.
+    done = plots.averaging_figures(write_small(tmp_path / "tensors.h5", particles=1), tmp_path / "figures")
+    assert set(done.figures) == set(ALL)

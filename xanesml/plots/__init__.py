@@ -1,0 +1,28 @@
+"""Figures, each drawn at the width of one or two journal columns and written as PNG and as PDF beside it."""
+
+from xanesml.plots.averages import differences, disordered, distribution
+from xanesml.plots.central import comparison, comparison_rms
+from xanesml.plots.distorted import roughness, series, weightings
+from xanesml.plots.measured import measured_against_simulated
+from xanesml.plots.tensors import Drawn, averaging_figures, comparison_figures
+from xanesml.plots.training import MOST_MARKERS, MOST_POINTS, learning_curve, parity, training_figures
+
+__all__ = [
+    "MOST_MARKERS",
+    "MOST_POINTS",
+    "Drawn",
+    "averaging_figures",
+    "comparison",
+    "comparison_figures",
+    "comparison_rms",
+    "differences",
+    "disordered",
+    "distribution",
+    "learning_curve",
+    "measured_against_simulated",
+    "parity",
+    "roughness",
+    "series",
+    "training_figures",
+    "weightings",
+]

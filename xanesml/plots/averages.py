@@ -1,0 +1,194 @@
+"""Figures of the averages over disordered structures, and of their bond lengths."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xanesml.plots.style import (
+    ABSORPTION,
+    BLACK,
+    BLUE,
+    ENERGY,
+    GRAY,
+    GREEN,
+    MSD,
+    TWO_COLUMNS,
+    VERMILION,
+    Floats,
+    colored_curves,
+    evenly_spread,
+    new_figure,
+    paths,
+)
+
+#: Half the range of energy that an inset magnifies, eV.
+_HALF_INSET = 5.0
+
+
+def disordered(energy: Floats, spectra: Floats, msd: Floats, out: Path, *, edge: float) -> tuple[Path, Path]:
+    """Draw particle averages, colored by MSD: all, or a selection evenly spread in it.
+
+    An inset magnifies where they differ most.
+
+    Parameters
+    ----------
+    energy : ndarray, shape (M,), float, eV
+        The common mesh.
+    spectra : ndarray, shape (P, M), float, edge steps
+        Particle averages, no NaN.
+    msd : ndarray, shape (P,), float, Å²
+        Their mean squared displacements.
+    out : Path
+        The PNG file; the PDF gets the same name.
+    edge : float, eV
+        Zero of the energy axis.
+
+    Returns
+    -------
+    tuple of Path
+        The PNG and the PDF.
+    """
+    rows, relative = evenly_spread(msd), energy - edge
+    with new_figure(out, height=2.6) as figure:
+        axes = figure.subplots()
+        lines = colored_curves(axes, relative, spectra[rows], 1e3 * msd[rows])
+        axes.set(xlabel=ENERGY, ylabel=ABSORPTION)
+        axes.text(0.04, 0.96, _count(len(rows), len(msd), "structure"), transform=axes.transAxes, va="top", size=7)
+        if len(rows) > 1:
+            center = relative[np.argmax(spectra[rows].std(axis=0))]
+            shown = np.abs(relative - np.clip(center, relative[0] + _HALF_INSET, relative[-1] - _HALF_INSET))
+            inset = axes.inset_axes((0.47, 0.13, 0.49, 0.45))
+            window = shown <= _HALF_INSET
+            colored_curves(inset, relative[window], spectra[rows][:, window], 1e3 * msd[rows])
+            inset.tick_params(labelsize=6)
+            inset.locator_params(nbins=4)
+            axes.indicate_inset_zoom(inset, edgecolor=GRAY, alpha=1.0, linewidth=0.5)
+        figure.colorbar(lines, ax=axes, label=MSD)
+    return paths(out)
+
+
+def differences(
+    energy: Floats,
+    particle: tuple[Floats, Floats],
+    statistical: tuple[Floats, Floats],
+    undistorted: Floats,
+    out: Path,
+    *,
+    edge: float,
+) -> tuple[Path, Path]:
+    """Draw what disorder does to the spectrum, in particle averages and in statistical ones beside them.
+
+    Parameters
+    ----------
+    energy : ndarray, shape (M,), float, eV
+        The common mesh.
+    particle, statistical : tuple of ndarray, shapes (n, M) and (n,), float
+        Spectra, edge steps, and their mean squared displacements, Å²; no NaN. The colors range
+        over the particles'.
+    undistorted : ndarray, shape (M,), float, edge steps
+        The series at δ = 0, taken off both.
+    out : Path
+        The PNG file; the PDF gets the same name.
+    edge : float, eV
+        Zero of the energy axis.
+
+    Returns
+    -------
+    tuple of Path
+        The PNG and the PDF.
+    """
+    limits = (1e3 * particle[1].min(), 1e3 * particle[1].max())
+    with new_figure(out, height=2.7, width=TWO_COLUMNS) as figure:
+        panels = figure.subplots(1, 2, sharey=True)
+        for axes, (spectra, msd), title in zip(
+            panels, (particle, statistical), ("particle averages", "statistical averages"), strict=True
+        ):
+            rows = evenly_spread(msd)
+            lines = colored_curves(axes, energy - edge, spectra[rows] - undistorted, 1e3 * msd[rows], limits=limits)
+            axes.axhline(0, color=BLACK, linewidth=0.5, linestyle="--", zorder=0)
+            axes.set(xlabel=ENERGY, title=f"{title}, {_count(len(rows), len(msd))}")
+        panels[0].set_ylabel("Difference from δ = 0 (edge steps)")
+        figure.colorbar(lines, ax=panels, label=MSD, pad=0.015, aspect=25)
+    return paths(out)
+
+
+def choose_like_particles(
+    msd: Floats, mean_shift: Floats, particle_msd: Floats, particle_shift: Floats, most: int
+) -> NDArray[np.intp]:
+    """Choose statistical averages over the particles' range of MSD that are shifted like the particles.
+
+    A mean shift moves a spectrum by more than disorder damps it, and statistical averages have
+    any of a wide range.
+
+    Parameters
+    ----------
+    msd, mean_shift : ndarray, shape (N,), float, Å² and Å
+        Labels of the statistical averages.
+    particle_msd, particle_shift : ndarray, shape (P,), float, Å² and Å
+        Labels of the particle averages.
+    most : int
+        How many to choose at most.
+
+    Returns
+    -------
+    ndarray of int, shape (n,)
+        Their places, rising: of each of `most` equal intervals of MSD the one whose mean shift is
+        nearest to the particles', interpolated to its MSD. May be empty.
+    """
+    low, high = particle_msd.min(), particle_msd.max()
+    within = np.flatnonzero((msd >= low) & (msd <= high))
+    interval = np.minimum(((msd[within] - low) / ((high - low) or 1.0) * most).astype(int), most - 1)
+    order = np.argsort(particle_msd, kind="stable")
+    wanted = np.interp(msd[within], particle_msd[order], particle_shift[order])
+    misfit = np.abs(mean_shift[within] - wanted)
+    # Sorted by interval and then by misfit, the first of each interval is its best.
+    ranked = np.lexsort((misfit, interval))
+    _, first = np.unique(interval[ranked], return_index=True)
+    return np.sort(within[ranked[first]])
+
+
+def distribution(r: Floats, shares: Floats, msd: Floats, first_shell: float, out: Path) -> tuple[Path, Path]:
+    """Draw the distribution of bond lengths g(r) of the structures of lowest, middle and highest MSD.
+
+    Parameters
+    ----------
+    r : ndarray, shape (R,), float, Å
+        Centers of the bins, evenly spaced, R at least 2.
+    shares : ndarray, shape (P, R), float
+        Share of the bonds in each bin.
+    msd : ndarray, shape (P,), float, Å²
+        Mean squared displacements.
+    first_shell : float, Å
+        Reference length of the first shell.
+    out : Path
+        The PNG file; the PDF gets the same name.
+
+    Returns
+    -------
+    tuple of Path
+        The PNG and the PDF.
+    """
+    width = r[1] - r[0]
+    edges = np.append(r - width / 2, r[-1] + width / 2)
+    order = np.argsort(msd, kind="stable")
+    rows = order[np.unique([0, (len(order) - 1) // 2, len(order) - 1])]
+    occupied = np.flatnonzero(shares[rows].sum(axis=0))
+    with new_figure(out, height=2.6) as figure:
+        axes = figure.subplots()
+        for row, color in zip(rows, (BLUE, GREEN, VERMILION), strict=False):
+            axes.stairs(shares[row] / width, edges, color=color, linewidth=1.1, label=f"{1e3 * msd[row]:.2f}")
+        axes.axvline(first_shell, color=BLACK, linestyle="--", linewidth=0.8, label="reference")
+        axes.set(xlabel="Bond length r (Å)", ylabel="Distribution g(r) (Å⁻¹)")
+        axes.set_ylim(bottom=0)
+        if len(occupied):
+            axes.set_xlim(edges[max(occupied[0] - 2, 0)], edges[min(occupied[-1] + 3, len(edges) - 1)])
+        axes.legend(title=MSD, title_fontsize=7)
+    return paths(out)
+
+
+def _count(drawn: int, there_are: int, what: str = "") -> str:
+    noun = f" {what}s" if what and there_are != 1 else f" {what}" if what else ""
+    return f"{drawn}{noun}" if drawn == there_are else f"{drawn} of {there_are:,}{noun}"

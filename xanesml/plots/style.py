@@ -1,0 +1,180 @@
+"""What all figures share: size, colors, axes' names, and the writing of PNG and PDF."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from xanesml.errors import EnvironmentProblem
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import LineCollection
+    from matplotlib.figure import Figure
+
+Floats = NDArray[np.floating[Any]]
+
+#: Okabe and Ito's colors, told apart by all kinds of color vision.
+BLACK, ORANGE, BLUE, GREEN, VERMILION = "#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00"
+GRAY = "#808080"
+
+#: One and two columns of a journal, inches.
+COLUMN_WIDTH, TWO_COLUMNS = 3.4, 7.0
+
+#: Curves drawn at most in one panel; more would hide each other.
+MOST_CURVES = 60
+
+ENERGY = "Energy relative to the edge (eV)"
+ABSORPTION = "Normalized absorption"
+DELTA = "Shift of the first shell δ (Å)"
+MSD = "MSD (10⁻³ Å²)"
+
+_STYLE: dict[Any, Any] = {
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "axes.titlesize": 8,
+    "legend.fontsize": 7,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "axes.linewidth": 0.6,
+    "lines.linewidth": 1.1,
+    "legend.frameon": False,
+    "xtick.direction": "in",
+    "ytick.direction": "in",
+    "pdf.fonttype": 42,
+}
+
+
+@contextmanager
+def new_figure(out: Path, *, height: float, width: float = COLUMN_WIDTH) -> Iterator[Figure]:
+    """Give a figure to draw on, without pyplot's global state, and write it as PNG and PDF.
+
+    Parameters
+    ----------
+    out : Path
+        The PNG file; the PDF gets the same name. Its folder is made if it does not exist.
+    height, width : float
+        Size, inches.
+
+    Yields
+    ------
+    Figure
+        An empty figure with constrained layout.
+
+    Raises
+    ------
+    EnvironmentProblem
+        If matplotlib is not installed, or the folder cannot be written to.
+    """
+    try:
+        from matplotlib import rc_context  # noqa: PLC0415 (slow, and part of the extras)
+        from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+        from matplotlib.figure import Figure  # noqa: PLC0415
+    except ImportError as error:
+        raise EnvironmentProblem(f"figures need matplotlib ({error}); run `pip install 'xanesml[train]'`") from error
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        yield figure
+        png, pdf = paths(out)
+        try:
+            png.parent.mkdir(parents=True, exist_ok=True)
+            figure.savefig(png, dpi=300)
+            # Without its date, the same figure is the same file.
+            figure.savefig(pdf, metadata={"CreationDate": None})
+        except OSError as error:
+            raise EnvironmentProblem(
+                f"cannot write {png}: {error.strerror or error}; check the folder and the space left"
+            ) from error
+
+
+def paths(out: Path) -> tuple[Path, Path]:
+    """Return the PNG and the PDF that a figure is written to."""
+    return out.with_suffix(".png"), out.with_suffix(".pdf")
+
+
+def colored_curves(
+    axes: Axes,
+    abscissa: Floats,
+    curves: Floats,
+    values: Floats,
+    *,
+    limits: tuple[float, float] | None = None,
+    linestyles: str | Sequence[str] = "solid",
+    linewidth: float = 0.7,
+) -> LineCollection:
+    """Draw curves colored by a value each.
+
+    Parameters
+    ----------
+    axes : Axes
+        Where to draw; its abscissa is set to the curves' range.
+    abscissa : ndarray, shape (M,), float
+        Common to all curves.
+    curves : ndarray, shape (N, M), float
+        Their ordinates, no NaN.
+    values : ndarray, shape (N,), float
+        What the colors mean.
+    limits : tuple of float, optional
+        Values at the ends of the color scale. Default: the smallest and the largest.
+    linestyles : str or sequence of str
+        One for all, or one for each.
+    linewidth : float
+        Width of the curves, points.
+
+    Returns
+    -------
+    LineCollection
+        What a color bar is made from.
+    """
+    from matplotlib import colormaps  # noqa: PLC0415 (optional and slow)
+    from matplotlib.collections import LineCollection  # noqa: PLC0415
+    from matplotlib.colors import ListedColormap  # noqa: PLC0415
+
+    # Without its last tenth, whose yellow is lost on white paper.
+    colors = ListedColormap(colormaps["viridis"](np.linspace(0.0, 0.9, 256)))
+    lines = LineCollection(
+        [np.column_stack([abscissa, curve]) for curve in curves],
+        cmap=colors,
+        linewidths=linewidth,
+        linestyles=linestyles,
+    )
+    lines.set_array(np.asarray(values, dtype=np.float64))
+    if limits is not None:
+        lines.set_clim(*limits)
+    axes.add_collection(lines)
+    axes.autoscale_view()
+    axes.set_xlim(abscissa[0], abscissa[-1])
+    return lines
+
+
+def evenly_spread(values: ArrayLike, most: int = MOST_CURVES) -> NDArray[np.intp]:
+    """Choose some of many values so that they are spread evenly over their range.
+
+    Parameters
+    ----------
+    values : array_like, shape (N,)
+        Numbers, no NaN.
+    most : int
+        How many to choose at most, at least 2.
+
+    Returns
+    -------
+    ndarray of int, shape (n,)
+        Their places, by rising value: all where there are no more than `most`, otherwise the
+        nearest to evenly spaced targets from the smallest to the largest, each once.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    order = np.argsort(numbers, kind="stable")
+    if len(order) <= most:
+        return order
+    rising = numbers[order]
+    targets = np.linspace(rising[0], rising[-1], most)
+    nearest = np.abs(rising - targets[:, np.newaxis]).argmin(axis=1)
+    chosen: NDArray[np.intp] = order[np.unique(nearest)]
+    return chosen

@@ -1,0 +1,196 @@
+"""All figures that a tensor file holds the data of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from xanesml.comparison import ParticleComparison, compare, has_undistorted, undistorted_spectrum
+from xanesml.distributions import skew_normal_weights
+from xanesml.hdf5 import open_file
+from xanesml.layout import TENSORS
+from xanesml.mesh import normalize
+from xanesml.plots import averages, central, distorted
+from xanesml.plots.style import MOST_CURVES
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What was drawn and what not.
+
+    Attributes
+    ----------
+    figures : tuple of str
+        Names of the figures; each is a PNG and a PDF.
+    left_out : dict of str to str
+        Names of the others, and why.
+    """
+
+    figures: tuple[str, ...]
+    left_out: dict[str, str]
+
+    def __add__(self, other: Drawn) -> Drawn:
+        return Drawn(self.figures + other.figures, self.left_out | other.left_out)
+
+    def reasons(self) -> str:
+        """Return in one line which figures were left out and why; empty where all were drawn."""
+        names: dict[str, list[str]] = {}
+        for name, reason in self.left_out.items():
+            names.setdefault(reason, []).append(name)
+        return "; ".join(f"{', '.join(group)}: {reason}" for reason, group in names.items())
+
+
+def averaging_figures(tensors: Path, folder: Path) -> Drawn:
+    """Draw all figures of the averaging stage.
+
+    Parameters
+    ----------
+    tensors : Path
+        The tensor file; nothing else is read.
+    folder : Path
+        Folder of the figures; made if it does not exist.
+
+    Returns
+    -------
+    Drawn
+        The figures drawn, and those that the file lacks the data of.
+
+    Raises
+    ------
+    StoreError
+        If the tensor file is not readable.
+    EnvironmentProblem
+        If matplotlib is not installed, or the folder cannot be written to.
+    """
+    with open_file(tensors, TENSORS) as file:
+        missing = _missing(file)
+        left_out = {name: _first(missing, needs) for name, (needs, _) in _FIGURES.items()}
+        for name, (_, draw) in _FIGURES.items():
+            if not left_out[name]:
+                draw(file, folder / f"{name}.png")
+    drawn = Drawn(
+        tuple(name for name, reason in left_out.items() if not reason),
+        {name: reason for name, reason in left_out.items() if reason},
+    )
+    lacking = _first(missing, ("particle", "series", "undistorted"))
+    if lacking:
+        return drawn + Drawn((), dict.fromkeys(("comparison", "comparison_rms"), lacking))
+    return drawn + comparison_figures(compare(tensors), folder)
+
+
+def comparison_figures(compared: ParticleComparison, folder: Path) -> Drawn:
+    """Draw the two figures of the central comparison.
+
+    Parameters
+    ----------
+    compared : ParticleComparison
+        At least one structure.
+    folder : Path
+        Folder of the figures; made if it does not exist.
+
+    Returns
+    -------
+    Drawn
+        Both, or only `comparison_rms` where no structure counts.
+    """
+    central.comparison_rms(compared, folder / "comparison_rms.png")
+    if not compared.usable.any():
+        return Drawn(
+            ("comparison_rms",),
+            {"comparison": f"every structure has more than {compared.limit:g} of its bonds outside the series"},
+        )
+    central.comparison(compared, folder / "comparison.png")
+    return Drawn(("comparison", "comparison_rms"), {})
+
+
+def _missing(file: h5py.File) -> dict[str, str]:
+    """Return what a file lacks that figures may need, and how to say so."""
+    delta, rough = file["series/delta"][:], file["series/roughness"][:]
+    lacks = {
+        "series": (not len(delta), "the file has no distorted series"),
+        "undistorted": (not has_undistorted(delta), "the series has no spectrum at δ = 0"),
+        "roughness": (not np.isfinite(rough).any(), "the series has no roughness, which takes three spectra"),
+        "statistical": (not len(file["statistical/msd"]), "the file has no statistical averages"),
+        "particle": (not len(file["particle/msd"]), "the file has no particle averages"),
+    }
+    return {name: reason for name, (lacking, reason) in lacks.items() if lacking}
+
+
+def _first(missing: dict[str, str], needs: tuple[str, ...]) -> str:
+    return next((missing[need] for need in needs if need in missing), "")
+
+
+def _series(file: h5py.File, out: Path) -> None:
+    distorted.series(
+        file["mesh/energy"][:],
+        normalize(file["series/mu"][:], file["series/edge_step"][:]),
+        file["series/delta"][:],
+        out,
+        edge=float(file.attrs["edge"]),
+    )
+
+
+def _roughness(file: h5py.File, out: Path) -> None:
+    distorted.roughness(file["series/roughness"][:], file["series/delta"][:], out)
+
+
+def _weightings(file: h5py.File, out: Path) -> None:
+    msd, alpha, mean_shift = (file[f"statistical/{name}"][:] for name in ("msd", "alpha", "mean_shift"))
+    rows, delta = distorted.choose_weightings(msd, alpha, mean_shift), file["series/delta"][:]
+    if len(file["statistical/weights"]):
+        weights = file["statistical/weights"][rows]
+    else:
+        location, scale = (file[f"statistical/{name}"][rows] for name in ("location", "scale"))
+        weights = skew_normal_weights(delta, location, scale, alpha[rows])
+    distorted.weightings(delta, weights, msd[rows], alpha[rows], out)
+
+
+def _disordered(file: h5py.File, out: Path) -> None:
+    averages.disordered(
+        file["mesh/energy"][:],
+        file["particle/spectra"][:],
+        file["particle/msd"][:],
+        out,
+        edge=float(file.attrs["edge"]),
+    )
+
+
+def _differences(file: h5py.File, out: Path) -> None:
+    msd, shift = file["particle/msd"][:], file["particle/mean_shift"][:]
+    statistical_msd = file["statistical/msd"][:]
+    rows = averages.choose_like_particles(
+        statistical_msd, file["statistical/mean_shift"][:], msd, shift, most=MOST_CURVES
+    )
+    averages.differences(
+        file["mesh/energy"][:],
+        (file["particle/spectra"][:], msd),
+        (file["statistical/spectra"][rows], statistical_msd[rows]),
+        undistorted_spectrum(*(file[f"series/{name}"][:] for name in ("delta", "mu", "edge_step"))),
+        out,
+        edge=float(file.attrs["edge"]),
+    )
+
+
+def _distribution(file: h5py.File, out: Path) -> None:
+    averages.distribution(
+        file["mesh/r"][:],
+        file["particle/distribution"][:],
+        file["particle/msd"][:],
+        float(file.attrs["first_shell"]),
+        out,
+    )
+
+
+#: What each figure needs of the file, and what draws it.
+_FIGURES: dict[str, tuple[tuple[str, ...], Callable[[h5py.File, Path], None]]] = {
+    "series": (("series",), _series),
+    "roughness": (("series", "roughness"), _roughness),
+    "weightings": (("series", "statistical"), _weightings),
+    "disordered": (("particle",), _disordered),
+    "differences": (("particle", "statistical", "series", "undistorted"), _differences),
+    "distribution": (("particle",), _distribution),
+}
