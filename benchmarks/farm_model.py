@@ -100,7 +100,8 @@ def reference(count: int) -> NDArray[np.float64]:
     from xanesml.cost import table_seconds  # noqa: PLC0415
     from xanesml.tasks import expand  # noqa: PLC0415
 
-    seconds = table_seconds(expand(Campaign.model_validate({"name": "r", "distortion": {}, "disorder": {}})))
+    campaign = Campaign.model_validate({"name": "r", "distortion": {}, "disorder": {}})
+    seconds = table_seconds(expand(campaign), native=True)
     seconds = np.sort(np.resize(seconds, count))[::-1]
     return np.asarray(seconds * (MEAN / seconds.mean()))
 

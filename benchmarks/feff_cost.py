@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from xanesml.campaign import Campaign
-from xanesml.cost import table_seconds
+from xanesml.cost import is_native, table_seconds
 from xanesml.feff.engine import make_engine, run_feff
 from xanesml.outcomes import Outcome
 from xanesml.tasks import expand
@@ -37,27 +37,32 @@ FULL: dict[str, tuple[int, dict[str, Any]]] = {
 def main() -> None:
     cases = CASES | (FULL if "--full" in sys.argv[1:] else {})
     baseline = 0.0
-    print(f"{'case':44s} {'seconds':>8s} {'ratio':>6s} {'measured/estimate':>18s}")
+    print(f"{'case':44s} {'structure':10s} {'seconds':>8s} {'ratio':>6s} {'measured/estimate':>18s}")
     for name, (atoms, feff) in cases.items():
         campaign = Campaign.model_validate(
             {
                 "name": "cost",
                 "structure": {"atoms": atoms},
                 "distortion": {"minimum": 0.0, "maximum": 0.01},
+                "disorder": {"structures": 1, "sigma_minimum": 0.08, "sigma_maximum": 0.08},
                 "feff": feff,
             }
         )
         table = expand(campaign)
-        with tempfile.TemporaryDirectory() as folder:
-            result = run_feff(make_engine(campaign.engine), Path(folder), table.feff_input(0), table.request(0))
-        if result.outcome is not Outcome.DONE:
-            sys.exit(f"{name}: {result.outcome.label}: {result.message}")
-        baseline = baseline or result.seconds
-        estimate = table_seconds(table)[0]
-        print(
-            f"{name:44s} {result.seconds:8.1f} {result.seconds / baseline:6.2f} {result.seconds / estimate:18.2f}",
-            flush=True,
-        )
+        estimates = table_seconds(table, native=is_native(campaign.engine))
+        # The center of the undistorted structure, and of the disordered one.
+        for kind, task in (("distorted", 0), ("disordered", 2)):
+            with tempfile.TemporaryDirectory() as folder:
+                engine = make_engine(campaign.engine)
+                result = run_feff(engine, Path(folder), table.feff_input(task), table.request(task))
+            if result.outcome is not Outcome.DONE:
+                sys.exit(f"{name}: {result.outcome.label}: {result.message}")
+            baseline = baseline or result.seconds
+            print(
+                f"{name:44s} {kind:10s} {result.seconds:8.1f} {result.seconds / baseline:6.2f} "
+                f"{result.seconds / estimates[task]:18.2f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def plan(
 ) -> None:
     """Count the tasks, print a FEFF input, estimate core-hours. Touches nothing."""
     from xanesml.campaign import load_campaign
-    from xanesml.cost import table_seconds
+    from xanesml.cost import is_native, table_seconds
     from xanesml.errors import CampaignError
     from xanesml.feff.engine import make_engine
     from xanesml.tasks import Kind, expand
@@ -83,7 +83,7 @@ def plan(
         raise CampaignError(f"--task {task} is not in the campaign; give 0 … {len(table) - 1}")
     distorted = int((table.kind == Kind.DISTORTED).sum())
     disordered = len(table.kind) - distorted
-    seconds = table_seconds(table)
+    seconds = table_seconds(table, native=is_native(campaign.engine))
     typer.echo(table.feff_input(task), nl=False)
     typer.echo(f"\n{campaign_file}: campaign {campaign.name}, the input above is that of task {task}")
     typer.echo(f"engine:      {engine.identity}")

@@ -24,7 +24,7 @@ from hpc.scratch import scratch_folder
 from hpc.shared_file import SharedFile
 from xanesml.campaign import Campaign
 from xanesml.campaign_store import continued, lay_out
-from xanesml.cost import expected_seconds, table_seconds
+from xanesml.cost import expected_seconds, is_native, table_seconds
 from xanesml.errors import EngineError, EnvironmentProblem, StoreError, XanesmlError
 from xanesml.feff.engine import Engine, RunResult, make_engine
 from xanesml.feff.ladder import LadderRun
@@ -130,7 +130,7 @@ def simulate(
     try:
         cluster, view = from_root(comm, lambda: _prepare(campaign, engine, store, reuse, echo))
         table = stored_table(cluster, campaign.feff, view)
-        work = _find_work(comm, table, store, echo)
+        work = _find_work(comm, table, store, is_native(campaign.engine), echo)
         from_root(comm, lambda: _check_time(drain, work))
         parallel = choose_writer(comm, store.parent, writer, echo)
         crew = _Crew(comm, table, engine, campaign, store, work=work, parallel=parallel, drain=drain, echo=echo)
@@ -203,7 +203,7 @@ def _prepare(
         return continued(store, file, campaign, engine.identity)
 
 
-def _find_work(comm: MPI.Intracomm, table: TaskTable, store: Path, echo: Callable[[str], None]) -> _Work:
+def _find_work(comm: MPI.Intracomm, table: TaskTable, store: Path, native: bool, echo: Callable[[str], None]) -> _Work:
     """Verify the rows that have an outcome, each rank its share, and order what is left; collective."""
     total = len(table)
     with open_store(store) as file:
@@ -223,7 +223,7 @@ def _find_work(comm: MPI.Intracomm, table: TaskTable, store: Path, echo: Callabl
             echo(f"store: {store}, {total - len(pending)} of {total} tasks done, {len(pending)} to run")
         if len(torn):
             echo(f"store: {len(torn)} rows did not match their checksum and are run again")
-        expected = expected_seconds(table_seconds(table), seconds)[pending]
+        expected = expected_seconds(table_seconds(table, native=native), seconds)[pending]
         longest_first = pending[np.argsort(-expected, kind="stable")]
         return _Work(len(pending), longest_first, count_outcomes(outcome), seconds[outcome == Outcome.DONE])
 

@@ -7,15 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xanesml.campaign import FeffSection
+from xanesml.campaign import EngineSection, FeffSection
 from xanesml.feff.cards import fms_radius
-from xanesml.tasks import TaskTable
+from xanesml.tasks import Kind, TaskTable
 
 #: Seconds of one gold L3 run on one core of a 2.5 GHz Xeon: the stages that every run
-#: has, the partly nonlocal exchange (model 5), self-consistency, and full multiple
-#: scattering per squared atom in its sphere. `benchmarks/feff_cost.py --full` compares
-#: them with runs.
-EVERY_RUN, NONLOCAL_EXCHANGE, SELF_CONSISTENCY, PER_SQUARED_ATOM = 2.5, 4.0, 9.0, 22.0 / 55**2
+#: has, the partly nonlocal exchange (model 5), self-consistency. `benchmarks/feff_cost.py
+#: --full` compares them with runs.
+EVERY_RUN, NONLOCAL_EXCHANGE, SELF_CONSISTENCY = 2.0, 4.0, 9.0
+
+#: Seconds of full multiple scattering, by the atoms in its sphere: FEFF's own, per squared
+#: atom; xanesml's, per cubed atom without symmetry, and for a series, which keeps its.
+FEFF_PER_SQUARED_ATOM, NATIVE_PER_CUBED_ATOM, SYMMETRIC = 22.0 / 55**2, 7.5 / 80**3, 0.5
 
 _NONLOCAL = 5
 
@@ -55,7 +58,13 @@ def atoms_in_sphere(
     return counts
 
 
-def estimate_seconds(feff: FeffSection, atoms: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+def estimate_seconds(
+    feff: FeffSection,
+    atoms: NDArray[np.integer[Any]],
+    *,
+    native: bool = False,
+    symmetric: NDArray[np.bool_] | bool = False,
+) -> NDArray[np.float64]:
     """Estimate the wall time of FEFF runs on one core.
 
     Parameters
@@ -64,6 +73,10 @@ def estimate_seconds(feff: FeffSection, atoms: NDArray[np.integer[Any]]) -> NDAr
         The FEFF cards.
     atoms : ndarray of int, any shape
         Atoms in the sphere of full multiple scattering.
+    native : bool
+        Whether xanesml solves the full multiple scattering, not FEFF.
+    symmetric : bool or ndarray of bool, same shape
+        Whether the structure has a symmetry that this makes use of.
 
     Returns
     -------
@@ -73,11 +86,13 @@ def estimate_seconds(feff: FeffSection, atoms: NDArray[np.integer[Any]]) -> NDAr
     every = EVERY_RUN
     every += SELF_CONSISTENCY if feff.scf is not None else 0.0
     every += NONLOCAL_EXCHANGE if feff.exchange[0] == _NONLOCAL else 0.0
-    seconds: NDArray[np.float64] = every + PER_SQUARED_ATOM * np.square(atoms, dtype=np.float64)
-    return seconds
+    count = np.asarray(atoms, dtype=np.float64)
+    if not native:
+        return np.asarray(every + FEFF_PER_SQUARED_ATOM * count**2, dtype=np.float64)
+    return np.asarray(every + np.where(symmetric, SYMMETRIC, NATIVE_PER_CUBED_ATOM * count**3), dtype=np.float64)
 
 
-def table_seconds(table: TaskTable) -> NDArray[np.float64]:
+def table_seconds(table: TaskTable, *, native: bool = False) -> NDArray[np.float64]:
     """Estimate the wall time of every task on one core.
 
     Positions are read block by block, so they may be a memory map or made when asked for.
@@ -86,11 +101,13 @@ def table_seconds(table: TaskTable) -> NDArray[np.float64]:
     ----------
     table : TaskTable
         The tasks.
+    native : bool
+        Whether xanesml solves the full multiple scattering, not FEFF; see `is_native`.
 
     Returns
     -------
     ndarray of float64, shape (T,)
-        Seconds; see `estimate_seconds`.
+        Seconds; see `estimate_seconds`. A distorted structure counts as symmetric.
     """
     structure = np.asarray(table.structure)
     absorber = np.asarray(table.absorber)
@@ -108,7 +125,13 @@ def table_seconds(table: TaskTable) -> NDArray[np.float64]:
         absorbers, column = np.unique(absorber[tasks], return_inverse=True)
         counts = atoms_in_sphere(np.asarray(table.positions[block]), absorbers, radius[block])
         atoms[tasks] = counts[structure[tasks] - start, column]
-    return estimate_seconds(table.feff, atoms)
+    symmetric = np.asarray(table.kind)[structure] == Kind.DISTORTED
+    return estimate_seconds(table.feff, atoms, native=native, symmetric=symmetric)
+
+
+def is_native(engine: EngineSection) -> bool:
+    """Tell whether xanesml solves the full multiple scattering of an engine's runs, where it applies."""
+    return engine.kind == "feff10" and engine.fms == "native"
 
 
 def expected_seconds(estimate: NDArray[np.float64], seconds: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import ase.build
+import ase.io
 import h5py
 import numpy as np
 import pytest
@@ -209,3 +211,28 @@ def rewrite_energy(store: Path, task: int) -> None:
     made.energy[50] = made.energy[49]
     with open_store(store, mode="r+") as file:
         RowWriter(file).write(Row(task=task, outcome=Outcome.DONE, finished=1.7e9, host="node1", spectrum=made))
+
+
+def test_two_elements_and_absorbers_of_ones_own(case: Case, tmp_path: Path) -> None:
+    oxide = ase.build.bulk("NiO", "rocksalt", a=4.17, cubic=True).repeat(3)
+    sphere = np.linalg.norm(oxide.positions - oxide.positions[oxide.numbers == 28].mean(axis=0), axis=1) < 5.5
+    cluster = oxide[sphere]
+    cluster.pbc = False
+    ase.io.write(tmp_path / "nio.xyz", cluster, format="extxyz")
+    center = cluster.positions.mean(axis=0)
+    nickel = np.flatnonzero(cluster.numbers == 28)
+    several = nickel[np.argsort(np.linalg.norm(cluster.positions[nickel] - center, axis=1))][:2].tolist()
+    text = CAMPAIGN.replace("atoms = 55", 'element = "Ni"\nfile = "nio.xyz"\nfirst_shell_cutoff = 2.4').replace(
+        "structures = 70", f"structures = 3\nabsorbers = {several}"
+    )
+    case.write(text + '[feff]\nedge = "K"\n')
+    done = case.average()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert validate(case.tensors).ok
+    distances = np.linalg.norm(cluster.positions[several][:, np.newaxis] - cluster.positions, axis=2)
+    with h5py.File(case.tensors) as file:
+        assert file["particle/task"].shape == (3, 2)
+        # Six oxygen atoms at half the lattice constant around each nickel that is well inside.
+        assert (np.count_nonzero(distances < 2.4, axis=1) - 1).tolist() == [6, 6]
+        assert file["particle/coordination"][:].tolist() == [6, 6, 6]
+        assert file.attrs["first_shell"] == pytest.approx(4.17 / 2, abs=1e-6)

@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 
 from xanesml import cost
-from xanesml.campaign import Campaign, FeffSection, StructureSection
+from xanesml.campaign import Campaign, EngineSection, FeffSection, StructureSection
 from xanesml.cost import (
     EVERY_RUN,
+    FEFF_PER_SQUARED_ATOM,
+    NATIVE_PER_CUBED_ATOM,
     NONLOCAL_EXCHANGE,
-    PER_SQUARED_ATOM,
     SELF_CONSISTENCY,
+    SYMMETRIC,
     atoms_in_sphere,
     estimate_seconds,
     expected_seconds,
+    is_native,
     table_seconds,
 )
 from xanesml.structures import build_cluster, disorder_block
@@ -55,20 +58,36 @@ def test_the_shells_of_the_cuboctahedron_are_counted_one_after_the_other() -> No
         assert atoms_in_sphere(cluster.positions[np.newaxis], center, radius).tolist() == [[atoms]]
 
 
-def test_the_estimate_adds_up_what_the_cards_ask_for() -> None:
+def test_the_estimate_adds_up_what_the_cards_and_the_solver_ask_for() -> None:
     atoms = np.array([[1, 13], [55, 79]])
-    by_hand = np.array([[1.0, 169.0], [3025.0, 6241.0]]) * 22 / 3025
-    np.testing.assert_allclose(estimate_seconds(FeffSection.model_validate(CHEAP), atoms), 2.5 + by_hand)
-    np.testing.assert_allclose(estimate_seconds(FeffSection(scf=None), atoms), 6.5 + by_hand)
-    np.testing.assert_allclose(estimate_seconds(FeffSection(), atoms), 15.5 + by_hand)
+    cheap, full = FeffSection.model_validate(CHEAP), FeffSection()
+    own = np.array([[1.0, 169.0], [3025.0, 6241.0]]) * FEFF_PER_SQUARED_ATOM
+    np.testing.assert_allclose(estimate_seconds(cheap, atoms), EVERY_RUN + own)
+    np.testing.assert_allclose(estimate_seconds(FeffSection(scf=None), atoms), EVERY_RUN + NONLOCAL_EXCHANGE + own)
+    reference = EVERY_RUN + NONLOCAL_EXCHANGE + SELF_CONSISTENCY
+    np.testing.assert_allclose(estimate_seconds(full, atoms), reference + own)
+    native = np.array([[1.0, 2197.0], [166375.0, 493039.0]]) * NATIVE_PER_CUBED_ATOM
+    np.testing.assert_allclose(estimate_seconds(full, atoms, native=True), reference + native)
+    symmetric = np.array([[False, True], [False, True]])
+    native[symmetric] = SYMMETRIC
+    np.testing.assert_allclose(estimate_seconds(full, atoms, native=True, symmetric=symmetric), reference + native)
 
 
 def test_a_table_costs_what_the_atoms_in_its_spheres_do() -> None:
     seconds = table_seconds(table_of(distortion={"step": 0.45}, feff=CHEAP))
-    np.testing.assert_allclose(seconds, EVERY_RUN + PER_SQUARED_ATOM * 13**2)
-    seconds = table_seconds(table_of(distortion={"step": 0.45}))
-    full = EVERY_RUN + NONLOCAL_EXCHANGE + SELF_CONSISTENCY + PER_SQUARED_ATOM * 55**2
-    np.testing.assert_allclose(seconds, full)
+    np.testing.assert_allclose(seconds, EVERY_RUN + FEFF_PER_SQUARED_ATOM * 13**2)
+    both = table_of(distortion={"step": 0.45}, disorder={"structures": 1})
+    reference = EVERY_RUN + NONLOCAL_EXCHANGE + SELF_CONSISTENCY
+    np.testing.assert_allclose(table_seconds(both)[:4], reference + FEFF_PER_SQUARED_ATOM * 55**2)
+    native = table_seconds(both, native=True)
+    np.testing.assert_allclose(native[:3], reference + SYMMETRIC)
+    np.testing.assert_allclose(native[3], reference + NATIVE_PER_CUBED_ATOM * 55**3)
+
+
+def test_the_native_solver_is_that_of_the_wheel_alone() -> None:
+    assert is_native(EngineSection())
+    assert not is_native(EngineSection(fms="feff"))
+    assert not is_native(EngineSection(kind="command", commands=[["feff"]], version="9"))
 
 
 @pytest.mark.parametrize("radii", ["scaled", "fixed"])
@@ -82,7 +101,7 @@ def test_blocks_and_memory_maps_change_no_cost(radii: str, tmp_path: Path, monke
     for structure, absorber in zip(table.structure, table.absorber, strict=True):
         radius = 4.1 * (table.scale[structure] if radii == "scaled" else 1.0)
         distances = np.linalg.norm(positions[structure] - positions[structure][absorber], axis=1)
-        naive.append(EVERY_RUN + PER_SQUARED_ATOM * float((distances <= radius).sum()) ** 2)
+        naive.append(EVERY_RUN + FEFF_PER_SQUARED_ATOM * float((distances <= radius).sum()) ** 2)
     assert len(set(naive)) > 2
 
     np.save(tmp_path / "positions.npy", positions)
