@@ -21,7 +21,7 @@ from xanesml.campaign import Campaign
 from xanesml.campaign_store import check_campaign
 from xanesml.distributions import Distributions, choose_distributions, weighted_moments
 from xanesml.errors import CampaignError, StoreError, XanesmlError
-from xanesml.hdf5 import create, open_file
+from xanesml.hdf5 import create, open_file, text_attribute
 from xanesml.layout import TENSORS
 from xanesml.outcomes import Outcome
 from xanesml.store import BLOCK, open_store, torn_rows
@@ -394,7 +394,7 @@ def _lay_out(partial: Path, campaign: Campaign, store: Path, plan: _Plan) -> Non
 
 def _tasks_digest(store: Path) -> str:
     with open_store(store) as file:
-        return str(file.attrs["tasks_digest"])
+        return text_attribute(file, "tasks_digest")
 
 
 def _my_blocks(comm: MPI.Intracomm, plan: _Plan, campaign: Campaign, source: h5py.File) -> Iterator[Block]:

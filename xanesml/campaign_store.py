@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from xanesml import structures
 from xanesml.campaign import Campaign, task_differences
 from xanesml.errors import StoreError
-from xanesml.hdf5 import content_digest, create
+from xanesml.hdf5 import content_digest, create, text_attribute
 from xanesml.layout import STORE, fixed_arrays
 from xanesml.store import StoreView
 from xanesml.tasks import TaskTable, stored_cluster, stored_table
@@ -21,7 +21,7 @@ from xanesml.tasks import TaskTable, stored_cluster, stored_table
 _SAMPLE = 16
 
 # Takes the place of a digest until there is one.
-_NO_DIGEST = 32 * "0"
+_NO_DIGEST = np.bytes_(32 * "0")
 
 #: Largest difference of the reference positions of the same structure file, Å.
 _SAME_POSITION = 1e-6
@@ -58,8 +58,8 @@ def lay_out(path: Path, campaign: Campaign, table: TaskTable, engine: str) -> No
             digest.update(identities.tobytes())
             file["structures/positions"][block] = positions
             file["tasks/identity"][tasks] = identities
-        file.attrs.modify("tasks_digest", digest.hexdigest())
-        file.attrs.modify("inputs_digest", inputs_digest(file))
+        file.attrs.modify("tasks_digest", np.bytes_(digest.hexdigest()))
+        file.attrs.modify("inputs_digest", np.bytes_(inputs_digest(file)))
 
     create(
         path,
@@ -167,7 +167,7 @@ def continued(path: Path, file: h5py.File, campaign: Campaign, engine: str) -> t
     same = np.array_equal(here.numbers, cluster.numbers) and here.absorber == cluster.absorber
     if not same or np.abs(here.positions - cluster.positions).max() > _SAME_POSITION:
         raise StoreError(f"{path} holds the tasks of another campaign: structure.file has other content; {elsewhere}")
-    if inputs_digest(file) != file.attrs["inputs_digest"]:
+    if inputs_digest(file) != text_attribute(file, "inputs_digest"):
         raise StoreError(
             f"{path}: its structures or tasks have been damaged; make a new one in another --output folder "
             f"with --reuse {path}, which keeps the spectra of all tasks that can be recognized"

@@ -54,7 +54,7 @@ def create(
     layout: Layout,
     *,
     sizes: Mapping[str, int],
-    attributes: Mapping[str, str | float | int],
+    attributes: Mapping[str, str | bytes | float | int],
     initial: Mapping[str, NDArray[Any]],
     fill: Callable[[h5py.File], None] | None = None,
 ) -> None:
@@ -74,7 +74,8 @@ def create(
         Content of the datasets that are known already; the others hold their fill value.
     fill : callable, optional
         Called with the open file after that, to write what is too large to be held at
-        once, and to replace attributes by others of the same length that depend on it.
+        once, and to modify attributes of fixed length (`numpy.bytes_`) that depend on it.
+        Other attributes would go behind the datasets, where a truncated file has lost them.
 
     Raises
     ------
@@ -199,6 +200,12 @@ def full_size(path: Path) -> int | None:
     if len(head) < 48 or not head.startswith(_SIGNATURE) or head[8] != 0:
         return None
     return int.from_bytes(head[40:48], "little")
+
+
+def text_attribute(item: h5py.File | h5py.Dataset, name: str) -> str:
+    """Return an attribute that is text, of fixed or of variable length."""
+    value = item.attrs[name]
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def content_digest(file: h5py.File, paths: Iterable[str]) -> str:

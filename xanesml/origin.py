@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xanesml.errors import StoreError
+from xanesml.hdf5 import text_attribute
 from xanesml.mesh import edge_step, onto_mesh
 from xanesml.outcomes import Outcome
 from xanesml.store import open_store, torn_rows
@@ -59,8 +60,8 @@ def origin(tensors: h5py.File) -> Iterator[Origin]:
         yield Origin(None, f"{error}; {untold}")
         return
     with store:
-        digest = store.attrs["tasks_digest"]
-        same = digest == tensors.attrs["tasks_digest"]
+        digest = text_attribute(store, "tasks_digest")
+        same = digest == text_attribute(tensors, "tasks_digest")
         yield Origin(store, str(found)) if same else Origin(None, f"{found} holds other tasks ({digest}), {untold}")
 
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from xanesml import bonds, structures
 from xanesml.campaign import Campaign
-from xanesml.distributions import skew_normal_weights
+from xanesml.distributions import skew_normal_weights, weighted_moments
 from xanesml.errors import StoreError
 from xanesml.hdf5 import open_file
 from xanesml.layout import TENSORS
@@ -230,13 +230,11 @@ def _labels(file: h5py.File, kind: Kind, row: int) -> str:
 
 def _label_deviations(file: h5py.File, kind: Kind, row: int, weights: Floats, values: Floats) -> str:
     """Compare the stored labels with the moments of weighted values."""
-    mean = weights @ values
-    second, third, fourth = (weights @ (values - mean) ** power for power in (2, 3, 4))
-    moments = {"msd": second, "mean_shift": mean}
-    if second > 0:
-        moments |= {"skewness": third / second**1.5, "kurtosis": fourth / second**2 - 3}
+    moments = weighted_moments(weights[np.newaxis], values[np.newaxis])
+    known = {key: label for key, label in LABELS.items() if np.isfinite(getattr(moments, key)[0])}
     return ", ".join(
-        _deviation(LABELS[key][0], value - file[f"{kind}/{key}"][row], LABELS[key][1]) for key, value in moments.items()
+        _deviation(name, getattr(moments, key) - file[f"{kind}/{key}"][row], unit)
+        for key, (name, unit) in known.items()
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from xanesml.errors import StoreError
-from xanesml.hdf5 import create, open_file, parallel_problem
+from xanesml.hdf5 import create, open_file, parallel_problem, text_attribute
 from xanesml.layout import STORE, TENSORS
 from xanesml.outcomes import Outcome
 from xanesml.store import Row, RowWriter, open_store, outcome_counts, torn_rows
@@ -130,6 +130,22 @@ def test_long_text_is_cut_to_its_column(store: Path) -> None:
         assert file["runs/host"][0] == b"h" * 64
 
 
+def test_nothing_lies_behind_the_datasets_however_long_the_texts(tmp_path: Path) -> None:
+    def fill(file: h5py.File) -> None:
+        file.attrs.modify("inputs_digest", np.bytes_("1" * 32))
+
+    path = tmp_path / "store.h5"
+    sizes = {"S": 2, "A": 3, "T": 5, "E": 10}
+    # The texts lie in pieces of 4096 bytes.
+    for length in range(1, 4200, 41):
+        attributes = {"campaign": "c" * length, "inputs_digest": np.bytes_("-" * 32)}
+        create(path, STORE, sizes=sizes, attributes=attributes, initial={}, fill=fill)
+        with open_store(path) as file:
+            assert text_attribute(file, "inputs_digest") == "1" * 32
+            outcome = file["runs/outcome"]
+            assert path.stat().st_size == outcome.id.get_offset() + outcome.nbytes, f"a text of {length} bytes"
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -137,8 +153,8 @@ def test_long_text_is_cut_to_its_column(store: Path) -> None:
         (lambda path: path.write_bytes(b"not HDF5"), "is not a readable HDF5 file"),
         (lambda path: h5py.File(path, "w").close(), "is no xanesml file version None"),
         (
-            lambda path: create(path, TENSORS, sizes=dict.fromkeys("MDNP", 1), attributes={}, initial={}),
-            "is xanesml-tensors version 1, but xanesml-store version 2",
+            lambda path: create(path, TENSORS, sizes=dict.fromkeys(TENSORS.dimensions, 1), attributes={}, initial={}),
+            "is xanesml-tensors version 2, but xanesml-store version 2",
         ),
         (
             lambda path: create(

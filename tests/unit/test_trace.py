@@ -17,7 +17,7 @@ from synthetic import write_tensors
 from xanesml.campaign import Campaign
 from xanesml.campaign_store import lay_out
 from xanesml.errors import StoreError
-from xanesml.hdf5 import create
+from xanesml.hdf5 import create, text_attribute
 from xanesml.layout import TENSORS
 from xanesml.outcomes import Outcome
 from xanesml.store import Row, RowWriter, StoredSpectrum, open_store
@@ -89,7 +89,7 @@ def bond_lengths(positions: np.ndarray) -> np.ndarray:
 def write_file(path: Path, made_for: Campaign, positions: np.ndarray, **attributes: Any) -> None:
     """Average naively: one statistical average and both particle averages."""
     with open_store(path.with_name("store.h5")) as store:
-        digest, first_shell = str(store.attrs["tasks_digest"]), float(store.attrs["first_shell"])
+        digest, first_shell = text_attribute(store, "tasks_digest"), float(store.attrs["first_shell"])
     delta = np.round(np.arange(-0.12, 0.121, 0.02), 10)
     location, scale, alpha = SHAPE
     weights = skewnorm.pdf(delta, alpha, location, scale)

@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from xanesml.distributions import weighted_moments
 from xanesml.validation.report import about
 
 #: Bytes read at a time.
@@ -121,18 +122,12 @@ def _weights(file: h5py.File) -> Iterator[Fault]:
         yield Fault("statistical/weights", "does not sum to 1", "do not sum to 1", start + np.flatnonzero(~sound))
         what = "not what the weights give"
         with np.errstate(all="ignore"):
-            expected = _moments(weights / total[:, np.newaxis], delta)
-            for (name, (absolute, relative)), stored, right in zip(LABELS.items(), labels, expected, strict=True):
+            expected = weighted_moments(weights / total[:, np.newaxis], delta)
+            for (name, (absolute, relative)), stored in zip(LABELS.items(), labels, strict=True):
+                right = getattr(expected, name)
                 # What is not finite has been named already.
                 off = np.abs(stored - right) > absolute + relative * np.abs(right)
                 yield Fault(f"statistical/{name}", f"is {what}", f"are {what}", start + np.flatnonzero(off & sound))
             average = (weights @ series) / (weights @ steps)[:, np.newaxis]
             off = (np.abs(spectra - average) > SPECTRUM).any(axis=1)
         yield Fault("statistical/spectra", f"is {what}", f"are {what}", start + np.flatnonzero(off & sound))
-
-
-def _moments(weights: NDArray[np.float64], delta: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    mean = weights @ delta
-    deviation = delta - mean[:, np.newaxis]
-    second, third, fourth = ((weights * deviation**power).sum(axis=1) for power in (2, 3, 4))
-    return [mean, second, third / second**1.5, fourth / second**2 - 3]

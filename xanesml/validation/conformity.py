@@ -27,10 +27,11 @@ def attribute_problems(file: h5py.File, layout: Layout) -> list[str]:
 
 
 def attribute(item: h5py.File | h5py.Dataset, name: str) -> Any:
-    """Return an attribute; None where it is missing or cannot be read."""
+    """Return an attribute, text as str; None where it is missing or cannot be read."""
     try:
-        return item.attrs.get(name)
-    except (OSError, RuntimeError):
+        value = item.attrs.get(name)
+        return value.decode() if isinstance(value, bytes) else value
+    except (OSError, RuntimeError, UnicodeDecodeError):
         return None
 
 
