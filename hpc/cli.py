@@ -207,12 +207,17 @@ def trace(
 @app.command()
 def train(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
     """Train the network, data-parallel with Horovod under mpirun."""
+    from hpc.drain import RESUBMIT, Drain, time_left
     from hpc.train import train as run
     from xanesml import plots
 
     campaign, folder = _campaign(None, campaign_file, output)
     model, figures = folder / "model", folder / "figures"
-    report = run(campaign, folder / "tensors.h5", model, echo=_echo)
+    drain = Drain(time_left(None))
+    drain.listen()
+    report = run(campaign, folder / "tensors.h5", model, echo=_echo, stop=lambda: drain.requested)
+    if report is None:
+        raise typer.Exit(RESUBMIT)
     if report.rank == 0:
         plots.training_figures(folder / "tensors.h5", model, figures)
         _echo(f"model: {model}; figures: {figures}")

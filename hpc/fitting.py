@@ -5,45 +5,49 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hpc.checkpoint import Checkpoint, Epoch, assign, values
 from hpc.collective import Collective
 from xanesml.batches import Batches, EndlessBatches, StoredBatches
 from xanesml.campaign import Campaign
-from xanesml.dataset import Split, Stream, Tensors, augment, generator
+from xanesml.dataset import Split, Stream, Tensors, augment, generator, stream_seed
 from xanesml.model import evaluate
+from xanesml.network import reseed
 from xanesml.scaling import Scaling
 
 if TYPE_CHECKING:
     import keras
 
 
+#: Sections that a trained network depends on.
+TRAINED_SECTIONS = ("structure", "distortion", "disorder", "feff", "averaging", "training", "seed")
+
+#: Steps between two looks at whether any rank was asked to stop.
+STEPS_BETWEEN_LOOKS = 20
+
+
 @dataclass(frozen=True)
-class Epoch:
-    """One line of `history.csv`.
+class Fitted:
+    """What came of a call of `fit`.
 
     Attributes
     ----------
-    epoch : int
-        From 1.
-    learning_rate : float
-        Adam's learning rate in the last step.
-    train_loss : float
-        Mean over steps and ranks of the mean squared error of the scaled labels.
-    validation_mae : float
-        Mean absolute error on the validation split, noise added, Å².
-    seconds : float
-        Wall time, validation included, s.
+    history : list of Epoch
+        One per epoch, also those of earlier calls; the same on every rank but for the seconds.
+    rate : float
+        Training spectra per second over all ranks in this call, s⁻¹.
+    finished : bool
+        False where it was stopped with epochs left.
     """
 
-    epoch: int
-    learning_rate: float
-    train_loss: float
-    validation_mae: float
-    seconds: float
+    history: list[Epoch]
+    rate: float
+    finished: bool
 
 
 def fit(
@@ -55,8 +59,14 @@ def fit(
     scaling: Scaling,
     campaign: Campaign,
     echo: Callable[[str], None],
-) -> tuple[list[Epoch], float]:
+    checkpoint: Path | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    after_epoch: Callable[[list[Epoch]], None] = lambda _history: None,
+) -> Fitted:
     """Train a network in place and leave it with the weights of its best epoch.
+
+    Every random number of an epoch follows from the campaign's seed, the epoch and the
+    rank, so that a training continued from a checkpoint is that which was not interrupted.
 
     Parameters
     ----------
@@ -74,19 +84,31 @@ def fit(
         Its training section and its seed.
     echo : callable
         Takes one line per epoch.
+    checkpoint : Path, optional
+        File that rank 0 writes after each epoch, and goes on from where it is of the same campaign.
+    stop : callable
+        Whether this rank was asked to stop; the epoch under way is then given up on all ranks.
+    after_epoch : callable
+        Takes the history, on rank 0.
 
     Returns
     -------
-    history : list of Epoch
-        One per epoch, the same on every rank but for the seconds.
-    rate : float
-        Training spectra per second over all ranks, s⁻¹.
+    Fitted
+        The history, the speed, and whether all epochs were trained.
+
+    Raises
+    ------
+    EnvironmentProblem
+        If the checkpoint cannot be written.
     """
     import keras  # noqa: PLC0415 (heavy)
 
     section, seed = campaign.training, campaign.seed
     optimizer = keras.optimizers.Adam(section.learning_rate)
     optimizer.build(network.trainable_variables)
+    state = _restore(checkpoint, network, optimizer, collective, campaign)
+    if state.history:
+        echo(f"continuing after epoch {len(state.history)}")
     collective.broadcast([*network.weights, *optimizer.variables])
     stored = StoredBatches(data, split, scaling, campaign, rank=collective.rank, size=collective.size)
     source: Batches = stored
@@ -95,14 +117,14 @@ def fit(
     step = compiled_step(network, optimizer, collective, source.prepare)
     noisy = augment(data.spectra[split.validation], section.noise, generator(seed, Stream.HELD_OUT_NOISE, 0))
     validation = scaling.scale_features(noisy)
-    steps = source.steps
-    history: list[Epoch] = []
-    stepping: list[float] = []
-    best: tuple[float, list[NDArray[Any]]] = (np.inf, network.get_weights())
-    for epoch in range(1, section.epochs + 1):
+    steps, stepping = source.steps, list[float]()
+    for epoch in range(len(state.history) + 1, section.epochs + 1):
         started = time.perf_counter()
+        reseed(network, stream_seed(seed, Stream.DROPOUT, epoch, collective.rank))
         loss = 0.0
         for number, arrays in enumerate(source.epoch(epoch), start=(epoch - 1) * steps + 1):
+            if number % STEPS_BETWEEN_LOOKS == 0 and collective.sum(np.array([float(stop())]))[0]:
+                return Fitted(state.history, _rate(stepping, section.batch_size * steps * collective.size), False)
             optimizer.learning_rate = learning_rate(
                 number, base=section.learning_rate, size=collective.size, warmup=section.warmup_epochs * steps
             )
@@ -112,15 +134,41 @@ def fit(
         stepping.append(time.perf_counter() - started)
         mean_loss = float(collective.sum(np.array([loss]))[0]) / (steps * collective.size)
         mae = _validation_mae(network, validation, data.msd[split.validation], scaling, collective)
-        history.append(
-            Epoch(epoch, float(optimizer.learning_rate.numpy()), mean_loss, mae, time.perf_counter() - started)
-        )
-        if mae < best[0]:
-            best = (mae, network.get_weights())
+        if mae < min((one.validation_mae for one in state.history), default=np.inf):
+            state.best = network.get_weights()
+        seconds = time.perf_counter() - started
+        state.history.append(Epoch(epoch, float(optimizer.learning_rate.numpy()), mean_loss, mae, seconds))
         echo(f"epoch {epoch}/{section.epochs}: loss {mean_loss:.3g}, validation MAE {mae:.3g} Å²")
-    network.set_weights(best[1])
+        if collective.rank == 0:
+            after_epoch(state.history)
+            if checkpoint is not None:
+                state.weights, state.optimizer = network.get_weights(), values(optimizer.variables)
+                state.save(checkpoint)
+    network.set_weights(state.best)
+    return Fitted(state.history, _rate(stepping, section.batch_size * steps * collective.size), True)
+
+
+def _restore(
+    path: Path | None,
+    network: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    collective: Collective,
+    campaign: Campaign,
+) -> Checkpoint:
+    """Put rank 0's network and optimizer where a checkpoint left them; return what all ranks need to know of it."""
+    identity = campaign.digest(*TRAINED_SECTIONS)
+    found = Checkpoint.load(path, identity) if path is not None and collective.rank == 0 else None
+    if found is not None:
+        network.set_weights(found.weights)
+        assign(optimizer.variables, found.optimizer)
+    history, best = collective.bcast(None if found is None else (found.history, found.best)) or ([], [])
+    return Checkpoint(identity, history, best, [], [])
+
+
+def _rate(stepping: list[float], spectra: int) -> float:
+    """Return spectra per second; the first of several epochs, in which TensorFlow traces the step, is left out."""
     timed = stepping[1:] or stepping
-    return history, len(timed) * steps * section.batch_size * collective.size / sum(timed)
+    return len(timed) * spectra / sum(timed) if timed else 0.0
 
 
 def compiled_step(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
@@ -16,10 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hpc.checkpoint import Epoch
 from hpc.collective import open_collective
 from hpc.comm import from_root
-from hpc.fitting import Epoch, fit
-from xanesml.assessment import Assessment, Comparison, assess
+from hpc.fitting import TRAINED_SECTIONS, fit
+from xanesml.assessment import LABELS, Assessment, Comparison, assess, verdict
 from xanesml.campaign import Campaign
 from xanesml.dataset import Split, Tensors, load_tensors, split_by_family
 from xanesml.errors import EnvironmentProblem, StoreError
@@ -29,7 +31,10 @@ from xanesml.network import build_network
 from xanesml.scaling import Scaling
 
 #: Sections that the averages depend on; training on averages of another campaign is refused.
-_AVERAGED_SECTIONS = ("structure", "distortion", "disorder", "feff", "averaging", "seed")
+_AVERAGED_SECTIONS = tuple(section for section in TRAINED_SECTIONS if section != "training")
+
+#: The state between two epochs, in the folder of the model until that is complete.
+CHECKPOINT = "checkpoint.npz"
 
 
 @dataclass(frozen=True)
@@ -87,12 +92,21 @@ class TrainingReport:
         return content
 
 
-def train(campaign: Campaign, tensors: Path, folder: Path, *, echo: Callable[[str], None]) -> TrainingReport:
+def train(
+    campaign: Campaign,
+    tensors: Path,
+    folder: Path,
+    *,
+    echo: Callable[[str], None],
+    stop: Callable[[], bool] = lambda: False,
+) -> TrainingReport | None:
     """Train the network of a campaign and write it with its errors.
 
     Collective: every rank of the launcher calls it with the same arguments. Rank 0
-    writes `network.keras`, `model.json`, `history.csv`, `parity.csv` and `report.json`.
-    Reproducible from the campaign's seed on the same number of ranks.
+    writes `network.keras`, `model.json`, `history.csv`, `parity.csv`, `report.json` and,
+    for TensorBoard, `logs/`; until these are complete, a checkpoint after every epoch,
+    from which the next call goes on. Reproducible from the campaign's seed on the same
+    number of ranks.
 
     Parameters
     ----------
@@ -104,11 +118,13 @@ def train(campaign: Campaign, tensors: Path, folder: Path, *, echo: Callable[[st
         Folder of the trained model.
     echo : callable
         Takes one line per epoch, on rank 0.
+    stop : callable
+        Whether this rank was asked to stop.
 
     Returns
     -------
-    TrainingReport
-        The same on every rank, but for `rank`.
+    TrainingReport or None
+        The same on every rank, but for `rank`; None where training was stopped and can go on.
 
     Raises
     ------
@@ -134,7 +150,22 @@ def train(campaign: Campaign, tensors: Path, folder: Path, *, echo: Callable[[st
     network = build_network(data.mesh.size, section, seed=campaign.seed + collective.rank)
     say = echo if collective.rank == 0 else _silent
     say(f"training on {split.training.size} spectra, {network.count_params()} parameters, {collective.size} ranks")
-    history, rate = fit(network, collective, data=data, split=split, scaling=scaling, campaign=campaign, echo=say)
+    fitted = fit(
+        network,
+        collective,
+        data=data,
+        split=split,
+        scaling=scaling,
+        campaign=campaign,
+        echo=say,
+        checkpoint=folder / CHECKPOINT,
+        stop=stop,
+        after_epoch=_Log(folder),
+    )
+    if not fitted.finished:
+        say(f"stopped after {len(fitted.history)} of {section.epochs} epochs: start the same command again")
+        return None
+    history = fitted.history
 
     def finish() -> TrainingReport:
         def predict(features: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -156,16 +187,39 @@ def train(campaign: Campaign, tensors: Path, folder: Path, *, echo: Callable[[st
             ranks=collective.size,
             rank=0,
             seconds=sum(epoch.seconds for epoch in history),
-            samples_per_second=rate,
+            samples_per_second=fitted.rate,
         )
         _write_tables(folder, history, assessment)
         write_text(folder / "report.json", json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n")
         save_model(folder, network, _metadata(campaign, data, split, scaling, assessment))
+        (folder / CHECKPOINT).unlink(missing_ok=True)
         for line in _summary(assessment):
             say(line)
         return report
 
     return replace(from_root(collective, finish), rank=collective.rank)
+
+
+class _Log:
+    """Writes what an epoch has come to: the table of all, and a point in TensorBoard's curves."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writer: Any = None
+
+    def __call__(self, history: list[Epoch]) -> None:
+        import tensorflow as tf  # noqa: PLC0415 (heavy)
+
+        _write_history(self._folder, history)
+        if self._writer is None:
+            if len(history) == 1:
+                # A training from the start has curves of its own.
+                shutil.rmtree(self._folder / "logs", ignore_errors=True)
+            self._writer = tf.summary.create_file_writer(str(self._folder / "logs"))
+        with self._writer.as_default(step=history[-1].epoch):
+            for name in ("learning_rate", "train_loss", "validation_mae"):
+                tf.summary.scalar(name, getattr(history[-1], name))
+        self._writer.flush()
 
 
 def _refuse_other_campaign(campaign: Campaign, data: Tensors, path: Path) -> None:
@@ -201,10 +255,14 @@ def _metadata(
 
 
 def _write_tables(folder: Path, history: Sequence[Epoch], assessment: Assessment) -> None:
-    columns = [field.name for field in fields(Epoch)]
-    write_text(folder / "history.csv", _csv(columns, [astuple(epoch) for epoch in history]))
+    _write_history(folder, history)
     parity = zip(assessment.labels.tolist(), assessment.predictions.tolist(), strict=True)
     write_text(folder / "parity.csv", _csv(["label", "prediction"], parity))
+
+
+def _write_history(folder: Path, history: Sequence[Epoch]) -> None:
+    columns = [field.name for field in fields(Epoch)]
+    write_text(folder / "history.csv", _csv(columns, [astuple(epoch) for epoch in history]))
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -218,8 +276,9 @@ def _csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 def _summary(assessment: Assessment) -> Iterable[str]:
     for comparison in (assessment.test, assessment.particle):
         if comparison.n:
-            errors = ", ".join(f"{name} {error.mae:.2g}" for name, error in comparison.errors.items())
+            errors = ", ".join(f"{LABELS[name]} {error.mae:.2g}" for name, error in comparison.errors.items())
             yield f"MAE in Å² on {comparison.n} {comparison.spectra}: {errors}"
+    yield verdict(assessment.test, assessment.particle)
 
 
 def _silent(line: str) -> None:

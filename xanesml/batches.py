@@ -105,11 +105,12 @@ class EndlessBatches:
         self._section, self._batch = campaign.averaging, campaign.training.batch_size
         self._noise, self._scaling = campaign.training.noise, scaling
         self._average = averaging_function(data.delta, data.series, data.edge_step)
-        seed = stream_seed(campaign.seed, Stream.TRAINING_NOISE, 0, rank).generate_state(1)[0]
-        self._random = import_keras().random.SeedGenerator(int(seed))
+        self._random = import_keras().random.SeedGenerator(0)
 
     def epoch(self, number: int) -> Iterator[tuple[Singles, ...]]:
         """Yield the distributions' location, scale and shape, (n, 3); see `Batches`."""
+        noise = stream_seed(self._seed, Stream.TRAINING_NOISE, number, self._rank).generate_state(1)[0]
+        self._random.state.assign([int(noise), 0])
         seed = stream_seed(self._seed, Stream.DISTRIBUTIONS, number, self._rank)
         shuffle = generator(self._seed, Stream.ORDER, number, self._rank)
         stream = endless_distributions(self._section, self._delta, seed)

@@ -35,6 +35,7 @@ class Stream(IntEnum):
     TRAINING_NOISE = 3
     HELD_OUT_NOISE = 4
     DISTRIBUTIONS = 5
+    DROPOUT = 6
 
 
 #: First number of the streams' spawn keys, which have two or more; a structure's key is its index alone.

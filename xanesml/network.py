@@ -122,3 +122,12 @@ def build_network(points: int, section: TrainingSection, *, seed: int) -> keras.
         )(signal)
     output = layers.Dense(1, kernel_initializer=initializer(keras.initializers.GlorotUniform), name="label")(signal)
     return keras.Model(inputs, output, name="xanesml")
+
+
+def reseed(network: keras.Model, seed: np.random.SeedSequence) -> None:
+    """Set the random generators of a network's layers, which drop units out."""
+    for layer in network.layers:
+        random = getattr(layer, "seed_generator", None)
+        if random is not None:
+            random.state.assign([int(seed.generate_state(1)[0]), 0])
+            seed = seed.spawn(1)[0]

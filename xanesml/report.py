@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from xanesml.assessment import LABELS, Comparison, verdict
 from xanesml.campaign import Campaign
 from xanesml.errors import StoreError
 from xanesml.model import write_text
@@ -15,8 +17,6 @@ from xanesml.model import write_text
 FOIL_MSD, FOIL_MSD_ERROR = 0.0081, 0.0005
 #: What the reference case has at least.
 FULL_FMS_RADIUS, FULL_EXCHANGE, FULL_K_STEP, FULL_SERIES = 7.0, 5, 0.05, 91
-
-_PREDICTORS = {"network": "network", "mean": "mean of the training labels", "ridge": "ridge regression"}
 
 
 def write_summary(
@@ -111,16 +111,20 @@ def _errors(path: Path) -> list[str]:
     report = _read(path)
     if report is None:
         return ["No network has been trained yet; run `xanesml train`."]
-    lines = ["| spectra | predictor | MAE (Å²) | RMSE (Å²) |", "| --- | --- | --- | --- |"]
+    lines = ["| spectra | predictor | MAE (Å²) | RMSE (Å²) | R² | bias (Å²) |", "| --- " * 6 + "|"]
     try:
-        for split, title in (("test", "statistical averages"), ("particle", "particle averages")):
-            scores = report[split]
-            if scores["n"]:
-                lines += [
-                    f"| {scores['n']} {title} | {label} | {scores[name]['mae']:.6f} | {scores[name]['rmse']:.6f} |"
-                    for name, label in _PREDICTORS.items()
-                ]
+        test, particle = (Comparison.from_dict(report[split]) for split in ("test", "particle"))
+        for comparison, title in ((test, "statistical averages"), (particle, "particle averages")):
+            # In one order, so that the two sets can be compared line by line.
+            errors = {name: comparison.errors[name] for name in test.by_error() if comparison.n}
+            lines += [
+                f"| {comparison.n} {title} | {LABELS[name]} "
+                f"| {error.mae:.3g} | {error.rmse:.3g} | {_r2(error.r2)} | {error.bias:+.3g} |"
+                for name, error in errors.items()
+            ]
         lines += [
+            "",
+            verdict(test, particle),
             "",
             f"Trained for {report['epochs']} epochs on {report['ranks']} ranks in {report['seconds']:.0f} s, "
             f"{report['samples_per_second']:.0f} spectra per second.",
@@ -128,6 +132,10 @@ def _errors(path: Path) -> list[str]:
     except (KeyError, TypeError, ValueError) as error:
         raise _not_ours(path, f"lacks or misstates {error}") from error
     return lines
+
+
+def _r2(value: float) -> str:
+    return f"{value:.4f}" if isfinite(value) else "–"
 
 
 def _predictions(path: Path) -> list[str]:

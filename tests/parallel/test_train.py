@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
+import signal
+import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,8 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import MPI_AS_ROOT, mpirun_command
 from synthetic import campaign, write_tensors
 
+from hpc.drain import RESUBMIT
+from hpc.train import CHECKPOINT
+from xanesml.assessment import LABELS, Comparison
 from xanesml.dataset import load_tensors
 from xanesml.model import load_model
 
@@ -87,6 +95,10 @@ def test_two_ranks_train_a_network_that_beats_the_mean(mpirun: Any, tensors: Pat
     assert (report["training"], report["validation"], report["test"]["n"], report["particle"]["n"]) == (256, 32, 32, 5)
     assert report["test"]["network"]["mae"] < 0.5 * report["test"]["mean"]["mae"]
     assert "another way" in report["particle"]["spectra"]
+    for split in ("test", "particle"):
+        assert [name for name in report[split] if name in LABELS] == [name for name in report["test"] if name in LABELS]
+        assert report[split].keys() == {"spectra", "n", "verdict"} | LABELS.keys()
+        assert Comparison.from_dict(report[split]).verdict() == report[split]["verdict"]
     assert all(json.loads((folder / f"returned-{rank}.json").read_text()) == report for rank in (0, 1))
 
     with (folder / "history.csv").open() as file:
@@ -118,6 +130,69 @@ def test_two_ranks_train_on_averages_made_in_the_step(mpirun: Any, tensors: Path
     report = json.loads((folder / "report.json").read_text())
     # The test split is of narrower distributions than those trained on.
     assert report["test"]["network"]["mae"] < 0.75 * report["test"]["mean"]["mae"]
+
+
+def history(folder: Path) -> list[dict[str, str]]:
+    with (folder / "history.csv").open() as file:
+        return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
+
+
+@needs_horovod
+@pytest.mark.parametrize("source", ["tensors", "on_the_fly"])
+def test_a_stopped_training_goes_on_as_if_it_had_not_been(mpirun: Any, tensors: Path, source: str) -> None:
+    settings = TRAINING | {"dropout": 0.2, "source": source}
+    (tensors.parent / "campaign.json").write_text(campaign(**settings).resolved())
+    whole, stopped, fewer = (tensors.parent / name for name in ("whole", "stopped", "fewer"))
+    run_program(mpirun, 2, "train_synthetic.py", str(tensors), str(whole))
+    assert not (whole / CHECKPOINT).exists()
+    program = [sys.executable, str(PROGRAMS / "train_synthetic.py"), str(tensors), str(stopped)]
+    # Four steps an epoch and a look every twenty: the second is in epoch 10.
+    interrupted = mpirun(2, *program, "--stop", "1", timeout=120)
+    assert interrupted.returncode == RESUBMIT, interrupted.stderr
+    assert "stopped after 9 of 12 epochs" in interrupted.stdout
+    assert len(history(stopped)) == 9
+    assert not (stopped / "network.keras").exists()
+    shutil.copytree(stopped, fewer)
+    again = mpirun(2, *program, timeout=120)
+    assert "continuing after epoch 9" in again.stdout
+    assert (stopped / "parity.csv").read_bytes() == (whole / "parity.csv").read_bytes()
+    assert history(stopped) == history(whole)
+    assert not (stopped / CHECKPOINT).exists()
+    run_program(mpirun, 1, "train_synthetic.py", str(tensors), str(fewer))
+    assert [row["epoch"] for row in history(fewer)] == [str(epoch) for epoch in range(1, 13)]
+    assert history(fewer)[:9] == history(whole)[:9]
+    assert json.loads((fewer / "report.json").read_text())["test"]["network"]["mae"] < 0.005
+
+
+def test_a_checkpoint_of_another_campaign_or_a_damaged_one_is_not_gone_on_from(mpirun: Any, tensors: Path) -> None:
+    folder = tensors.parent / "model"
+    program = [sys.executable, str(PROGRAMS / "train_synthetic.py"), str(tensors), str(folder), "--no-horovod"]
+    assert mpirun(1, *program, "--stop", "1", timeout=120).returncode == RESUBMIT
+    left = (folder / CHECKPOINT).read_bytes()
+    (tensors.parent / "campaign.json").write_text(campaign(**TRAINING | {"epochs": 2, "kernel": 3}).resolved())
+    other = mpirun(1, *program, timeout=120)
+    assert (other.returncode, "continuing" in other.stdout) == (0, False)
+    (folder / CHECKPOINT).write_bytes(left[: len(left) // 2])
+    cut = mpirun(1, *program, timeout=120)
+    assert (cut.returncode, "continuing" in cut.stdout) == (0, False)
+    assert sorted(path.name for path in (folder / "logs").iterdir())
+
+
+@needs_horovod
+def test_usr1_stops_the_command_with_the_status_to_submit_it_again(tensors: Path, xanesml: str) -> None:
+    endless = TRAINING | {"epochs": 100_000}
+    file = tensors.parent / "synthetic.toml"
+    keys = "".join(f"{key} = {json.dumps(value)}\n" for key, value in endless.items())
+    file.write_text(f'name = "synthetic"\nseed = 7\n[distortion]\n[training]\n{keys}')
+    command = [*mpirun_command(2), xanesml, "train", str(file), "-o", str(tensors.parent)]
+    with subprocess.Popen(command, env=os.environ | MPI_AS_ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = next(line for line in process.stdout if line.startswith("epoch 2/"))
+        process.send_signal(signal.SIGUSR1)
+        said = line + process.stdout.read()
+        assert process.wait(60) == RESUBMIT
+    assert "start the same command again" in said
+    assert (tensors.parent / "model" / CHECKPOINT).exists()
 
 
 def test_one_process_trains_reproducibly_without_horovod(mpirun: Any, tensors: Path) -> None:

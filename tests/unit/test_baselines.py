@@ -1,7 +1,9 @@
-"""The baselines, against values worked out by hand, and the comparison with them."""
+"""The baselines, on data where their answer is known, and the comparison with them."""
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,18 +11,52 @@ import numpy as np
 import pytest
 from synthetic import campaign, write_tensors
 
-from xanesml.assessment import assess
-from xanesml.baselines import PENALTIES, Errors, fit_mean, fit_ridge
-from xanesml.dataset import load_tensors, split_by_family
+from xanesml.assessment import LABELS, Comparison, assess, verdict
+from xanesml.baselines import COMPONENTS, PENALTIES, Errors, Regressions, edge_slope, fit_edge_slope, fit_mean
+from xanesml.dataset import Tensors, load_tensors, split_by_family
+from xanesml.errors import EnvironmentProblem
 from xanesml.scaling import Scaling
 
 pytestmark = pytest.mark.skipif(find_spec("sklearn") is None, reason="needs the extra `train`")
+
+
+def averages(*, rows: int = 240, points: int = 10) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return features linear in the weights over five shifts, with mean squared displacement, mean shift and family."""
+    rng = np.random.default_rng(3)
+    shifts = np.array([-0.4, -0.2, 0.0, 0.2, 0.4])
+    weights = rng.dirichlet(np.ones(5), size=rows)
+    mean = weights @ shifts
+    msd = weights @ shifts**2 - mean**2
+    features = (weights @ rng.standard_normal((5, points)) * 3).astype(np.float32)
+    return features, msd, mean, np.repeat(np.arange(rows // 8), 8)
+
+
+def closed_form(x: np.ndarray, y: np.ndarray, penalty: float, new: np.ndarray) -> np.ndarray:
+    center, mean = x.mean(axis=0), y.mean()
+    square = (x - center).T @ (x - center) + penalty * np.eye(x.shape[1])
+    return (new - center) @ np.linalg.solve(square, (x - center).T @ (y - mean)) + mean
 
 
 def test_errors_by_hand() -> None:
     errors = Errors.of(np.array([1.0, 2.0, 3.0]), np.array([1.0, 5.0, -1.0]))
     assert errors.mae == pytest.approx(7 / 3)
     assert errors.rmse == pytest.approx(np.sqrt(25 / 3))
+    # The labels' mean is 5/3, the sum of their squared deviations 56/3.
+    assert errors.r2 == pytest.approx(1 - 25 / (56 / 3))
+    assert errors.bias == pytest.approx(1 / 3)
+    assert Errors.from_dict(errors.to_dict()) == errors
+
+
+def test_equal_labels_have_no_coefficient_of_determination() -> None:
+    errors = Errors.of(np.array([0.1, 0.3]), np.array([0.2, 0.2]))
+    assert np.isnan(errors.r2)
+    assert errors.to_dict() == {
+        "mae": pytest.approx(0.1),
+        "rmse": pytest.approx(0.1),
+        "r2": None,
+        "bias": pytest.approx(0),
+    }
+    assert np.isnan(Errors.from_dict(errors.to_dict()).r2)
 
 
 def test_the_mean_predictor_answers_the_training_mean() -> None:
@@ -28,58 +64,215 @@ def test_the_mean_predictor_answers_the_training_mean() -> None:
     assert predict(np.zeros((2, 5), dtype=np.float32)).tolist() == pytest.approx([0.03, 0.03])
 
 
+def test_the_slope_is_the_steepest_near_the_edge() -> None:
+    mesh = 11900.0 + 0.5 * np.arange(101)
+    ramp = np.clip(0.08 * (mesh - 11915.0), 0.0, 1.0)
+    far = np.where(mesh >= 11935.0, 5.0, 0.0)
+    assert edge_slope(np.stack([ramp, 2 * ramp + far]), mesh, 11918.6) == pytest.approx([0.08, 0.16])
+    # A step as high as 1 between two points: the line through five about it rises by 0.3 per point.
+    step = (mesh > 11918.6).astype(float)
+    assert edge_slope(step[np.newaxis], mesh, 11918.6) == pytest.approx([0.3 / 0.5])
+
+
+def test_on_a_coarse_mesh_the_slope_is_that_nearest_to_the_edge() -> None:
+    mesh = 100.0 * np.arange(6)
+    spectra = np.array([[0.0, 0.0, 1.0, 1.0, 1.0, 9.0]])
+    # The line through the first five points: the products with −2 … 2 sum to 0 + 1 + 2, over 10 and 100 eV.
+    assert edge_slope(spectra, mesh, 180.0) == pytest.approx([0.3 / 100])
+
+
+def test_edge_slope_recovers_a_label_that_is_linear_in_it() -> None:
+    mesh = 11910.0 + 0.5 * np.arange(60)
+    rate = np.linspace(0.05, 0.12, 30)
+    spectra = np.clip(rate[:, np.newaxis] * (mesh - 11914.0), 0.0, 1.0).astype(np.float32)
+    labels = 0.02 - 0.1 * rate
+
+    def slope(features: np.ndarray) -> np.ndarray:
+        return edge_slope(features, mesh, 11918.6)
+
+    predict = fit_edge_slope(slope, spectra[::2], labels[::2])
+    np.testing.assert_allclose(predict(spectra), labels, atol=1e-8)
+    flat = fit_edge_slope(slope, np.zeros((3, 60), dtype=np.float32), np.array([0.01, 0.02, 0.06]))
+    assert flat(spectra[:2]).tolist() == pytest.approx([0.03, 0.03])
+
+
 def test_ridge_is_the_closed_form_at_the_penalty_that_leaves_families_out_best() -> None:
     rng = np.random.default_rng(5)
     features = rng.standard_normal((60, 8)).astype(np.float32)
     family = np.repeat(np.arange(3), 20)
-    labels = features @ rng.standard_normal(8) + 3.0 + rng.standard_normal(60)
-
-    def closed_form(x: np.ndarray, y: np.ndarray, penalty: float, new: np.ndarray) -> np.ndarray:
-        center, mean = x.mean(axis=0), y.mean()
-        weights = np.linalg.solve((x - center).T @ (x - center) + penalty * np.eye(8), (x - center).T @ (y - mean))
-        return (new - center) @ weights + mean
-
+    labels = features @ rng.standard_normal(8) + 3.0 + 3 * rng.standard_normal(60)
     wide = features.astype(np.float64)
-    scores = []
-    for penalty in PENALTIES:
-        r2 = []
-        for left_out in range(3):
-            out = family == left_out
-            predicted = closed_form(wide[~out], labels[~out], penalty, wide[out])
-            r2.append(1 - np.sum((predicted - labels[out]) ** 2) / np.sum((labels[out] - labels[out].mean()) ** 2))
-        scores.append(np.mean(r2))
-    best = PENALTIES[int(np.argmax(scores))]
+
+    def error(penalty: float) -> float:
+        outs = [family == left_out for left_out in range(3)]
+        return sum(
+            np.sum((closed_form(wide[~out], labels[~out], penalty, wide[out]) - labels[out]) ** 2) for out in outs
+        )
+
+    best = min(PENALTIES, key=error)
+    assert best > PENALTIES[0]
     new = rng.standard_normal((4, 8)).astype(np.float32)
+    regressions = Regressions(features, labels, np.zeros(60), family)
     np.testing.assert_allclose(
-        fit_ridge(features, labels, family)(new), closed_form(wide, labels, best, new.astype(np.float64)), rtol=1e-6
+        regressions.ridge()(new), closed_form(wide, labels, best, new.astype(np.float64)), rtol=1e-6
     )
 
 
-def test_all_predictors_are_compared_on_the_test_split(tmp_path: Path) -> None:
+def test_regression_on_components_is_the_ridge_regression_where_the_data_have_no_more() -> None:
+    rng = np.random.default_rng(6)
+    rank = COMPONENTS[2]
+    assert rank == 4
+    scores = rng.standard_normal((80, rank))
+    features = (scores @ rng.standard_normal((rank, 9))).astype(np.float32)
+    labels = scores @ rng.standard_normal(rank) + 0.5 * rng.standard_normal(80)
+    regressions = Regressions(features, labels, np.zeros(80), np.repeat(np.arange(10), 8))
+    np.testing.assert_allclose(regressions.pca_ridge()(features), regressions.ridge()(features), rtol=1e-5)
+
+
+def test_components_and_penalty_are_those_that_a_search_by_scikit_learn_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sklearn.decomposition import PCA
+    from sklearn.linear_model import Ridge
+    from sklearn.model_selection import GridSearchCV, GroupKFold
+    from sklearn.pipeline import Pipeline
+
+    penalties = (0.01, 1.0, 100.0)
+    monkeypatch.setattr("xanesml.baselines.PENALTIES", penalties)
+    # One strong component holds the label, five weak ones are accidents.
+    rng = np.random.default_rng(8)
+    strong = rng.standard_normal(20)
+    features = np.column_stack([strong, 0.3 * rng.standard_normal((20, 5))]).astype(np.float32)
+    labels = strong + 0.3 * rng.standard_normal(20)
+    family = np.repeat(np.arange(5), 4)
+    search = GridSearchCV(
+        Pipeline([("components", PCA()), ("ridge", Ridge())]),
+        {"components__n_components": [1, 2, 4, 6], "ridge__alpha": penalties},
+        scoring="neg_mean_squared_error",
+        cv=GroupKFold(5),
+    ).fit(features.astype(np.float64), labels, groups=family)
+    assert search.best_params_["components__n_components"] < 6
+    predict = Regressions(features, labels, np.zeros(20), family).pca_ridge()
+    np.testing.assert_allclose(predict(features), search.predict(features.astype(np.float64)), rtol=1e-5)
+
+
+def test_moments_are_exact_without_noise_where_a_ridge_regression_is_not() -> None:
+    features, msd, mean, family = averages()
+    train, test = slice(0, 200), slice(200, None)
+    regressions = Regressions(features[train], msd[train], mean[train], family[train])
+    moments = Errors.of(regressions.moments()(features[test]), msd[test])
+    ridge = Errors.of(regressions.ridge()(features[test]), msd[test])
+    assert moments.mae < 1e-6
+    assert ridge.mae > 1e-3
+
+
+def test_the_penalties_of_the_moments_are_chosen_by_the_displacement() -> None:
+    features, msd, mean, family = averages(rows=80)
+    features = features + np.random.default_rng(9).standard_normal(features.shape, dtype=np.float32)
+    wide, folds = features.astype(np.float64), [np.isin(family, family[::8][start::5]) for start in range(5)]
+
+    def predict(rows: np.ndarray, new: np.ndarray, first: float, second: float) -> np.ndarray:
+        square = closed_form(wide[rows], (msd + mean**2)[rows], second, new)
+        return square - closed_form(wide[rows], mean[rows], first, new) ** 2
+
+    def error(pair: tuple[float, float]) -> float:
+        return sum(np.sum((predict(~out, wide[out], *pair) - msd[out]) ** 2) for out in folds)
+
+    best = min(((first, second) for first in PENALTIES[6:] for second in PENALTIES[6:]), key=error)
+    found = Regressions(features, msd, mean, family).moments()(features)
+    np.testing.assert_allclose(found, predict(np.ones(80, dtype=bool), wide, *best), rtol=1e-6)
+
+
+def test_boosted_trees_learn_what_is_not_linear_and_the_same_each_time() -> None:
+    rng = np.random.default_rng(7)
+    features = rng.uniform(-1, 1, (400, 3)).astype(np.float32)
+    labels = np.abs(features[:, 0]).astype(np.float64)
+    regressions = Regressions(features, labels, np.zeros(400), np.repeat(np.arange(40), 10))
+    new = rng.uniform(-1, 1, (100, 3)).astype(np.float32)
+    answers = regressions.boosting(seed=2**40)(new)
+    assert Errors.of(answers, np.abs(new[:, 0])).r2 > 0.8
+    assert Errors.of(regressions.ridge()(new), np.abs(new[:, 0])).r2 < 0.1
+    np.testing.assert_array_equal(regressions.boosting(seed=2**40)(new), answers)
+
+
+def test_boosted_trees_take_no_more_spectra_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xanesml.baselines.BOOSTING_SPECTRA", 50)
+    features = np.linspace(-1, 1, 100, dtype=np.float32)[:, np.newaxis]
+    labels = np.where(np.arange(100) % 2, 1.0, 0.01)
+    predict = Regressions(features, labels, np.zeros(100), np.arange(100)).boosting(seed=1)
+    # Every second spectrum is taken, and all of those have one label.
+    np.testing.assert_allclose(predict(features), 0.01)
+
+
+def test_without_scikit_learn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.model_selection", None)
+    with pytest.raises(EnvironmentProblem, match=r"need scikit-learn .*xanesml\[train\]"):
+        Regressions(*averages(rows=16))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Tensors:
     write_tensors(tmp_path / "t.h5", campaign(), families=20, members=4, points=12, particles=3)
-    data = load_tensors(tmp_path / "t.h5")
+    return load_tensors(tmp_path / "t.h5")
+
+
+def always(features: np.ndarray) -> np.ndarray:
+    return np.full(len(features), 0.01)
+
+
+def test_all_predictors_are_compared_on_the_test_split(data: Tensors) -> None:
     split = split_by_family(data.family, validation=0.1, test=0.2, seed=1)
     scaling = Scaling.fit(data.spectra[split.training], data.msd[split.training], noise=0.0)
-
-    def always(features: np.ndarray) -> np.ndarray:
-        return np.full(len(features), 0.01)
-
     result = assess(always, data, split, scaling, noise=0.0, seed=1)
     labels = data.msd[split.test]
+    errors = result.test.errors
     assert result.test.n == 16
-    assert result.test.errors["network"].mae == pytest.approx(np.abs(labels - 0.01).mean())
-    assert result.test.errors["mean"].mae == pytest.approx(np.abs(labels - data.msd[split.training].mean()).mean())
-    assert result.test.errors["ridge"].mae < result.test.errors["mean"].mae
+    assert errors["network"].mae == pytest.approx(np.abs(labels - 0.01).mean())
+    assert errors["mean"].mae == pytest.approx(np.abs(labels - data.msd[split.training].mean()).mean())
+    assert errors["moments"].mae < errors["ridge"].mae < errors["mean"].mae
+    assert set(errors) == set(LABELS)
+    maes = [error.mae for error in errors.values()]
+    assert maes == sorted(maes)
     assert result.particle.n == 3
+    assert list(result.particle.errors) == list(errors)
     assert result.particle.errors["network"].mae == pytest.approx(np.abs(data.particle_msd - 0.01).mean())
     np.testing.assert_array_equal(result.labels, labels)
     assert result.predictions.tolist() == [0.01] * 16
+    assert Comparison.from_dict(result.test.to_dict()) == result.test
+    assert result.test.to_dict()["verdict"] == result.test.verdict()
 
 
-def test_without_particle_averages_there_is_no_comparison_on_them(tmp_path: Path) -> None:
-    write_tensors(tmp_path / "t.h5", campaign(), families=10, members=2, points=8, particles=0)
-    data = load_tensors(tmp_path / "t.h5")
+def test_one_seed_gives_one_assessment_and_no_particle_averages_no_comparison_on_them(data: Tensors) -> None:
+    data = replace(data, particle_spectra=data.particle_spectra[:0], particle_msd=data.particle_msd[:0])
     split = split_by_family(data.family, validation=0.1, test=0.1, seed=1)
     scaling = Scaling.fit(data.spectra[split.training], data.msd[split.training], noise=0.01)
-    particle = assess(fit_mean(data.msd), data, split, scaling, noise=0.01, seed=1).particle
-    assert (particle.n, particle.errors) == (0, {})
+    first, again, other = (assess(always, data, split, scaling, noise=0.01, seed=seed) for seed in (1, 1, 2))
+    assert (first.particle.n, first.particle.errors) == (0, {})
+    assert first.particle.to_dict().keys() == {"spectra", "n"}
+    assert first.test == again.test
+    assert first.test != other.test
+
+
+def comparison(n: int = 5, **maes: float) -> Comparison:
+    return Comparison("some", n, {name: Errors(mae, mae, 0.5, 0.0) for name, mae in maes.items()})
+
+
+def test_the_verdict_names_the_winner_and_every_baseline_that_beats_the_network() -> None:
+    network = comparison(network=0.001, ridge=0.002, mean=0.003)
+    tie = comparison(ridge=0.001, network=0.001)
+    one = comparison(network=0.001, moments=0.00025, ridge=0.002)
+    many = comparison(network=0.004, moments=0.002, ridge=0.003, mean=0.0035, edge_slope=0.005)
+    assert network.verdict() == "the network wins with a mean absolute error of 0.001 Å², ahead of ridge with 0.002 Å²"
+    assert tie.verdict() == "the network wins with a mean absolute error of 0.001 Å², ahead of ridge with 0.001 Å²"
+    moments = "moments wins with a mean absolute error of 0.00025 Å² and beats the network, which has 0.001 Å²"
+    assert one.verdict() == moments
+    assert many.verdict().endswith(
+        "beats the network, which has 0.004 Å², as do ridge and the mean of the training labels"
+    )
+    assert verdict(one, comparison(0)) == f"On the test split {moments}."
+    assert verdict(one, network) == f"On the test split {moments}; on the particle averages {network.verdict()}."
+
+
+def test_a_network_without_a_number_is_beaten_by_all() -> None:
+    broken = comparison(network=float("nan"), mean=0.004, ridge=0.003)
+    assert broken.by_error() == ["ridge", "mean", "network"]
+    assert broken.verdict().startswith("ridge wins")
+    assert broken.to_dict()["network"]["mae"] is None

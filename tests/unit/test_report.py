@@ -16,15 +16,21 @@ CHEAP = Campaign(
 )
 
 
-def scores(n: int) -> dict[str, Any]:
+def scores(n: int, **maes: float) -> dict[str, Any]:
+    """Return a comparison as it stands in a report, in an order that is not that of the errors."""
     if n == 0:
-        return {"n": 0}
-    return {
-        "n": n,
-        "network": {"mae": 0.000123, "rmse": 0.000234},
-        "mean": {"mae": 0.003456, "rmse": 0.004567},
-        "ridge": {"mae": 0.000345, "rmse": 0.000456},
+        return {"spectra": "some", "n": 0}
+    known = {
+        "mean": 0.003456,
+        "moments": 0.000456,
+        "network": 0.000123,
+        "pca_ridge": 0.0004,
+        "ridge": 0.000345,
+        "gradient_boosting": 0.00051,
+        "edge_slope": 0.0033,
     }
+    errors = {name: {"mae": mae, "rmse": 2 * mae, "r2": 0.5, "bias": -mae / 2} for name, mae in (known | maes).items()}
+    return {"spectra": "some", "n": n, "verdict": "not read"} | errors
 
 
 def report(particle: int = 0) -> dict[str, Any]:
@@ -64,9 +70,8 @@ def test_summary_holds_the_numbers_given(tmp_path: Path) -> None:
     for expected in (
         "117 FEFF runs: 112 done, 5 crashed",
         "20480 statistical averages, 112 energies",
-        "| 2048 statistical averages | network | 0.000123 | 0.000234 |",
-        "| 2048 statistical averages | mean of the training labels | 0.003456 | 0.004567 |",
-        "| 2048 statistical averages | ridge regression | 0.000345 | 0.000456 |",
+        "| 2048 statistical averages | network | 0.000123 | 0.000246 | 0.5000 | -6.15e-05 |",
+        "| 2048 statistical averages | mean of the training labels | 0.00346 | 0.00691 | 0.5000 | -0.00173 |",
         "12 epochs on 2 ranks in 61 s, 3905 spectra per second",
         "`foil.xdi` (Au L3): MSD 0.0095 Å², after a shift of +4.13 eV; rms 0.032",
         "learning.png, parity.png",
@@ -92,8 +97,58 @@ def test_exafs_value_is_for_gold_l3_only(tmp_path: Path, changes: dict[str, str]
 def test_particle_errors_and_warnings_are_passed_on(tmp_path: Path) -> None:
     output = fill(tmp_path, report(particle=3), prediction(warnings=["the spectrum is unlike the training spectra"]))
     text = write_summary(output, FULL, outcomes={})
-    assert "| 3 particle averages | ridge regression | 0.000345 | 0.000456 |" in text
+    assert "| 3 particle averages | ridge | 0.000345 | 0.00069 | 0.5000 | -0.000172 |" in text
     assert "Warning: the spectrum is unlike the training spectra." in text
+
+
+def table(text: str) -> list[tuple[str, str]]:
+    rows = [[cell.strip() for cell in line.split("|")] for line in text.splitlines() if line.startswith("| ")]
+    return [(row[1], row[2]) for row in rows[2:]]
+
+
+def test_predictors_stand_in_the_order_of_their_errors_on_the_test_split(tmp_path: Path) -> None:
+    training = report() | {"particle": scores(3, network=0.009, mean=0.001)}
+    text = write_summary(fill(tmp_path, training), FULL, outcomes={})
+    order = [
+        "network",
+        "ridge",
+        "PCA + ridge",
+        "moments",
+        "gradient boosting",
+        "edge slope",
+        "mean of the training labels",
+    ]
+    assert table(text) == [
+        *(("2048 statistical averages", name) for name in order),
+        *(("3 particle averages", name) for name in order),
+    ]
+
+
+def test_a_network_that_wins_is_said_to_win(tmp_path: Path) -> None:
+    text = write_summary(fill(tmp_path, report()), FULL, outcomes={})
+    expected = "the network wins with a mean absolute error of 0.000123 Å², ahead of ridge with 0.000345 Å²"
+    assert f"\n\nOn the test split {expected}.\n" in text
+    assert "beats" not in text
+
+
+def test_baselines_that_beat_the_network_are_said_to_beat_it(tmp_path: Path) -> None:
+    training = report() | {"test": scores(2048, network=0.0005), "particle": scores(3, network=0.009, mean=0.0001)}
+    text = write_summary(fill(tmp_path, training), FULL, outcomes={})
+    assert (
+        "\n\nOn the test split ridge wins with a mean absolute error of 0.000345 Å² and beats the network, which has "
+        "0.0005 Å², as do PCA + ridge and moments; on the particle averages the mean of the training labels wins with "
+        "a mean absolute error of 0.0001 Å² and beats the network, which has 0.009 Å², as do ridge, PCA + ridge, "
+        "moments, gradient boosting and edge slope.\n"
+    ) in text
+
+
+def test_what_has_no_number_is_left_open(tmp_path: Path) -> None:
+    training = report(particle=1)
+    for content in training["particle"].values():
+        if isinstance(content, dict):
+            content["r2"] = None
+    text = write_summary(fill(tmp_path, training), FULL, outcomes={})
+    assert "| 1 particle averages | ridge | 0.000345 | 0.00069 | – | -0.000172 |" in text
 
 
 def test_reduced_cards_are_named(tmp_path: Path) -> None:
@@ -120,8 +175,14 @@ def test_empty_folder_is_summarized_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "training",
-    [[], {}, report() | {"test": None}, report() | {"seconds": "long"}],
-    ids=["list", "empty", "null", "text"],
+    [
+        [],
+        {},
+        report() | {"test": None},
+        report() | {"test": {"spectra": "some", "n": 3}},
+        report() | {"seconds": "long"},
+    ],
+    ids=["list", "empty", "null", "no predictors", "text"],
 )
 def test_foreign_report_is_refused_in_one_line(tmp_path: Path, training: Any) -> None:
     with pytest.raises(StoreError, match=r"report\.json") as caught:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from pathlib import Path
 
+from hpc.drain import RESUBMIT
 from hpc.train import train
 from xanesml.campaign import Campaign
 from xanesml.errors import XanesmlError
 
+# After so many looks the training is stopped.
+looks = iter(range(int(sys.argv[sys.argv.index("--stop") + 1]))) if "--stop" in sys.argv else itertools.count()
 tensors, folder, hide_horovod = Path(sys.argv[1]), Path(sys.argv[2]), "--no-horovod" in sys.argv
 if hide_horovod:
     sys.modules["horovod"] = None  # type: ignore[assignment]
 campaign = Campaign.model_validate_json((tensors.parent / "campaign.json").read_text())
+
 try:
-    report = train(campaign, tensors, folder, echo=[].append)
+    report = train(campaign, tensors, folder, echo=print, stop=lambda: next(looks, None) is None)
 except XanesmlError as error:
     sys.exit(f"{type(error).__name__}: {error}")
+if report is None:
+    sys.exit(RESUBMIT)
 (folder / f"returned-{report.rank}.json").write_text(json.dumps(report.to_dict()))

@@ -1,0 +1,120 @@
+"""The state of a training between two epochs, in a file that is whole or not there."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xanesml.errors import EnvironmentProblem
+
+if TYPE_CHECKING:
+    import keras
+
+Arrays = list[NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of `history.csv`.
+
+    Attributes
+    ----------
+    epoch : int
+        From 1.
+    learning_rate : float
+        Adam's learning rate in the last step.
+    train_loss : float
+        Mean over steps and ranks of the mean squared error of the scaled labels.
+    validation_mae : float
+        Mean absolute error on the validation split, noise added, Å².
+    seconds : float
+        Wall time, validation included, s.
+    """
+
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    validation_mae: float
+    seconds: float
+
+
+@dataclass
+class Checkpoint:
+    """What a training goes on from.
+
+    Attributes
+    ----------
+    identity : str
+        Hash of the campaign's sections that the training depends on.
+    history : list of Epoch
+        The epochs so far.
+    best : list of ndarray
+        The network's weights after the epoch with the smallest validation error.
+    weights, optimizer : list of ndarray
+        The network's weights and the optimizer's variables now.
+    """
+
+    identity: str
+    history: list[Epoch]
+    best: Arrays
+    weights: Arrays
+    optimizer: Arrays
+
+    def save(self, path: Path) -> None:
+        """Write the file; an earlier one stays until this is complete.
+
+        Raises
+        ------
+        EnvironmentProblem
+            If the folder cannot be written to.
+        """
+        partial = path.with_name(f".{path.name}.partial")
+        meta = {"identity": self.identity, "history": [asdict(epoch) for epoch in self.history]}
+        groups = {"best": self.best, "weights": self.weights, "optimizer": self.optimizer}
+        arrays = {f"{name}_{i}": array for name, group in groups.items() for i, array in enumerate(group)}
+        try:
+            with partial.open("wb") as file:
+                np.savez(file, meta=np.frombuffer(json.dumps(meta).encode(), np.uint8), **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise EnvironmentProblem(
+                f"cannot write the checkpoint {path}: {error.strerror}; free space there, or name another folder"
+            ) from error
+
+    @classmethod
+    def load(cls, path: Path, identity: str) -> Checkpoint | None:
+        """Read the file; None where there is none, it is damaged, or another campaign's."""
+        try:
+            with np.load(path) as file:
+                meta = json.loads(file["meta"].tobytes())
+                groups = {
+                    name: [file[f"{name}_{i}"] for i in range(sum(key.startswith(f"{name}_") for key in file.files))]
+                    for name in ("best", "weights", "optimizer")
+                }
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+            return None
+        if meta["identity"] != identity:
+            return None
+        return cls(identity, [Epoch(**epoch) for epoch in meta["history"]], **groups)
+
+
+def values(variables: Sequence[keras.Variable]) -> Arrays:
+    """Return the values of Keras variables."""
+    return [np.asarray(variable.numpy()) for variable in variables]
+
+
+def assign(variables: Sequence[keras.Variable], arrays: Arrays) -> None:
+    """Give Keras variables their values."""
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
