@@ -39,7 +39,7 @@ version = "fake 1"
 timeout = 5
 [averaging]
 sigma = [0.05, 0.1]
-families = 600
+families = 300
 [training]
 filters = [8]
 epochs = 2

@@ -17,12 +17,15 @@ from scipy.special import ndtr
 from xanesml.distributions import ROUNDING, Distributions, Moments, moments_from_sums, series_step
 from xanesml.errors import StoreError
 
-#: Families whose weights are in work at a time, so that they stay in the processor's cache.
-_CHUNK = 128
+#: Averages in work at a time, so that they stay in the processor's cache.
+_CHUNK = 2048
 
 #: Ends of the table of Φ in single precision, beyond which Φ or 1 − Φ is below the table's error.
 _TABLE_END = 6.0
 _TABLE_PER_UNIT = 1024
+
+#: Exponents below this count as this: weights of 1e-26 of the largest are none.
+_LEAST_EXPONENT = -60.0
 
 Floats = NDArray[np.float64]
 
@@ -52,9 +55,10 @@ class StatisticalAverages:
 class SeriesAverager:
     """Averages a distorted series under skew-normal distributions, at the cost of a matrix product.
 
-    The weights of a family are pieces of one curve, evaluated once. They are not
-    normalized: their sum divides out of Σ w μ / Σ w s, whose denominator, like the sums
-    that the labels follow from, is a further column of the same product.
+    The weights of a family are pieces of one curve, evaluated once. Averages of all its
+    members are then one product of the curve with the series, written side by side and
+    shifted against each other. Weights are not normalized before it: the spectra are divided
+    by Σ w s afterwards, and the sums that the labels follow from are a further product.
 
     Parameters
     ----------
@@ -90,11 +94,12 @@ class SeriesAverager:
     ) -> None:
         self._delta, self._step = delta, series_step(delta)
         self._dtype = np.dtype(dtype)
-        self._points = series.shape[1]
         self._keep_weights = keep_weights
+        self._series = np.ascontiguousarray(series, dtype=self._dtype)
+        # What is summed in double precision: edge steps, powers of δ for the moments, bins of bond length.
         powers = delta[:, np.newaxis] ** np.arange(5)
-        self._bins = powers if bins is None else np.column_stack([powers, bins])
-        self._columns = np.column_stack([series, steps]).astype(self._dtype)
+        self._summed = np.column_stack([steps, powers, *([] if bins is None else [bins])])
+        self._windows_before: list[slice] = []
         self._table = _cdf_table() if self._dtype == np.float32 else None
 
     def average(self, distributions: Distributions) -> StatisticalAverages:
@@ -118,37 +123,55 @@ class SeriesAverager:
         """
         if abs(distributions.step * distributions.divisor - self._step) > ROUNDING:
             raise ValueError("the distributions were chosen for a series of another step")
-        families, members, size = len(distributions.scale), len(distributions.steps), len(self._delta)
-        spectra = np.empty((families, members, self._points), self._dtype)
-        sums = np.empty((families, members, self._bins.shape[1]))
-        weights = np.empty((families, members, size)) if self._keep_weights else None
-        product = np.empty((_CHUNK, self._points + 1), self._dtype)
-        starts = distributions.steps[-1] - distributions.steps
-        for start in range(0, families, _CHUNK):
-            chunk = slice(start, min(start + _CHUNK, families))
+        families, members = len(distributions.scale), len(distributions.steps)
+        series, summed = self._side_by_side(distributions)
+        spectra = np.empty((families, members, self._series.shape[1]), self._dtype)
+        sums = np.empty((families, members, self._summed.shape[1]))
+        weights = np.empty((families, members, len(self._delta))) if self._keep_weights else None
+        step = max(1, _CHUNK // members)
+        for start in range(0, families, step):
+            chunk = slice(start, min(start + step, families))
             curves = self._curves(distributions[chunk])
             doubles = curves.astype(np.float64, copy=False)
-            result = product[: len(curves)]
-            for member, place in enumerate(starts.tolist()):
-                window = slice(place, place + (size - 1) * distributions.divisor + 1, distributions.divisor)
-                np.matmul(curves[:, window], self._columns, out=result)
-                np.divide(result[:, :-1], result[:, -1:], out=spectra[chunk, member])
-                np.matmul(doubles[:, window], self._bins, out=sums[chunk, member])
-                if weights is not None:
-                    np.divide(doubles[:, window], sums[chunk, member, :1], out=weights[chunk, member])
+            np.matmul(doubles, summed, out=sums[chunk].reshape(len(curves), -1))
+            np.matmul(curves, series, out=spectra[chunk].reshape(len(curves), -1))
+            spectra[chunk] *= (1 / sums[chunk, :, :1]).astype(self._dtype)
+            if weights is not None:
+                for member, window in enumerate(self._windows(distributions)):
+                    np.divide(doubles[:, window], sums[chunk, member, 1:2], out=weights[chunk, member])
         count = families * members
         sums = sums.reshape(count, -1)
         return StatisticalAverages(
             spectra=spectra.reshape(count, -1),
-            moments=moments_from_sums(sums[:, :5]),
+            moments=moments_from_sums(sums[:, 1:6]),
             weights=None if weights is None else weights.reshape(count, -1),
-            distribution=sums[:, 5:] / sums[:, :1] if sums.shape[1] > 5 else None,
+            distribution=sums[:, 6:] / sums[:, 1:2] if sums.shape[1] > 6 else None,
         )
 
     def blocks(self, distributions: Distributions, families: int) -> Iterator[StatisticalAverages]:
         """Yield the averages of so many families at a time, in memory that does not depend on how many there are."""
         for start in range(0, len(distributions.scale), families):
             yield self.average(distributions[start : start + families])
+
+    def _windows(self, distributions: Distributions) -> list[slice]:
+        """Return which points of a family's curve are the weights of each member."""
+        reach = (len(self._delta) - 1) * distributions.divisor + 1
+        starts = (distributions.steps[-1] - distributions.steps).tolist()
+        return [slice(start, start + reach, distributions.divisor) for start in starts]
+
+    def _side_by_side(self, distributions: Distributions) -> tuple[NDArray[np.floating[Any]], Floats]:
+        """Return the series, and what is summed over it, for each member where its weights lie, (points, K·columns)."""
+        windows = self._windows(distributions)
+        if self._windows_before != windows:
+            points = windows[0].stop
+            series = np.zeros((points, len(windows), self._series.shape[1]), self._dtype)
+            summed = np.zeros((points, len(windows), self._summed.shape[1]))
+            for member, window in enumerate(windows):
+                series[window, member] = self._series
+                summed[window, member] = self._summed
+            self._windows_before = windows
+            self._spread = series.reshape(points, -1), summed.reshape(points, -1)
+        return self._spread
 
     def _curves(self, distributions: Distributions) -> NDArray[np.floating[Any]]:
         """Return φ(z)Φ(αz) of each family, (F, points), of which its weights are pieces."""
@@ -162,7 +185,8 @@ class SeriesAverager:
         cumulated = ndtr(z * slope) if self._table is None else _tabulated(z * slope, self._table)
         np.square(z, out=z)
         z *= -0.5
-        np.exp(z, out=z)
+        # Numbers too small for their precision would make the products many times slower.
+        np.exp(np.maximum(z, _LEAST_EXPONENT, out=z), out=z)
         np.multiply(z, cumulated, out=z)
         return z
 

@@ -228,10 +228,10 @@ class EngineSection(_Section):
 class AveragingSection(_Section):
     """Skew-normal averages over the distorted spectra, and particle averages."""
 
-    families: PositiveInt = 2500
-    """Number of distribution shapes (σ, α); a family never lies on two sides of a split. Default 2500."""
-    means_per_family: PositiveInt = 8
-    """Number of positions μ each shape is placed at; families × means spectra in all. Default 8."""
+    families: PositiveInt = 1250
+    """Number of distribution shapes (σ, α); a family never lies on two sides of a split. Default 1250."""
+    means_per_family: PositiveInt = 16
+    """Number of positions μ each shape is placed at; families × means spectra in all. Default 16."""
     sigma: tuple[Positive, Positive] = (0.02, 0.14)
     """Range of the skew-normal scale σ, Å. Default [0.02, 0.14]."""
     location: tuple[float, float] = (-0.1, 0.1)

@@ -14,11 +14,11 @@ from xanesml.tasks import Kind, TaskTable
 #: Seconds of one gold L3 run on one core of a 2.5 GHz Xeon: the stages that every run
 #: has, the partly nonlocal exchange (model 5), self-consistency. `benchmarks/feff_cost.py
 #: --full` compares them with runs.
-EVERY_RUN, NONLOCAL_EXCHANGE, SELF_CONSISTENCY = 2.0, 4.0, 9.0
+EVERY_RUN, NONLOCAL_EXCHANGE, SELF_CONSISTENCY = 1.5, 3.0, 18.0
 
 #: Seconds of full multiple scattering, by the atoms in its sphere: FEFF's own, per squared
 #: atom; xanesml's, per cubed atom without symmetry, and for a series, which keeps its.
-FEFF_PER_SQUARED_ATOM, NATIVE_PER_CUBED_ATOM, SYMMETRIC = 22.0 / 55**2, 7.5 / 80**3, 0.5
+FEFF_PER_SQUARED_ATOM, NATIVE_PER_CUBED_ATOM, SYMMETRIC = 22.0 / 55**2, 9.0 / 80**3, 0.5
 
 _NONLOCAL = 5
 

@@ -194,12 +194,13 @@ def moments_from_sums(sums: Floats) -> Moments:
     Moments
         Mean shift, MSD, skewness and kurtosis of the normalized weights.
     """
-    mean, second, third, fourth = (sums[:, 1:] / sums[:, :1]).T
+    mean, second, third, fourth = np.ascontiguousarray(sums.T)[1:] / sums[:, 0]
+    # By Horner's scheme, as powers are slow.
     return _moments(
         mean,
-        np.maximum(second - mean**2, 0.0),
-        third - 3 * mean * second + 2 * mean**3,
-        fourth - 4 * mean * third + 6 * mean**2 * second - 3 * mean**4,
+        np.maximum(second - mean * mean, 0.0),
+        third - mean * (3 * second - 2 * mean * mean),
+        fourth - mean * (4 * third - mean * (6 * second - 3 * mean * mean)),
     )
 
 

@@ -33,7 +33,7 @@ sigma_minimum = 0.03
 sigma_maximum = 0.1
 [averaging]
 sigma = [0.05, 0.1]
-families = 600
+families = 300
 """
 #: Rows of the series, then 70 structures of 13.
 SERIES = 19
@@ -167,7 +167,7 @@ def test_options_of_the_mesh_and_the_series(case: Case) -> None:
         assert file.attrs["interpolation"] == "pchip"
         assert np.diff(file["mesh/r"][:2]) == pytest.approx(0.1)
         assert 1e-6 < np.abs(file["series/mu"][:] - plain).max() < 0.05
-    case.settings(CAMPAIGN.replace("families = 600", 'sampler = "grid"\ngrid = [3, 4]') + "smoothing = 9\n")
+    case.settings(CAMPAIGN.replace("families = 300", 'sampler = "grid"\ngrid = [3, 4]') + "smoothing = 9\n")
     done = case.average()
     assert done.returncode == 0, done.stderr
     with h5py.File(case.tensors) as file:

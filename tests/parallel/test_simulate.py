@@ -190,7 +190,7 @@ def test_averaging_and_training_settings_may_change(
 ) -> None:
     command = [xanesml, "simulate", str(fake_campaign), "-o", str(tmp_path / "out")]
     mpirun(1, *command)
-    fake_campaign.write_text(FAKE_CAMPAIGN.replace("families = 600", "families = 60"))
+    fake_campaign.write_text(FAKE_CAMPAIGN.replace("families = 300", "families = 60"))
     assert f"{TASKS} done; 0 runs" in mpirun(1, *command).stdout
 
 
