@@ -14,19 +14,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xanesml.errors import SpectrumError
-from xanesml.measured import MeasuredSpectrum, import_larch, read_spectrum
+from xanesml.measured import MeasuredSpectrum, import_larch, read_spectra, read_spectrum
+from xanesml.screening import check_range, doubts, edge_offset, noise_level
 
-__all__ = ["Alignment", "MeasuredSpectrum", "NormalizedSpectrum", "align", "normalize", "on_mesh", "read_spectrum"]
+__all__ = [
+    "Alignment",
+    "MeasuredSpectrum",
+    "NormalizedSpectrum",
+    "align",
+    "normalize",
+    "on_mesh",
+    "read_spectra",
+    "read_spectrum",
+]
 
 Floats = NDArray[np.float64]
 
 #: Energy above the edge at which FEFF takes μ0 for the edge step, eV.
 STEP_OFFSET = 50.0
-#: Least reach below and above the edge that the two background fits need, eV.
-MINIMUM_PRE_EDGE = 30.0
-MINIMUM_POST_EDGE = 100.0
 #: An edge step below this many standard deviations of the pre-edge noise is none.
 SMALLEST_STEP = 10.0
+#: Number of points from which larch finds the edge.
+_LARCH_FINDS_EDGES = 101
 #: Spacing of the coarse scan of shifts, eV: finer than any XANES feature.
 SCAN_STEP = 0.25
 #: Energies this close count as equal, eV.
@@ -44,15 +53,24 @@ class NormalizedSpectrum:
     mu : ndarray, shape (E,), float64, edge steps
         Normalized absorption, no NaN.
     e0 : float, eV
-        Energy of the largest slope.
+        Energy of the largest slope; of theory, the edge as FEFF has it.
     edge_step : float
         What the absorption was divided by, in its own unit.
     parameters : dict
-        Everything the normalization depended on: the larch version, the ranges of both
-        fits relative to `e0` (eV), the polynomial's degree, where the step was taken
-        (eV above `e0`), and the step extrapolated to `e0` itself for comparison.
+        Everything the normalization depended on, ready for JSON: what was read from the
+        file, the larch version, the ranges of both fits relative to `e0` (eV), the
+        polynomial's degree, where the step was taken (eV above `e0`), and the step
+        extrapolated to `e0` itself for comparison.
     element, edge, source : str
         As in `MeasuredSpectrum`.
+    noise : float, edge steps
+        Standard deviation of the noise above the edge; 0 for theory.
+    edge_offset : float, eV
+        `e0` minus the tabulated energy of the edge; 0 for theory.
+    theory : bool
+        Whether it was calculated.
+    doubts : tuple of str
+        Reasons to doubt the spectrum, one sentence each.
     """
 
     energy: Floats
@@ -63,6 +81,10 @@ class NormalizedSpectrum:
     element: str
     edge: str
     source: str
+    noise: float = 0.0
+    edge_offset: float = 0.0
+    theory: bool = False
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,12 +108,13 @@ def normalize(spectrum: MeasuredSpectrum, *, step_offset: float = STEP_OFFSET) -
 
     The fits and the edge energy are larch's. The step is the post-edge polynomial minus
     the pre-edge line at `step_offset` above the edge, where FEFF takes its own; at the
-    edge itself, the usual place, it would be 1.3 % larger for gold L3.
+    edge itself, the usual place, it would be 1.3 % larger for gold L3. Theory has no
+    range for fits and needs none: it is divided by its μ0 there.
 
     Parameters
     ----------
     spectrum : MeasuredSpectrum
-        At least 30 eV of pre-edge and 100 eV of post-edge.
+        If measured, at least 30 eV of pre-edge and 100 eV of post-edge.
     step_offset : float, optional
         Where the step is taken, eV above the edge. Default 50.
 
@@ -105,43 +128,36 @@ def normalize(spectrum: MeasuredSpectrum, *, step_offset: float = STEP_OFFSET) -
     EnvironmentProblem
         If xraylarch is not installed.
     SpectrumError
-        If there is too little before or after the edge, or no upward step.
+        If the steepest point is not near the edge that it is said to be, if there is too
+        little before or after it or no upward step, or if it is noise.
 
     References
     ----------
     M. Newville, Journal of Physics: Conference Series 430, 012007 (2013); FEFF10 manual, xmu.dat.
     """
+    if spectrum.background is not None and spectrum.edge_energy is not None:
+        return _normalize_theory(spectrum, spectrum.background, spectrum.edge_energy, step_offset)
     larch = import_larch()
     energy, mu = spectrum.energy, spectrum.mu
-    fit = larch.xafs.preedge(energy, mu)
+    # With fewer points larch looks for the smallest step of the scan in an empty list.
+    few = energy.size < _LARCH_FINDS_EDGES
+    fit = larch.xafs.preedge(energy, mu, e0=float(energy[np.argmax(np.gradient(mu, energy))]) if few else None)
     e0 = float(fit["e0"])
-    before, after = e0 - energy[0], energy[-1] - e0
+    offset = edge_offset(spectrum.source, e0, spectrum.element, spectrum.edge)
     in_fit = (energy >= e0 + fit["pre1"]) & (energy <= e0 + fit["pre2"])
-    if before < MINIMUM_PRE_EDGE or np.count_nonzero(in_fit) < 4:
-        raise SpectrumError(
-            f"{spectrum.source} has no pre-edge: {before:.1f} eV below its steepest point at {e0:.1f} eV, with "
-            f"{np.count_nonzero(in_fit)} points to fit; measure from at least {MINIMUM_PRE_EDGE:.0f} eV below the edge"
-        )
-    if after < MINIMUM_POST_EDGE:
-        raise SpectrumError(
-            f"{spectrum.source} ends {after:.1f} eV above its steepest point at {e0:.1f} eV; "
-            f"normalization needs at least {MINIMUM_POST_EDGE:.0f} eV"
-        )
-    if not 0 <= step_offset <= after:
-        raise SpectrumError(
-            f"{spectrum.source} ends {after:.1f} eV above its steepest point at {e0:.1f} eV; "
-            f"the edge step is to be taken {step_offset:.1f} eV above it; measure further"
-        )
+    check_range(spectrum.source, energy, e0, fitted=int(np.count_nonzero(in_fit)), step_offset=step_offset)
     steps = fit["post_edge"] - fit["pre_edge"]
     edge_step = float(np.interp(e0 + step_offset, energy, steps))
-    noise = float(np.std((mu - fit["pre_edge"])[in_fit]))
-    if edge_step <= max(SMALLEST_STEP * noise, 1e-6 * float(np.ptp(mu))):
+    scatter = float(np.std((mu - fit["pre_edge"])[in_fit]))
+    if edge_step <= max(SMALLEST_STEP * scatter, 1e-6 * float(np.ptp(mu))):
         raise SpectrumError(
-            f"{spectrum.source} has no edge step: {edge_step:.3g} against a pre-edge noise of {noise:.3g}; "
+            f"{spectrum.source} has no edge step: {edge_step:.3g} against a pre-edge noise of {scatter:.3g}; "
             "give an absorption spectrum mu(E) that rises at the edge"
         )
+    noise = noise_level(spectrum.source, energy, mu / edge_step, e0)
     parameters: dict[str, Any] = {name: float(fit[name]) for name in ("pre1", "pre2", "norm1", "norm2")}
     parameters |= {
+        "columns": spectrum.columns,
         "nnorm": int(fit["nnorm"]),
         "nvict": int(fit["nvict"]),
         "step_offset": step_offset,
@@ -157,6 +173,34 @@ def normalize(spectrum: MeasuredSpectrum, *, step_offset: float = STEP_OFFSET) -
         element=spectrum.element,
         edge=spectrum.edge,
         source=spectrum.source,
+        noise=noise,
+        edge_offset=offset,
+        doubts=tuple(doubts(offset, noise)),
+    )
+
+
+def _normalize_theory(
+    spectrum: MeasuredSpectrum, background: Floats, edge_energy: float, step_offset: float
+) -> NormalizedSpectrum:
+    at = edge_energy + step_offset
+    if not spectrum.energy[0] <= at <= spectrum.energy[-1] + TINY_ENERGY:
+        raise SpectrumError(
+            f"{spectrum.source} covers {spectrum.energy[0]:.1f} … {spectrum.energy[-1]:.1f} eV, but its edge step is "
+            f"to be taken at {at:.1f} eV; calculate further (FEFF's XANES card)"
+        )
+    edge_step = float(np.interp(at, spectrum.energy, background))
+    if not edge_step > 0:
+        raise SpectrumError(f"{spectrum.source} has no edge step: its mu0 is {edge_step:.3g} at {at:.1f} eV")
+    return NormalizedSpectrum(
+        energy=spectrum.energy,
+        mu=spectrum.mu / edge_step,
+        e0=edge_energy,
+        edge_step=edge_step,
+        parameters={"columns": spectrum.columns, "step_offset": step_offset},
+        element=spectrum.element,
+        edge=spectrum.edge,
+        source=spectrum.source,
+        theory=True,
     )
 
 
@@ -165,7 +209,8 @@ def align(measured: NormalizedSpectrum, mesh: Floats, reference: Floats, *, larg
 
     Theory places the edge to a few eV only, and monochromators are calibrated to
     another convention, so one number is fitted: the shift. A coarse scan finds the
-    valley of the global minimum, a bounded search its bottom.
+    valley of the global minimum, a bounded search its bottom. A calculated spectrum has
+    the energies of theory, and stays where it is.
 
     Parameters
     ----------
@@ -187,10 +232,12 @@ def align(measured: NormalizedSpectrum, mesh: Floats, reference: Floats, *, larg
     ------
     SpectrumError
         If no shift within the bound makes the spectrum cover the mesh, or the best one
-        lies at the end of those that do.
+        lies at the end of those that do; if a calculated spectrum does not cover it.
     """
     from scipy.optimize import minimize_scalar  # noqa: PLC0415 (slow)
 
+    if measured.theory:
+        return Alignment(shift=0.0, rms=float(np.sqrt(np.mean((on_mesh(measured, mesh, 0.0) - reference) ** 2))))
     lowest = max(-largest_shift, float(mesh[-1] - measured.energy[-1]))
     highest = min(largest_shift, float(mesh[0] - measured.energy[0]))
     if lowest > highest:

@@ -1,9 +1,8 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy.special import erf
 
 from xanesml.errors import SpectrumError
@@ -41,123 +40,6 @@ def normalized(energy: np.ndarray, mu: np.ndarray) -> NormalizedSpectrum:
     )
 
 
-def write_xdi(path: Path, *columns: str, element: str = "Au", rows: np.ndarray) -> Path:
-    header = ["# XDI/1.0 test", *(f"# Column.{i}: {name}" for i, name in enumerate(columns, start=1))]
-    header += [f"# Element.symbol: {element}", "# Element.edge: L3", "# Mono.d_spacing: 3.13477", "#----", "# columns"]
-    path.write_text("\n".join([*header, *("  ".join(f"{value:.6f}" for value in row) for row in rows)]) + "\n")
-    return path
-
-
-def test_foil_is_read_as_transmission() -> None:
-    foil = read_spectrum(FOIL)
-    assert (foil.element, foil.edge, foil.source) == ("Au", "L3", str(FOIL))
-    assert foil.energy.shape == foil.mu.shape == (470,)
-    # First row of the file: 11819.000 eV, itrans 169674.30, i0 94782.30.
-    assert foil.energy[0] == 11819.0
-    assert foil.mu[0] == pytest.approx(np.log(94782.30 / 169674.30), abs=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("columns", "rows", "mu"),
-    [
-        (("energy eV", "i0", "ifluor"), (4.0, 1.0), 0.25),
-        (("energy eV", "i0", "itrans"), (np.e, 1.0), 1.0),
-        (("energy eV", "mutrans"), (0.7,), 0.7),
-        (("energy eV", "mufluor"), (0.6,), 0.6),
-        (("energy eV", "xmu"), (0.5,), 0.5),
-        (("energy eV", "norm"), (0.4,), 0.4),
-    ],
-)
-def test_xdi_columns(tmp_path: Path, columns: tuple[str, ...], rows: tuple[float, ...], mu: float) -> None:
-    energy = np.arange(11900.0, 11930.0)
-    table = np.column_stack([energy, *(np.full(30, value) for value in rows)])
-    found = read_spectrum(write_xdi(tmp_path / "a.xdi", *columns, rows=table))
-    np.testing.assert_allclose(found.energy, energy)
-    np.testing.assert_allclose(found.mu, mu, rtol=1e-6)
-
-
-def test_xdi_in_kiloelectronvolt(tmp_path: Path) -> None:
-    table = np.column_stack([np.arange(11.900, 11.930, 0.001), np.ones(30)])
-    found = read_spectrum(write_xdi(tmp_path / "a.xdi", "energy keV", "xmu", rows=table))
-    np.testing.assert_allclose(found.energy[[0, -1]], [11900.0, 11929.0])
-
-
-def test_rows_are_sorted_and_repeats_averaged(tmp_path: Path) -> None:
-    energy = [*range(30, 0, -1), 7, 7]
-    mu = [*(0.0 for _ in range(30)), 3.0, 6.0]
-    path = tmp_path / "a.dat"
-    np.savetxt(path, np.column_stack([energy, mu]))
-    found = read_spectrum(path, element="au", edge="l3")
-    assert (found.element, found.edge) == ("Au", "L3")
-    np.testing.assert_array_equal(found.energy, np.arange(1.0, 31.0))
-    assert found.mu[6] == 3.0
-    assert found.mu.sum() == 3.0
-
-
-@given(st.lists(st.floats(-1e6, 1e6), min_size=20, max_size=40), st.sampled_from([" ", "\t", ",", ", "]))
-def test_two_columns_round_trip(tmp_path_factory: pytest.TempPathFactory, values: list[float], separator: str) -> None:
-    path = tmp_path_factory.mktemp("text") / "a.txt"
-    path.write_text("# energy mu\n" + "".join(f"{8000 + i}{separator}{value!r}\n" for i, value in enumerate(values)))
-    np.testing.assert_array_equal(read_spectrum(path, element="Cu", edge="K").mu, values)
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("", "0 columns"),
-        ("1\n2\n", "1 columns"),
-        ("1 2 3\n", "3 columns"),
-        ("energy mu\n1 2\n", "could not convert string 'energy'"),
-        ("1 2\n1 2 3\n", "columns changed"),
-        ("\x00\x01", "binary"),
-        ("".join(f"{i} 1\n" for i in range(19)), "has 19 energies"),
-        ("".join(f"{i} {'nan' if i == 4 else 1}\n" for i in range(30)), "point 5 of 30 is not finite"),
-    ],
-)
-def test_unusable_text_is_refused_in_one_line(tmp_path: Path, text: str, says: str) -> None:
-    path = tmp_path / "a.dat"
-    path.write_text(text)
-    with pytest.raises(SpectrumError, match=says) as caught:
-        read_spectrum(path, element="Au", edge="L3")
-    assert "\n" not in str(caught.value)
-    assert str(path) in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "says"),
-    [
-        ("   11899.600", "   118x9.600", "470 rows, of which only the last 450"),
-        ("170266.30", "0.0", "point 20 of 470 is not finite"),
-        ("itrans", "counter", "no absorption among its columns"),
-        ("energy", "position", "no column 'energy'"),
-        ("Element.edge:  L3", "Element.reference: x", "does not say its edge"),
-    ],
-)
-def test_unusable_xdi_is_refused_in_one_line(tmp_path: Path, old: str, new: str, says: str) -> None:
-    path = tmp_path / "a.xdi"
-    path.write_text(FOIL.read_text().replace(old, new).replace("Mono.d_spacing", "Mono.other"))
-    with pytest.raises(SpectrumError, match=says) as caught:
-        read_spectrum(path)
-    assert "\n" not in str(caught.value)
-
-
-def test_truncated_xdi_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "a.xdi"
-    path.write_text(FOIL.read_text()[:300])
-    with pytest.raises(SpectrumError, match="not a valid XDI file"):
-        read_spectrum(path)
-
-
-def test_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SpectrumError, match="No such file"):
-        read_spectrum(tmp_path / "none.xdi")
-
-
-def test_another_element_than_expected_is_refused() -> None:
-    with pytest.raises(SpectrumError, match="is of Au L3, but Cu K is expected"):
-        read_spectrum(FOIL, element="Cu", edge="K")
-
-
 def test_normalization_recovers_line_and_step() -> None:
     energy = scan()
     found = normalize(spectrum(energy, edge(energy)))
@@ -192,20 +74,132 @@ def test_foil_normalization_agrees_with_plain_fits() -> None:
     np.testing.assert_allclose(found.mu[xanes_range], ((foil.mu - line) / step)[xanes_range], atol=2e-3)
 
 
+def realistic(energy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Make μ with a Victoreen pre-edge, a step that decays, a white line and EXAFS; and the same normalized."""
+    k = np.sqrt(np.clip(energy - E0, 0.0, None) / 3.81)
+    fine = 0.15 * np.exp(-(((energy - E0 - 14) / 4) ** 2)) + 0.4 * np.exp(-k / 2.5) * np.sin(5.6 * k) * (k > 0)
+    excited = atomic(energy) * (1 + fine)
+    return 0.8 * (energy / E0) ** -2.7 + excited, excited / atomic(E0 + 50)
+
+
+def atomic(energy: np.ndarray | float) -> np.ndarray:
+    """Make the absorption of a free atom at an edge that its lifetime broadens."""
+    return np.asarray(STEP * (energy / E0) ** -2.7 * (0.5 + np.arctan((energy - E0) / 2.7) / np.pi))
+
+
+def test_normalization_recovers_a_realistic_spectrum_within_two_percent() -> None:
+    energy = scan()
+    mu, wanted = realistic(energy)
+    noise = 0.002 * np.random.default_rng(1).standard_normal(energy.size)
+    found = normalize(spectrum(energy, mu + 1.4 * noise))
+    assert found.e0 == pytest.approx(E0, abs=1.0)
+    assert found.edge_step == pytest.approx(atomic(E0 + 50), rel=0.02)
+    near = (energy > E0 - 20) & (energy < E0 + 60)
+    np.testing.assert_allclose(found.mu[near], wanted[near], atol=0.025)
+    assert found.noise == pytest.approx(0.002, rel=0.25)
+    assert found.doubts == ()
+
+
+def test_theory_is_normalized_as_measurement_is() -> None:
+    energy = scan()
+    mu, _ = realistic(energy)
+    measured = normalize(spectrum(energy, mu))
+    short = (energy > E0 - 4) & (energy < E0 + 52)
+    pre_edge = 0.8 * (energy / E0) ** -2.7
+    calculated = dataclasses.replace(
+        spectrum(energy[short], (mu - pre_edge)[short]), background=atomic(energy[short]), edge_energy=E0
+    )
+    found = normalize(calculated)
+    assert (found.theory, found.e0, found.noise, found.edge_offset) == (True, E0, 0.0, 0.0)
+    assert found.edge_step == pytest.approx(atomic(E0 + 50), rel=1e-4)
+    np.testing.assert_allclose(found.mu, measured.mu[short], atol=0.03)
+    with pytest.raises(SpectrumError, match=r"edge step is to be taken at 11979.0 eV; calculate further"):
+        normalize(calculated, step_offset=60.0)
+
+
+def test_theory_stays_on_its_own_energies() -> None:
+    mesh = np.arange(E0 - 4, E0 + 52, 0.5)
+    calculated = dataclasses.replace(normalized(mesh, xanes(mesh)), theory=True)
+    found = align(calculated, mesh, xanes(mesh - 1.0) + 0.0)
+    assert found.shift == 0.0
+    assert found.rms == pytest.approx(np.sqrt(np.mean((xanes(mesh) - xanes(mesh - 1.0)) ** 2)))
+    with pytest.raises(SpectrumError, match="give a spectrum that covers it"):
+        align(calculated, np.append(mesh, E0 + 60), np.ones(mesh.size + 1))
+
+
 @pytest.mark.parametrize(
     ("energy", "mu", "says"),
     [
-        (scan(), np.full(scan().size, 1.0), "no pre-edge|no edge step"),
-        (scan(), 2 - 1e-4 * scan(), "no edge step"),
-        (scan(), np.random.default_rng(3).normal(size=scan().size), "no edge step|no pre-edge|ends"),
+        (scan(), np.full(scan().size, 1.0), "no edge"),
+        (scan(), 2 - 1e-4 * scan(), "no edge"),
+        (scan(), 3 - edge(scan()), "no edge"),
         (scan()[scan() > E0 - 20], edge(scan()[scan() > E0 - 20]), "no pre-edge"),
         (scan()[scan() < E0 + 70], edge(scan()[scan() < E0 + 70]), "ends 6.* eV above"),
+        (np.arange(E0 - 150, E0 + 600, 8), edge(np.arange(E0 - 150, E0 + 600, 8)), "has 13 points in the 100 eV above"),
     ],
-    ids=["flat", "line", "noise", "no pre-edge", "no post-edge"],
+    ids=["flat", "line", "falling", "no pre-edge", "no post-edge", "coarse"],
 )
 def test_spectra_without_an_edge_are_refused(energy: np.ndarray, mu: np.ndarray, says: str) -> None:
-    with pytest.raises(SpectrumError, match=says):
+    with pytest.raises(SpectrumError, match=says) as caught:
         normalize(spectrum(energy, mu))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("points", [80, 100, 101, 130])
+def test_edge_is_found_in_few_points_as_in_many(points: int) -> None:
+    many = np.arange(points - 40)
+    energy = np.concatenate([np.arange(E0 - 150, E0 - 20, 10), E0 + many - 15.0, E0 + many[-1] + 15 * np.arange(1, 28)])
+    found = normalize(spectrum(energy, edge(energy)))
+    assert energy.size == points
+    assert found.e0 == pytest.approx(E0, abs=1.0)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_noise_is_refused(seed: int) -> None:
+    noise = np.random.default_rng(seed).normal(size=scan().size)
+    with pytest.raises(SpectrumError, match=r"no edge|no pre-edge|ends|too noisy"):
+        normalize(spectrum(scan(), noise))
+
+
+@pytest.mark.parametrize(("noise", "says"), [(0.07, "too noisy: 0.0[67]"), (0.5, "no edge|too noisy|ends|no pre-edge")])
+def test_an_edge_that_drowns_in_noise_is_refused(noise: float, says: str) -> None:
+    energy = scan()
+    drawn = np.random.default_rng(2).standard_normal(energy.size) * np.where(energy < E0 - 40, 0.01, noise)
+    with pytest.raises(SpectrumError, match=says):
+        normalize(spectrum(energy, edge(energy) + STEP * drawn))
+
+
+def test_noise_as_large_as_disorder_is_doubted() -> None:
+    energy = scan()
+    found = normalize(spectrum(energy, edge(energy) + 0.02 * STEP * np.random.default_rng(3).normal(size=energy.size)))
+    assert found.noise == pytest.approx(0.02, rel=0.25)
+    assert len(found.doubts) == 1
+    assert "0.02" in found.doubts[0]
+
+
+@pytest.mark.parametrize(("off", "doubts"), [(-20.0, 1), (-4.0, 0), (14.0, 0), (18.0, 1)])
+def test_calibration_offsets_are_told(off: float, doubts: int) -> None:
+    found = normalize(spectrum(scan() + off, edge(scan())))
+    assert found.edge_offset == pytest.approx(off, abs=0.3)
+    assert len(found.doubts) == doubts
+    assert all(f"{off:+.0f}" in doubt for doubt in found.doubts)
+
+
+@pytest.mark.parametrize(
+    ("element", "edge_name", "off"), [("Pt", "L3", "+355"), ("As", "K", "+52"), ("Au", "L2", "-181")]
+)
+def test_header_that_lies_is_found_out(element: str, edge_name: str, off: str) -> None:
+    lying = dataclasses.replace(spectrum(scan(), edge(scan())), element=element, edge=edge_name)
+    with pytest.raises(SpectrumError, match=rf"at 11919.0 eV, \{off}.* from the tabulated {element} {edge_name} edge"):
+        normalize(lying)
+
+
+def test_foil_passes_the_screening() -> None:
+    found = normalize(read_spectrum(FOIL))
+    assert abs(found.edge_offset) < 1.0
+    assert 0 < found.noise < 0.002
+    assert found.doubts == ()
+    assert found.parameters["columns"] == "energy and ln(i0/itrans)"
 
 
 @pytest.mark.parametrize("shift", [-12.3, -6.95, 0.0, 4.37, 13.8])

@@ -1,0 +1,159 @@
+"""Spectra in NeXus files: NXxas of either definition, NXxasproc, and what larch and pynxxas write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from xanesml.errors import SpectrumError
+from xanesml.measured.spectrum import COLUMNS_TEXT, Floats, Found, absorption
+
+#: A file of HDF5 begins with this.
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+def read_nexus(path: Path) -> list[Found]:
+    """Read all spectra of a NeXus file, each named by the path of its entry.
+
+    An entry (NXentry, NXsubentry) is a spectrum if it has `energy`: its own, that of an
+    NXdata in it, or the monochromator's. μ is `intensity`, or one of the columns that text
+    may have, in the entry, an NXdata, or as `data` of an NXxasproc; or else it is made of
+    `incoming_beam` and `absorbed_beam`, by the entry's `mode`.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    list of Found
+        Each entry with energies, one without absorption with the reason. The rows of a
+        stack of spectra are numbered from 0.
+
+    Raises
+    ------
+    SpectrumError
+        If the file is damaged, or no entry has energies.
+
+    References
+    ----------
+    NeXus application definitions NXxas and NXxasproc, https://manual.nexusformat.org.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            entries = _entries(file)
+            found = [spectrum for entry in entries for spectrum in _spectra(entry)]
+    except OSError as error:
+        raise SpectrumError(f"{path} is a damaged HDF5 file: {' '.join(str(error).split())}") from error
+    if not found:
+        raise SpectrumError(
+            f"{path} has no NXentry with energies (of {len(entries)}); "
+            "give a NeXus file with entries as in the definition NXxas, or another format"
+        )
+    return found
+
+
+def _entries(file: h5py.File) -> list[h5py.Group]:
+    entries = []
+
+    def visit(_name: str, item: h5py.HLObject) -> None:
+        if isinstance(item, h5py.Group) and _class(item) in ("NXentry", "NXsubentry"):
+            entries.append(item)
+
+    file.visititems(visit)
+    return entries
+
+
+def _class(item: h5py.HLObject) -> str:
+    return _text(item.attrs.get("NX_class", ""))
+
+
+def _text(value: object) -> str:
+    """Return what HDF5 holds as text in one of its ways: str, bytes, or an array of one of them."""
+    value = value.flat[0] if isinstance(value, np.ndarray) and value.size else value
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _spectra(entry: h5py.Group) -> Iterator[Found]:
+    groups = [entry, *_children(entry, "NXdata")]
+    instruments = _children(entry, "NXinstrument")
+    monochromators = [child for instrument in instruments for child in _children(instrument, "NXmonochromator")]
+    energies = (_dataset(group, "energy") for group in [*groups, *monochromators])
+    energy = next((data for data in energies if data is not None and data.size > 1), None)
+    if energy is None:
+        return
+    name = entry.name.strip("/")
+    element, edge = _said(groups, "element"), _said(groups, "edge")
+    axis, unit = np.asarray(energy[()], dtype=np.float64).ravel(), _text(energy.attrs.get("units", ""))
+    taken = _absorption(entry, groups, axis.size)
+    if taken is None:
+        problem = f"it has no absorption; give intensity, {COLUMNS_TEXT}, or incoming_beam and absorbed_beam"
+        yield Found(axis, np.empty(0), "", name=name, element=element, edge=edge, problem=problem)
+        return
+    mu, what = taken
+    for row, values in enumerate(np.atleast_2d(mu)):
+        yield Found(
+            energy=axis,
+            mu=values,
+            columns=f"energy and {what}",
+            name=f"{name}/{row}" if mu.ndim > 1 else name,
+            element=element,
+            edge=edge,
+            unit=unit,
+        )
+
+
+def _children(group: h5py.Group, kind: str) -> list[h5py.Group]:
+    items = (group.get(name) for name in group)
+    return [item for item in items if isinstance(item, h5py.Group) and _class(item) == kind]
+
+
+def _dataset(group: h5py.Group, path: str) -> h5py.Dataset | None:
+    # A broken link gives None.
+    item = group.get(path)
+    return item if isinstance(item, h5py.Dataset) and item.dtype.kind in "fiu" else None
+
+
+def _said(groups: list[h5py.Group], name: str) -> str:
+    """Return what an entry says of its element, edge or mode: a dataset of that name, or one in such a group."""
+    for group in groups:
+        for path in (name, f"{name}/symbol", f"{name}/name"):
+            item = group.get(path)
+            if isinstance(item, h5py.Dataset):
+                return _text(item[()])
+    return ""
+
+
+def _absorption(entry: h5py.Group, groups: list[h5py.Group], points: int) -> tuple[Floats, str] | None:
+    for group in groups:
+        columns = {
+            name.lower(): np.asarray(data[()], dtype=np.float64)
+            for name in group
+            if (data := _dataset(group, name)) is not None and data.ndim and data.shape[-1] == points
+        }
+        if "intensity" in columns:
+            return columns["intensity"], "intensity"
+        if (taken := absorption(columns)) is not None:
+            return taken
+        if "data" in columns and _text(entry["definition"][()] if "definition" in entry else "") == "NXxasproc":
+            return columns["data"], "data"
+    return _of_beams(entry, points)
+
+
+def _of_beams(entry: h5py.Group, points: int) -> tuple[Floats, str] | None:
+    for instrument in _children(entry, "NXinstrument"):
+        beams = [_dataset(instrument, f"{name}/data") for name in ("incoming_beam", "absorbed_beam")]
+        incoming, absorbed = (None if b is None else np.asarray(b[()], dtype=np.float64) for b in beams)
+        if incoming is None or absorbed is None or not incoming.shape == absorbed.shape == (points,):
+            continue
+        mode = _said([entry, *_children(entry, "NXdata")], "mode").lower()
+        # Zero counts are judged afterwards.
+        with np.errstate(all="ignore"):
+            if "trans" in mode or not mode:
+                return np.log(incoming / absorbed), "ln(incoming_beam/absorbed_beam)"
+            return absorbed / incoming, "absorbed_beam/incoming_beam"
+    return None

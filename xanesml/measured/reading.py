@@ -1,0 +1,221 @@
+"""Reading measured spectra: the format by the content, then what it is, then whether it can be used."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from xanesml.errors import SpectrumError
+from xanesml.measured.athena import is_athena, read_athena, unpacked
+from xanesml.measured.nexus import SIGNATURE, read_nexus
+from xanesml.measured.spectrum import Floats, Found, MeasuredSpectrum
+from xanesml.measured.text import read_text
+from xanesml.measured.theory import is_xmu, read_theory
+from xanesml.measured.xdi import is_xdi, read_xdi
+from xanesml.screening import tabulated_edge
+
+#: Fewer points than this are no spectrum.
+MINIMUM_POINTS = 20
+
+_FACTORS = {"": 1.0, "ev": 1.0, "kev": 1000.0}
+
+
+def read_spectrum(path: Path, *, element: str | None = None, edge: str | None = None) -> MeasuredSpectrum:
+    """Read the one spectrum of a file, or of several the one that is named after a colon.
+
+    Parameters
+    ----------
+    path : Path
+        As in `read_spectra`.
+    element, edge : str, optional
+        What is expected. Needed where the file does not say.
+
+    Returns
+    -------
+    MeasuredSpectrum
+        The spectrum.
+
+    Raises
+    ------
+    EnvironmentProblem
+        If xraylarch is not installed.
+    SpectrumError
+        As `read_spectra`, or if the file has several spectra and none is named.
+    """
+    spectra = read_spectra(path, element=element, edge=edge)
+    if len(spectra) > 1:
+        names = ", ".join(spectrum.name for spectrum in spectra)
+        raise SpectrumError(f"{path} has {len(spectra)} spectra, {names}; choose one, as {path}:{spectra[0].name}")
+    return spectra[0]
+
+
+def read_spectra(
+    path: Path,
+    *,
+    element: str | None = None,
+    edge: str | None = None,
+    refuse: Callable[[str], object] | None = None,
+) -> list[MeasuredSpectrum]:
+    """Read the measured spectra of a file, in whichever of the known formats.
+
+    The format is told by the content: XDI; a project of Athena or Larix; NeXus (HDF5); FEFF's
+    xmu.dat, which is theory; or columns of text. A project has a spectrum for each group, a
+    NeXus file one for each entry.
+
+    Rows are sorted by energy, and rows of equal energy (repeated points of a scan) are
+    replaced by their mean: larch's own remedy, spreading them by 10⁻⁵ eV, would put a
+    spurious slope there and so move the edge. Energies whose unit is not given are in keV
+    if they span the tabulated edge then, and only then.
+
+    Parameters
+    ----------
+    path : Path
+        The file; with `:NAME` after its name the group of a project, the entry of a NeXus
+        file, or the column of a text that holds μ.
+    element, edge : str, optional
+        What is expected. Needed where the file does not say.
+    refuse : callable, optional
+        Is told in one line why a spectrum of several in the file cannot be used; the others
+        are returned then. Default: the first such spectrum is an error.
+
+    Returns
+    -------
+    list of MeasuredSpectrum
+        At least one, in the file's order.
+
+    Raises
+    ------
+    EnvironmentProblem
+        If xraylarch is not installed.
+    SpectrumError
+        If the file cannot be read or has no spectrum of that name; or if a spectrum has no
+        absorption, fewer than 20 energies or values that are not finite, does not say
+        what it is, or is of another element or edge.
+    """
+    path, choice = _parted(path)
+    found = _recognized(path, choice)
+    several = len(found) > 1 or bool(choice)
+    if choice:
+        found = _named(path, choice, found)
+    spectra, refused = [], []
+    for spectrum in found:
+        source = f"{path}:{spectrum.name}" if several else str(path)
+        try:
+            spectra.append(_judged(spectrum, source, spectrum.name if several else "", element, edge))
+        except SpectrumError as error:
+            if refuse is None or len(found) == 1:
+                raise
+            refused.append(str(error))
+    if not spectra:
+        raise SpectrumError(f"{path} has no spectrum that can be used: {'; '.join(refused)}")
+    for line in refused:
+        if refuse is not None:
+            refuse(line)
+    return spectra
+
+
+def _parted(path: Path) -> tuple[Path, str]:
+    """Part `file:NAME`, unless there is a file whose name has the colon."""
+    if path.exists():
+        return path, ""
+    for place in (n for n, letter in enumerate(str(path)) if letter == ":"):
+        file = Path(str(path)[:place])
+        if file.is_file():
+            return file, str(path)[place + 1 :]
+    return path, ""
+
+
+def _recognized(path: Path, choice: str) -> list[Found]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SpectrumError(f"cannot read the spectrum {path}: {error.strerror}; give an existing file") from error
+    if content.startswith(SIGNATURE):
+        return read_nexus(path)
+    try:
+        # Headers in other encodings are common, and nothing in them is needed but the names of the columns.
+        text = unpacked(content).decode("utf-8-sig", errors="replace")
+    except (OSError, EOFError, zlib.error) as error:
+        raise SpectrumError(f"{path} is packed by gzip and damaged: {error}; copy it again") from error
+    if "\0" in text:
+        raise SpectrumError(f"{path} is a binary file; give XDI, an Athena project, NeXus, xmu.dat or columns of text")
+    if is_athena(text):
+        return read_athena(path, text)
+    if is_xdi(text):
+        return [read_xdi(path, text)]
+    if is_xmu(text):
+        return [read_theory(path)]
+    return [read_text(path, text, choice)]
+
+
+def _named(path: Path, choice: str, found: list[Found]) -> list[Found]:
+    chosen = [spectrum for spectrum in found if spectrum.name == choice]
+    if not chosen:
+        names = ", ".join(spectrum.name for spectrum in found if spectrum.name)
+        has = f"it has {names}" if names else "it holds one spectrum, which has no name"
+        raise SpectrumError(f"{path} has no spectrum named {choice!r}; {has}")
+    return chosen
+
+
+def _judged(found: Found, source: str, name: str, element: str | None, edge: str | None) -> MeasuredSpectrum:
+    if found.problem:
+        raise SpectrumError(f"{source} cannot be used: {found.problem}")
+    element, edge = _identify(source, found, element, edge)
+    energy, mu = _in_electronvolt(source, found, element, edge), found.mu
+    finite = np.isfinite(energy) & np.isfinite(mu)
+    if not finite.all():
+        row = int(np.argmin(finite))
+        raise SpectrumError(
+            f"{source}: point {row + 1} of {energy.size} is not finite (energy {energy[row]} eV, mu {mu[row]}); "
+            "remove it, or check for zero detector counts"
+        )
+    if found.background is None:
+        energy, mu = _sorted_and_merged(energy, mu)
+    if energy.size < MINIMUM_POINTS:
+        raise SpectrumError(f"{source} has {energy.size} energies; a spectrum needs at least {MINIMUM_POINTS}")
+    return MeasuredSpectrum(
+        energy=energy,
+        mu=mu,
+        element=element,
+        edge=edge,
+        source=source,
+        name=name,
+        columns=found.columns,
+        background=found.background,
+        edge_energy=found.edge_energy,
+    )
+
+
+def _identify(source: str, spectrum: Found, element: str | None, edge: str | None) -> tuple[str, str]:
+    found = (spectrum.element.strip().capitalize(), spectrum.edge.strip().upper())
+    expected = ((element or "").strip().capitalize(), (edge or "").strip().upper())
+    if any(f and e and f != e for f, e in zip(found, expected, strict=True)):
+        raise SpectrumError(
+            f"{source} is of {' '.join(found).strip()}, but {' '.join(expected).strip()} is expected; "
+            "give a spectrum of that element and edge"
+        )
+    element, edge = (f or e for f, e in zip(found, expected, strict=True))
+    if not (element and edge):
+        missing = "element" if not element else "edge"
+        raise SpectrumError(f"{source} does not say its {missing}; give the element and the edge, such as Au and L3")
+    return element, edge
+
+
+def _in_electronvolt(source: str, found: Found, element: str, edge: str) -> Floats:
+    unit = found.unit.strip().lower()
+    if unit not in _FACTORS:
+        raise SpectrumError(f"{source} has energies in {found.unit!r}; give them in eV or keV")
+    factor = _FACTORS[unit]
+    if not unit and found.energy.size:
+        in_kiloelectronvolt = tabulated_edge(element, edge) / 1000
+        if np.nanmin(found.energy) < in_kiloelectronvolt < np.nanmax(found.energy):
+            factor = 1000.0
+    return factor * found.energy
+
+
+def _sorted_and_merged(energy: Floats, mu: Floats) -> tuple[Floats, Floats]:
+    unique, place, counts = np.unique(energy, return_inverse=True, return_counts=True)
+    return unique, np.bincount(place, weights=mu, minlength=unique.size) / counts
