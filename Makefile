@@ -1,7 +1,8 @@
 # make demo    set up what is missing, run the whole job on a small real case
 # make test    set up what is missing, run every check
-# make setup   set up only
-# make reference   run the reference campaigns, hours on two cores; started again, it continues
+# make setup   set up only; make setup-tests also what tests need besides
+# make reference   complete the stores in reference/: runs what they lack, all of it in an hour on two cores
+# make model   average the reference stores and train the reference model for gold L3, minutes on two cores
 # make clean   remove the demo's results and caches, keep the environment
 
 SHELL := /bin/bash
@@ -9,28 +10,38 @@ BIN := .venv/bin
 DEMO := demo-output
 RANKS ?= 2
 
-.PHONY: demo test reference setup lint types pytest clean
+.PHONY: demo test reference model setup setup-tests lint types pytest clean
 
 demo: setup
 	@tools/demo.sh examples/demo.toml $(DEMO) $(RANKS)
 
+MPIRUN = OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun --oversubscribe --bind-to none -n $(RANKS)
+
 reference: setup
-	@for campaign in reference/*.toml; do \
-		OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun --oversubscribe --bind-to none -n $(RANKS) \
-			$(BIN)/xanesml simulate $$campaign --output reference/$$(basename $$campaign .toml) || exit; \
+	@for name in au55 au561; do \
+		$(MPIRUN) $(BIN)/xanesml simulate reference/$$name.toml --output reference/$$name || exit; \
 	done
 
-test: setup lint types pytest
+model: setup
+	@for name in au55 au561; do \
+		$(MPIRUN) $(BIN)/xanesml average reference/$$name.toml --output reference/$$name || exit; \
+	done
+	@$(MPIRUN) $(BIN)/xanesml train reference/au561.toml --output reference/au561
+
+test: setup-tests lint types pytest
 
 setup:
 	@tools/setup.sh
+
+setup-tests:
+	@tools/setup.sh --tests
 
 lint:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell README.md CHANGELOG.md CITATION.cff Makefile setup.cfg pyproject.toml \
 		benchmarks data_schema docs examples hpc jobscripts tests tools xanesml
-	$(BIN)/shellcheck tools/*.sh jobscripts/*.sbatch .ci/run
+	$(BIN)/shellcheck tools/*.sh jobscripts/*.sbatch jobscripts/submit-campaign .ci/run
 
 types:
 	$(BIN)/mypy

@@ -23,7 +23,7 @@ Arrays = list[NDArray[Any]]
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of `history.csv`.
+    """One line of a network's `history-*.csv`.
 
     Attributes
     ----------

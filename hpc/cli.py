@@ -107,8 +107,10 @@ def simulate(
         typer.Option(help="Node-local folder for FEFF's files. Default: $SLURM_TMPDIR, $TMPDIR or /tmp."),
     ] = None,
     reuse: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(metavar="STORE", help="For a new store: take over the tasks that another store has done."),
+        Optional[list[Path]],  # noqa: UP045
+        typer.Option(
+            metavar="STORE", help="For a new store: take over the tasks that another has done; may be repeated."
+        ),
     ] = None,
     limit: Annotated[
         Optional[float],  # noqa: UP045
@@ -131,7 +133,7 @@ def simulate(
         folder / "store.h5",
         writer=writer.value,
         scratch=scratch,
-        reuse=reuse,
+        reuse=reuse or (),
         limit=None if limit is None else 60 * limit,
         echo=echo,
     )
@@ -205,8 +207,15 @@ def trace(
 
 
 @app.command()
-def train(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
-    """Train the network, data-parallel with Horovod under mpirun."""
+def train(
+    campaign_file: CampaignFile,
+    output: OutputFolder = None,
+    ranks_per_network: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Ranks that train a network together at least.")
+    ] = 1,
+) -> None:
+    """Train the networks, data-parallel with Horovod under mpirun."""
+    from hpc.collective import open_world
     from hpc.drain import RESUBMIT, Drain, time_left
     from hpc.train import train as run
     from xanesml import plots
@@ -215,21 +224,84 @@ def train(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
     model, figures = folder / "model", folder / "figures"
     drain = Drain(time_left(None))
     drain.listen()
-    report = run(campaign, folder / "tensors.h5", model, echo=_echo, stop=lambda: drain.requested)
+    world = open_world()
+    report = run(
+        campaign,
+        folder / "tensors.h5",
+        model,
+        echo=_echo,
+        stop=lambda: drain.requested,
+        world=world,
+        ranks_per_network=ranks_per_network,
+    )
     if report is None:
         raise typer.Exit(RESUBMIT)
-    if report.rank == 0:
+    if world.rank == 0:
         plots.training_figures(folder / "tensors.h5", model, figures)
         _echo(f"model: {model}; figures: {figures}")
 
 
 @app.command()
+def tune(
+    campaign_file: CampaignFile,
+    output: OutputFolder = None,
+    ranks_per_trial: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Ranks that train a trial together; trials run side by side.")
+    ] = 1,
+) -> None:
+    """Search for better training settings, by trials on the validation split."""
+    from hpc.collective import open_world
+    from hpc.drain import RESUBMIT, Drain, time_left
+    from hpc.tune import tune as run
+
+    campaign, folder = _campaign(None, campaign_file, output)
+    drain = Drain(time_left(None))
+    drain.listen()
+    world = open_world()
+    report = run(
+        campaign,
+        folder / "tensors.h5",
+        folder / "tuning",
+        ranks_per_trial=ranks_per_trial,
+        echo=_echo,
+        stop=lambda: drain.requested,
+        world=world,
+    )
+    if world.rank == 0:
+        _echo(f"tuning: {folder / 'tuning'}: {report.line()}")
+    if not report.complete:
+        if world.rank == 0:
+            _echo("stopped with trials left to run: start the same command again")
+        raise typer.Exit(RESUBMIT)
+
+
+@app.command()
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a trained model.")],
-    spectra: Annotated[list[Path], typer.Argument(metavar="SPECTRUM…", help="Measured spectra (XDI, or two columns).")],
+    spectra: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SPECTRUM…", help="Measured spectra: XDI, Athena project, NeXus, xmu.dat or columns of text."
+        ),
+    ],
     output: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option("--output", "-o", help="Folder of predictions.json and figures. Default: the model's parent."),
+    ] = None,
+    reference: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="SPECTRUM", help="A spectrum of known MSD from the same session."),
+    ] = None,
+    reference_msd: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(metavar="MSD", help="Its mean squared displacement, Å²."),
+    ] = None,
+    reference_error: Annotated[
+        float, typer.Option(metavar="ERROR", help="Standard uncertainty of that, Å².", min=0.0)
+    ] = 0.0,
+    baseline: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--with", metavar="BASELINE", help="A baseline of the model's in place of its networks."),
     ] = None,
     element: Annotated[
         Optional[str],  # noqa: UP045
@@ -241,10 +313,30 @@ def predict(
     ] = None,
 ) -> None:
     """Read the mean squared displacement off measured spectra."""
-    from xanesml.prediction import predict_files
+    from xanesml.assessment import NETWORK
+    from xanesml.errors import SpectrumError
+    from xanesml.prediction_files import KnownReference, predict_files
 
-    for prediction in predict_files(model, spectra, output or model.parent, element=element, edge=edge):
+    known = None
+    if reference is not None and reference_msd is not None:
+        known = KnownReference(reference, reference_msd, reference_error)
+    elif reference is not None or reference_msd is not None:
+        raise SpectrumError("--reference SPECTRUM and --reference-msd MSD go together; give both, or neither")
+    found = predict_files(
+        model,
+        spectra,
+        output or model.parent,
+        element=element,
+        edge=edge,
+        reference=known,
+        predictor=baseline or NETWORK,
+    )
+    for prediction in found.predictions:
         typer.echo(prediction.line())
+    for source, reason in found.refused:
+        typer.echo(f"refused: {reason}" if source in reason else f"refused: {source}: {reason}", err=True)
+    if found.refused:
+        raise typer.Exit(SOME_FAILED)
 
 
 @app.command()
@@ -330,6 +422,49 @@ def export(
     if what is not ExportFormat.xdi:
         count = export_extxyz(store, target, chosen, echo=_silent if spectra else typer.echo)
         typer.echo(f"{count} structures in {target}")
+
+
+@app.command()
+def jobscripts(
+    campaign_files: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        typer.Argument(metavar="[CAMPAIGN]…", help="Campaign files (TOML); several make job arrays."),
+    ] = None,
+    site: Annotated[
+        str, typer.Option(metavar="FILE", help="Site file (TOML), or cpu-cluster, gpu-cluster or laptop.")
+    ] = "cpu-cluster",
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder of everything that comes out, scripts in jobs/ there; of several campaigns, of their folders. "
+            "Without a campaign, folder of scripts for any.",
+        ),
+    ] = None,
+    spectra: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        typer.Option("--spectrum", metavar="FILE", help="Measured spectrum to predict from; may be repeated."),
+    ] = None,
+) -> None:
+    """Write the job scripts of campaigns, filled in for a site."""
+    from hpc.jobscripts import Work, load_site, write_jobs, write_unfilled
+    from xanesml.errors import CampaignError
+
+    wanted = load_site(site)
+    if campaign_files:
+        several, base = len(campaign_files) > 1, output or Path()
+        work = []
+        for path in campaign_files:
+            campaign, folder = _campaign(None, path, output)
+            work.append(Work(path, campaign.name, base / campaign.name if several else folder))
+        written = write_jobs(wanted, work, spectra or [], (base if several else work[0].output) / "jobs")
+    elif output is not None:
+        written = write_unfilled(wanted, output)
+    else:
+        raise CampaignError("no campaign is named; name one, or give --output for scripts that take any campaign")
+    for path in written:
+        typer.echo(path)
 
 
 @app.command()

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from hpc.checkpoint import Checkpoint, Epoch, assign, values
 from hpc.collective import Collective
-from xanesml.batches import Batches, EndlessBatches, StoredBatches
-from xanesml.campaign import Campaign
-from xanesml.dataset import Split, Stream, Tensors, augment, generator, stream_seed
+from hpc.step import compiled_step
+from xanesml.batches import Batches
+from xanesml.dataset import Stream, stream_seed
 from xanesml.model import evaluate
 from xanesml.network import reseed
 from xanesml.scaling import Scaling
@@ -24,11 +24,58 @@ if TYPE_CHECKING:
     import keras
 
 
-#: Sections that a trained network depends on.
-TRAINED_SECTIONS = ("structure", "distortion", "disorder", "feff", "averaging", "training", "seed")
-
 #: Steps between two looks at whether any rank was asked to stop.
 STEPS_BETWEEN_LOOKS = 20
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """One rank's part of the spectra that choose the epoch.
+
+    Attributes
+    ----------
+    features : ndarray
+        Scaled spectra with the errors of a measurement, shape (n, M), float32; n may be 0 on some ranks.
+    msd : ndarray
+        Their labels, shape (n,), float64, Å².
+    """
+
+    features: NDArray[np.float32]
+    msd: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How a network is fitted.
+
+    Attributes
+    ----------
+    epochs : int
+        Passes over the source.
+    learning_rate : float
+        Adam's learning rate for one rank.
+    warmup_epochs : float
+        Epochs over which it rises.
+    head_weight : float
+        Weight of the answers beside the MSD; see `xanesml.network.loss_of`.
+    seed : int
+        Seed of the campaign.
+    key : tuple of int
+        What tells this network and this rank from the others.
+    identity : str
+        Hash of all that the network depends on; a checkpoint of another one is not gone on from.
+    keep_last : bool
+        Whether the weights of the last epoch are kept, not those of the best.
+    """
+
+    epochs: int
+    learning_rate: float
+    warmup_epochs: float
+    head_weight: float
+    seed: int
+    key: tuple[int, ...]
+    identity: str
+    keep_last: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,14 +86,16 @@ class Fitted:
     ----------
     history : list of Epoch
         One per epoch, also those of earlier calls; the same on every rank but for the seconds.
-    rate : float
-        Training spectra per second over all ranks in this call, s⁻¹.
+    samples, seconds : float
+        Training spectra over all ranks in this call, and the time that they took, s; the first of several
+        epochs, in which TensorFlow traces the step, is left out.
     finished : bool
         False where it was stopped with epochs left.
     """
 
     history: list[Epoch]
-    rate: float
+    samples: float
+    seconds: float
     finished: bool
 
 
@@ -54,42 +103,42 @@ def fit(
     network: keras.Model,
     collective: Collective,
     *,
-    data: Tensors,
-    split: Split,
+    source: Batches,
+    held_out: HeldOut,
     scaling: Scaling,
-    campaign: Campaign,
+    schedule: Schedule,
     echo: Callable[[str], None],
     checkpoint: Path | None = None,
     stop: Callable[[], bool] = lambda: False,
-    after_epoch: Callable[[list[Epoch]], None] = lambda _history: None,
+    after_epoch: Callable[[list[Epoch]], bool | None] = lambda _history: None,
 ) -> Fitted:
     """Train a network in place and leave it with the weights of its best epoch.
 
     Every random number of an epoch follows from the campaign's seed, the epoch and the
-    rank, so that a training continued from a checkpoint is that which was not interrupted.
+    key, so that a training continued from a checkpoint is that which was not interrupted.
 
     Parameters
     ----------
     network : keras.Model
         The network; rank 0's weights are taken everywhere.
     collective : Collective
-        The ranks.
-    data : Tensors
-        The averages.
-    split : Split
-        Rows to train on and to validate with.
+        The ranks that train it.
+    source : Batches
+        What is trained on.
+    held_out : HeldOut
+        What chooses the epoch.
     scaling : Scaling
         Scaling from the training side.
-    campaign : Campaign
-        Its training section and its seed.
+    schedule : Schedule
+        Epochs, learning rate, seeds.
     echo : callable
         Takes one line per epoch.
     checkpoint : Path, optional
-        File that rank 0 writes after each epoch, and goes on from where it is of the same campaign.
+        File that rank 0 writes after each epoch, and goes on from where it is of the same identity.
     stop : callable
         Whether this rank was asked to stop; the epoch under way is then given up on all ranks.
     after_epoch : callable
-        Takes the history, on rank 0.
+        Takes the history, on rank 0; where it answers true, the training is given up on all ranks.
 
     Returns
     -------
@@ -103,49 +152,63 @@ def fit(
     """
     import keras  # noqa: PLC0415 (heavy)
 
-    section, seed = campaign.training, campaign.seed
-    optimizer = keras.optimizers.Adam(section.learning_rate)
+    optimizer = keras.optimizers.Adam(schedule.learning_rate)
     optimizer.build(network.trainable_variables)
-    state = _restore(checkpoint, network, optimizer, collective, campaign)
+    state = _restore(checkpoint, network, optimizer, collective, schedule.identity)
     if state.history:
         echo(f"continuing after epoch {len(state.history)}")
     collective.broadcast([*network.weights, *optimizer.variables])
-    stored = StoredBatches(data, split, scaling, campaign, rank=collective.rank, size=collective.size)
-    source: Batches = stored
-    if section.source == "on_the_fly":
-        source = EndlessBatches(data, scaling, campaign, steps=stored.steps, rank=collective.rank)
-    step = compiled_step(network, optimizer, collective, source.prepare)
-    noisy = augment(data.spectra[split.validation], section.noise, generator(seed, Stream.HELD_OUT_NOISE, 0))
-    validation = scaling.scale_features(noisy)
-    steps, stepping = source.steps, list[float]()
-    for epoch in range(len(state.history) + 1, section.epochs + 1):
+    step = compiled_step(network, optimizer, collective, source, schedule.head_weight)
+    steps, timed = source.steps, list[tuple[float, float]]()
+
+    rate = None
+
+    def set_rate(number: int) -> None:
+        nonlocal rate
+        wanted = learning_rate(
+            number, base=schedule.learning_rate, size=collective.size, warmup=schedule.warmup_epochs * steps
+        )
+        if wanted != rate:
+            optimizer.learning_rate = rate = wanted
+
+    def fitted(*, finished: bool) -> Fitted:
+        counted = timed[1:] or timed
+        samples = collective.sum(np.array([sum(count for count, _ in counted)], dtype=np.float64))[0]
+        return Fitted(state.history, float(samples), sum(seconds for _, seconds in counted), finished)
+
+    for epoch in range(len(state.history) + 1, schedule.epochs + 1):
         started = time.perf_counter()
-        reseed(network, stream_seed(seed, Stream.DROPOUT, epoch, collective.rank))
-        loss = 0.0
+        reseed(network, stream_seed(schedule.seed, Stream.DROPOUT, epoch, *schedule.key))
+        loss: Any = 0.0
+        samples = 0
         for number, arrays in enumerate(source.epoch(epoch), start=(epoch - 1) * steps + 1):
             if number % STEPS_BETWEEN_LOOKS == 0 and collective.sum(np.array([float(stop())]))[0]:
-                return Fitted(state.history, _rate(stepping, section.batch_size * steps * collective.size), False)
-            optimizer.learning_rate = learning_rate(
-                number, base=section.learning_rate, size=collective.size, warmup=section.warmup_epochs * steps
-            )
-            loss += float(step(*arrays))
+                return fitted(finished=False)
+            set_rate(number)
+            # A tensor: a number would make this process wait for the GPU.
+            loss = loss + step(*arrays)
+            samples += len(arrays[0])
         # Batch normalization saw other batches on each rank; its gradients were averaged, its statistics were not.
         collective.average(network.non_trainable_weights)
-        stepping.append(time.perf_counter() - started)
-        mean_loss = float(collective.sum(np.array([loss]))[0]) / (steps * collective.size)
-        mae = _validation_mae(network, validation, data.msd[split.validation], scaling, collective)
-        if mae < min((one.validation_mae for one in state.history), default=np.inf):
+        mean_loss = float(collective.sum(np.array([float(loss)]))[0]) / (steps * collective.size)
+        timed.append((samples, time.perf_counter() - started))
+        mae = _mean_absolute_error(network, held_out, scaling, collective)
+        if schedule.keep_last or mae < min((one.validation_mae for one in state.history), default=np.inf):
             state.best = network.get_weights()
         seconds = time.perf_counter() - started
         state.history.append(Epoch(epoch, float(optimizer.learning_rate.numpy()), mean_loss, mae, seconds))
-        echo(f"epoch {epoch}/{section.epochs}: loss {mean_loss:.3g}, validation MAE {mae:.3g} Å²")
+        echo(f"epoch {epoch}/{schedule.epochs}: loss {mean_loss:.3g}, validation MAE {mae:.3g} Å²")
+        given_up: bool | None = False
         if collective.rank == 0:
-            after_epoch(state.history)
+            given_up = after_epoch(state.history)
             if checkpoint is not None:
                 state.weights, state.optimizer = network.get_weights(), values(optimizer.variables)
                 state.save(checkpoint)
-    network.set_weights(state.best)
-    return Fitted(state.history, _rate(stepping, section.batch_size * steps * collective.size), True)
+        if epoch < schedule.epochs and collective.sum(np.array([float(bool(given_up))]))[0]:
+            return fitted(finished=False)
+    if state.best:
+        network.set_weights(state.best)
+    return fitted(finished=True)
 
 
 def _restore(
@@ -153,69 +216,15 @@ def _restore(
     network: keras.Model,
     optimizer: keras.optimizers.Optimizer,
     collective: Collective,
-    campaign: Campaign,
+    identity: str,
 ) -> Checkpoint:
     """Put rank 0's network and optimizer where a checkpoint left them; return what all ranks need to know of it."""
-    identity = campaign.digest(*TRAINED_SECTIONS)
     found = Checkpoint.load(path, identity) if path is not None and collective.rank == 0 else None
     if found is not None:
         network.set_weights(found.weights)
         assign(optimizer.variables, found.optimizer)
     history, best = collective.bcast(None if found is None else (found.history, found.best)) or ([], [])
     return Checkpoint(identity, history, best, [], [])
-
-
-def _rate(stepping: list[float], spectra: int) -> float:
-    """Return spectra per second; the first of several epochs, in which TensorFlow traces the step, is left out."""
-    timed = stepping[1:] or stepping
-    return len(timed) * spectra / sum(timed) if timed else 0.0
-
-
-def compiled_step(
-    network: keras.Model,
-    optimizer: keras.optimizers.Optimizer,
-    collective: Collective,
-    prepare: Callable[..., tuple[Any, Any]],
-) -> Callable[..., Any]:
-    """Return one training step, compiled for batches of any fixed size.
-
-    Parameters
-    ----------
-    network : keras.Model
-        The network.
-    optimizer : keras.optimizers.Optimizer
-        Built for the network's variables.
-    collective : Collective
-        The ranks to average the gradients over.
-    prepare : callable
-        Makes features, (n, M), and scaled labels, (n, 1), of the step's tensors, on the
-        device; see `xanesml.batches.Batches`.
-
-    Returns
-    -------
-    callable
-        From float32 arrays to the loss before the step, a scalar tensor. Batch
-        normalization normalizes over this rank's batch alone, so with it the ranks'
-        gradients are not those of one large batch.
-    """
-    import tensorflow as tf  # noqa: PLC0415 (heavy)
-
-    variables = network.trainable_variables
-
-    # Nothing here depends on a tensor's value, and AutoGraph takes seconds to rewrite Horovod's functions.
-    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
-    def step(*arrays: Any) -> Any:
-        features, labels = prepare(*arrays)
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(tf.square(network(features, training=True) - labels))
-        optimizer.apply(collective.gradients(tape, loss, variables), variables)
-        return loss
-
-    def on_arrays(*arrays: NDArray[np.float32]) -> Any:
-        # Arrays handed to a tf.function as they are would be constants, each a new graph.
-        return step(*map(tf.constant, arrays))
-
-    return on_arrays
 
 
 def learning_rate(step: int, *, base: float, size: int, warmup: float) -> float:
@@ -247,14 +256,8 @@ def learning_rate(step: int, *, base: float, size: int, warmup: float) -> float:
     return base * size * min(1.0, step / max(warmup, 1.0))
 
 
-def _validation_mae(
-    network: keras.Model,
-    features: NDArray[np.float32],
-    labels: NDArray[np.float64],
-    scaling: Scaling,
-    collective: Collective,
-) -> float:
-    mine = slice(collective.rank, None, collective.size)
-    residuals = scaling.unscale_labels(evaluate(network, features[mine])) - labels[mine]
-    total, count = collective.sum(np.array([np.abs(residuals).sum(), residuals.size]))
+def _mean_absolute_error(network: keras.Model, held_out: HeldOut, scaling: Scaling, collective: Collective) -> float:
+    answers = scaling.unscale_labels(evaluate(network, held_out.features)["msd"][:, 0])
+    residuals = np.abs(answers - held_out.msd)
+    total, count = collective.sum(np.array([residuals.sum(), residuals.size]))
     return float(total / count)

@@ -7,7 +7,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,7 +80,7 @@ def simulate(
     *,
     writer: Writer = "auto",
     scratch: Path | None = None,
-    reuse: Path | None = None,
+    reuse: Sequence[Path] = (),
     limit: float | None = None,
     echo: Callable[[str], None],
 ) -> SimulateReport:
@@ -99,8 +99,8 @@ def simulate(
         send; `auto`: `mpio` where it works.
     scratch : Path, optional
         Node-local folder for FEFF's files. Default: $SLURM_TMPDIR, $TMPDIR or /tmp.
-    reuse : Path, optional
-        Store of another campaign; when `store` is laid out, tasks that this one has
+    reuse : sequence of Path
+        Stores of other campaigns; when `store` is laid out, tasks that these have
         done already, by identity, are taken over.
     limit : float, optional
         Time that this job has, s. Default: until $SLURM_JOB_END_TIME, or unlimited.
@@ -187,16 +187,17 @@ def _check_same_engine(comm: MPI.Intracomm, engine: Engine) -> None:
 
 
 def _prepare(
-    campaign: Campaign, engine: Engine, store: Path, reuse: Path | None, echo: Callable[[str], None]
+    campaign: Campaign, engine: Engine, store: Path, reuse: Sequence[Path], echo: Callable[[str], None]
 ) -> tuple[Cluster, StoreView]:
     if not store.exists():
         table = expand(campaign)
-        with open_store(reuse) if reuse is not None else nullcontext() as other:
+        with ExitStack() as opened:
+            others = [(path, opened.enter_context(open_store(path))) for path in reuse]
             lay_out(store, campaign, table, engine.identity)
             echo(f"store: {store}, laid out for {len(table)} tasks in {table.positions.shape[0]} structures")
-            if other is not None:
+            for path, other in others:
                 with open_store(store, mode="r+") as file:
-                    echo(f"store: {copy_done_rows(other, file)} tasks taken over from {reuse}")
+                    echo(f"store: {copy_done_rows(other, file)} tasks taken over from {path}")
     if not os.access(store, os.W_OK):
         raise StoreError(f"{store} is read-only; give it write permission or another --output folder")
     with open_store(store) as file:

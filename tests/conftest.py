@@ -43,6 +43,7 @@ families = 300
 [training]
 filters = [8]
 epochs = 2
+members = 1
 """
 
 

@@ -53,6 +53,7 @@ RULES = {
     "feff": "`extra_cards` may hold neither a card that has a key of its own nor RESTART.",
     "engine": "`commands` and `version` are required for `command` and refused for `feff10`.",
     "averaging": "Ranges are `[smallest, largest]`.",
+    "tuning": "Ranges are `[smallest, largest]`. At least one setting is searched.",
 }
 
 UNIT = re.compile(r"(?:, |\()(Å⁻¹|Å²|Å|eV|s|mesh points|edge steps)(?=[.;)]| \()")

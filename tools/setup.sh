@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
 # Build the environment that `make demo` and `make test` use: system packages,
 # .venv, h5py against parallel HDF5, Horovod against TensorFlow.
+#   setup.sh [--tests]
+# With --tests also what only tests need: Slurm, an SSH server, and .venv-jax.
 #
 # Each step leaves a stamp named after its inputs, so a second call does nothing
-# and a changed input repeats only its own step. Nothing is installed outside
-# .venv but the Debian/Ubuntu packages below, and those only where they are missing.
+# and a changed input repeats only its own step. Nothing is installed outside the
+# two but the Debian/Ubuntu packages below, and those only where they are missing.
+# Tests are skipped where Slurm or the SSH server cannot be installed.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -13,9 +16,13 @@ readonly VENV=$PWD/.venv
 readonly LOGS=$VENV/log
 readonly WHEELS=$VENV/wheels
 readonly CONSTRAINTS=$PWD/tools/constraints.txt
+readonly JAX_VENV=$PWD/.venv-jax
+readonly JAX_CONSTRAINTS=$PWD/tools/constraints-jax.txt
 readonly PIP=("$VENV/bin/python" -m pip --disable-pip-version-check --no-input)
 readonly SYSTEM_PACKAGES=(build-essential cmake pkg-config openmpi-bin libopenmpi-dev
   libhdf5-openmpi-dev python3-dev python3-venv)
+# dropbear-bin and not openssh-server, which would leave a server running on this machine.
+readonly SLURM_PACKAGES=(slurm-wlm munge iproute2 openssh-client dropbear-bin)
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() { printf 'setup: %s\n' "$@" >&2; exit 1; }
@@ -45,23 +52,40 @@ system_is_complete() {
     pkg-config --exists hdf5-openmpi 2>/dev/null
 }
 
-install_system_packages() {
-  system_is_complete && return
-  local apt=(apt-get)
-  if ! command -v apt-get >/dev/null || { [[ $EUID -ne 0 ]] && ! sudo -n true 2>/dev/null; }; then
-    fail "missing: an MPI compiler, parallel HDF5 or a C++ compiler; installing them needs root and apt." \
-      "with root:     apt-get install ${SYSTEM_PACKAGES[*]}" \
-      "with modules:  module load gcc openmpi hdf5-parallel cmake   (names differ by site)" \
-      "with conda:    conda install -c conda-forge openmpi 'h5py=*=mpi_openmpi*' mpi4py cxx-compiler cmake make" \
-      "docs/install.md has each of them step by step."
-  fi
-  [[ $EUID -eq 0 ]] || apt=(sudo -n env DEBIAN_FRONTEND=noninteractive apt-get)
-  say "system packages: ${SYSTEM_PACKAGES[*]}"
-  export DEBIAN_FRONTEND=noninteractive
+has_apt() { command -v apt-get >/dev/null && { [[ $EUID -eq 0 ]] || sudo -n true 2>/dev/null; }; }
+
+# apt_install PACKAGE...
+apt_install() {
+  local apt=(env DEBIAN_FRONTEND=noninteractive apt-get)
+  [[ $EUID -eq 0 ]] || apt=(sudo -n "${apt[@]}")
+  say "system packages: $*"
   mkdir -p "$VENV"
   logged apt-update "apt-get update" "${apt[@]}" update
-  logged apt-install "apt-get install" "${apt[@]}" install --yes --no-install-recommends "${SYSTEM_PACKAGES[@]}"
+  logged apt-install "apt-get install" "${apt[@]}" install --yes --no-install-recommends "$@"
+}
+
+install_system_packages() {
+  system_is_complete && return
+  has_apt || fail "missing: an MPI compiler, parallel HDF5 or a C++ compiler; installing them needs root and apt." \
+    "with root:     apt-get install ${SYSTEM_PACKAGES[*]}" \
+    "with modules:  module load gcc openmpi hdf5-parallel cmake   (names differ by site)" \
+    "with conda:    conda install -c conda-forge openmpi 'h5py=*=mpi_openmpi*' mpi4py cxx-compiler cmake make" \
+    "docs/install.md has each of them step by step."
+  apt_install "${SYSTEM_PACKAGES[@]}"
   system_is_complete || fail "the packages are installed, but mpicc, mpirun or hdf5-openmpi is still not found"
+}
+
+slurm_is_complete() {
+  local PATH=$PATH:/usr/sbin program
+  for program in sbatch slurmctld slurmd munged ip ssh dropbear; do
+    command -v "$program" >/dev/null || return 1
+  done
+}
+
+install_slurm() {
+  slurm_is_complete && return
+  [[ ${SLURM:-yes} == yes ]] && has_apt && (apt_install "${SLURM_PACKAGES[@]}") && return
+  say "going on without Slurm (${SLURM_PACKAGES[*]}): the tests that need it will be skipped"
 }
 
 find_python() {
@@ -136,6 +160,21 @@ install_project() {
   stamp project "${inputs[@]}"
 }
 
+# Keras on JAX apart from TensorFlow, for the tests that hold one against the other.
+make_jax_venv() {
+  local inputs
+  inputs=("$(cat setup.cfg pyproject.toml "$CONSTRAINTS" "$JAX_CONSTRAINTS")" "$PWD")
+  [[ -x $JAX_VENV/bin/xanesml ]] && stamped jax "${inputs[@]}" && return
+  say "xanesml with Keras on JAX in .venv-jax (about a minute)"
+  [[ -x $JAX_VENV/bin/python ]] || logged jax-venv "making .venv-jax" "$VENV/bin/python" -m venv "$JAX_VENV"
+  # Python compiles what is imported, which is a small part of all that.
+  local install=("$JAX_VENV/bin/python" -m pip --disable-pip-version-check --no-input install --no-compile
+    --constraint "$CONSTRAINTS" --constraint "$JAX_CONSTRAINTS")
+  logged jax-tools "installing setuptools into .venv-jax" "${install[@]}" setuptools wheel
+  logged jax "installing Keras on JAX" "${install[@]}" --no-build-isolation --editable '.[jax]'
+  stamp jax "${inputs[@]}"
+}
+
 verify() {
   "$VENV/bin/python" - <<'PY' || fail "the environment does not hold together; remove .venv and run again"
 import h5py, sys
@@ -155,4 +194,8 @@ h5py_build=$!
 build_horovod
 wait "$h5py_build" || exit 1
 install_project
+if [[ ${1:-} == --tests ]]; then
+  install_slurm
+  make_jax_venv
+fi
 verify

@@ -1,4 +1,4 @@
-"""Baselines that the network has to beat, and the errors they are compared by."""
+"""Baselines that the network has to beat, fitted, and the errors they are compared by."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from xanesml.errors import EnvironmentProblem
+from xanesml.predictors import Constant, Linear, LinearMoments, SlopeLine, Trees, edge_slope
+from xanesml.scaling import Scaling
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
-
-#: From scaled features, shape (n, M), to mean squared displacements, shape (n,), Å².
-Predictor = Callable[[Singles], Floats]
 
 #: Penalties that the regressions choose from, for features of about unit variance.
 PENALTIES = tuple(10.0**power for power in range(-8, 5))
@@ -25,13 +24,11 @@ PENALTIES = tuple(10.0**power for power in range(-8, 5))
 #: Numbers of principal components that the regression on them chooses from.
 COMPONENTS = (1, 2, 4, 8, 16, 32, 64)
 
-#: The edge is looked for so far on either side of its nominal energy, eV.
-EDGE_WINDOW = 10.0
-#: Mesh points of the straight line whose slope is taken.
-SLOPE_POINTS = 5
-
 #: Spectra, evenly taken from the training side, principal components and trees of gradient boosting at most.
 BOOSTING_SPECTRA, BOOSTING_COMPONENTS, BOOSTING_TREES = 20_000, 20, 200
+
+#: Spectra on which trees taken out of scikit-learn are compared with its own answers.
+COMPARED = 100
 
 
 @dataclass(frozen=True)
@@ -80,24 +77,22 @@ class Errors:
         return cls(**{name: float("nan") if content[name] is None else float(content[name]) for name in names})
 
 
-def fit_mean(labels: Floats) -> Predictor:
+def fit_mean(labels: Floats) -> Constant:
     """Return the predictor that answers the mean of the training labels, shape (n,), Å², to everything."""
-    mean = float(labels.mean())
-    return lambda features: np.full(len(features), mean)
+    return Constant(float(labels.mean()))
 
 
-def edge_slope(spectra: NDArray[np.floating[Any]], mesh: Floats, edge: float) -> Floats:
-    """Return the steepest slope of each spectrum at its edge.
-
-    The slope at a mesh point is that of the straight line fitted to the five points about
-    it, at the first and last two points of the mesh to the five at its end. The steepest is
-    the largest of those at points within 10 eV of the edge's nominal energy, or at the
-    nearest point where none is so near.
+def fit_edge_slope(features: Singles, labels: Floats, scaling: Scaling, mesh: Floats, edge: float) -> SlopeLine:
+    """Fit a straight line through the labels over the slopes of the edges.
 
     Parameters
     ----------
-    spectra : ndarray
-        Normalized spectra, shape (n, M), edge steps.
+    features : ndarray
+        Scaled training spectra, shape (n, M), float32, no NaN.
+    labels : ndarray
+        Training labels, shape (n,), Å².
+    scaling : Scaling
+        What they were scaled by.
     mesh : ndarray
         Photon energies, shape (M,), evenly spaced, M ≥ 5, eV.
     edge : float
@@ -105,42 +100,14 @@ def edge_slope(spectra: NDArray[np.floating[Any]], mesh: Floats, edge: float) ->
 
     Returns
     -------
-    ndarray
-        Slopes, shape (n,), float64, edge steps per eV.
-    """
-    from scipy.signal import savgol_filter  # noqa: PLC0415 (slow to import)
-
-    distance = np.abs(mesh - edge)
-    near = np.flatnonzero(distance <= max(EDGE_WINDOW, distance.min()))
-    # The lines at the points farthest from the edge reach beyond the window.
-    reach = slice(max(near[0] - SLOPE_POINTS, 0), near[-1] + SLOPE_POINTS + 1)
-    slopes = savgol_filter(spectra[:, reach].astype(np.float64), SLOPE_POINTS, 1, deriv=1, delta=mesh[1] - mesh[0])
-    return np.asarray(slopes[:, near - reach.start].max(axis=1), dtype=np.float64)
-
-
-def fit_edge_slope(slope: Callable[[Singles], Floats], features: Singles, labels: Floats) -> Predictor:
-    """Fit a straight line through the labels over the slopes of the edges.
-
-    Parameters
-    ----------
-    slope : callable
-        From scaled features to slopes, shape (n,).
-    features : ndarray
-        Scaled training spectra, shape (n, M), float32, no NaN.
-    labels : ndarray
-        Training labels, shape (n,), Å².
-
-    Returns
-    -------
-    callable
+    SlopeLine
         The predictor; the mean of the labels where all slopes are equal.
     """
-    slopes = slope(features)
-    deviation, mean = slopes - slopes.mean(), float(labels.mean())
-    square = float(deviation @ deviation)
-    gradient = float(deviation @ (labels - mean)) / square if square else 0.0
-    center = float(slopes.mean())
-    return lambda new: mean + gradient * (slope(new) - center)
+    slopes = edge_slope(features * scaling.feature_scale + scaling.feature_mean, mesh, edge)
+    center, value = float(slopes.mean()), float(labels.mean())
+    deviation = slopes - center
+    gradient = float(deviation @ (labels - value) / (deviation @ deviation)) if np.ptp(slopes) else 0.0
+    return SlopeLine(mesh, edge, scaling.feature_mean, scaling.feature_scale, center, value, gradient)
 
 
 class Regressions:
@@ -188,15 +155,15 @@ class Regressions:
         self._others = [_Components.of(reduce(_Sums.plus, sums[:fold] + sums[fold + 1 :])) for fold in range(len(sums))]
         self._components = _Components.of(reduce(_Sums.plus, sums))
 
-    def ridge(self) -> Predictor:
+    def ridge(self) -> Linear:
         """Return a ridge regression of the mean squared displacement, its penalty chosen."""
         return self._regression((self._features.shape[1],))
 
-    def pca_ridge(self) -> Predictor:
+    def pca_ridge(self) -> Linear:
         """Return a ridge regression on the first principal components, their number and the penalty chosen."""
         return self._regression(COMPONENTS)
 
-    def moments(self) -> Predictor:
+    def moments(self) -> LinearMoments:
         """Return a regression of the distribution's first two moments, which give the mean squared displacement.
 
         Before normalization a statistical average Σ w_i μ_i is linear in its weights w_i,
@@ -215,41 +182,44 @@ class Regressions:
             return pairs.reshape(len(scores), -1)
 
         second, first = np.unravel_index(self._best(answers), (len(PENALTIES), len(PENALTIES)))
-        shift = self._components.predictor(1, PENALTIES[first])
-        square = self._components.predictor(2, PENALTIES[second])
-        return lambda features: square(features) - shift(features) ** 2
+        square = self._components.regression(2, PENALTIES[second])
+        shift = self._components.regression(1, PENALTIES[first])
+        return LinearMoments(
+            square.center, np.stack([square.weights, shift.weights], axis=1), np.array([square.value, shift.value])
+        )
 
-    def boosting(self, *, seed: int) -> Predictor:
+    def boosting(self, *, seed: int) -> Trees:
         """Return gradient-boosted trees on the scores of the first 20 principal components.
 
         Fitted to at most 20,000 spectra, every so many of the training side, with 200 trees
         of scikit-learn's HistGradientBoostingRegressor and its other defaults, but no early
         stopping, which would tell from spectra of the same families when to stop.
+
+        Raises
+        ------
+        EnvironmentProblem
+            If the trees cannot be taken out of this version of scikit-learn.
         """
         from sklearn.ensemble import HistGradientBoostingRegressor  # noqa: PLC0415 (heavy)
 
         count = len(self._features)
         rows = np.arange(min(count, BOOSTING_SPECTRA)) * count // min(count, BOOSTING_SPECTRA)
-        trees = HistGradientBoostingRegressor(max_iter=BOOSTING_TREES, early_stopping=False, random_state=seed % 2**32)
-
-        def scores(features: Singles) -> Floats:
-            return self._components.scores(features)[:, :BOOSTING_COMPONENTS]
-
-        def predict(features: Singles) -> Floats:
-            with threadpool_limits(1):
-                return np.asarray(trees.predict(scores(features)), dtype=np.float64)
-
+        center, vectors = self._components.center, self._components.vectors[:, :BOOSTING_COMPONENTS]
+        scores = (self._features[rows] - center) @ vectors
+        boosted = HistGradientBoostingRegressor(
+            max_iter=BOOSTING_TREES, early_stopping=False, random_state=seed % 2**32
+        )
         # A limit set by the caller would not hold for the threads of a library loaded here.
         with threadpool_limits(1):
-            trees.fit(scores(self._features[rows]), self._msd[rows])
-        return predict
+            boosted.fit(scores, self._msd[rows])
+            return Trees.taken_from(boosted, center, vectors, scores[:COMPARED])
 
-    def _regression(self, numbers: tuple[int, ...]) -> Predictor:
+    def _regression(self, numbers: tuple[int, ...]) -> Linear:
         def answers(components: _Components, scores: Floats) -> Floats:
             return np.column_stack([components.answers(scores[:, :number], 0, PENALTIES) for number in numbers])
 
         number, penalty = divmod(self._best(answers), len(PENALTIES))
-        return self._components.predictor(0, PENALTIES[penalty], numbers[number])
+        return self._components.regression(0, PENALTIES[penalty], numbers[number])
 
     def _best(self, answers: Callable[[_Components, Floats], Floats]) -> int:
         """Return which of the answers, (n, choices), has the smallest squared error on what was left out."""
@@ -311,9 +281,9 @@ class _Components:
         """Return the answers, (n, penalties), of ridge regressions on as many components as there are scores."""
         return np.asarray(scores @ self._weights(target, penalties)[: scores.shape[1]] + self.means[target])
 
-    def predictor(self, target: int, penalty: float, number: int | None = None) -> Predictor:
+    def regression(self, target: int, penalty: float, number: int | None = None) -> Linear:
         weights = self.vectors[:, :number] @ self._weights(target, (penalty,))[:number, 0]
-        return lambda features: np.asarray((features - self.center) @ weights + self.means[target], dtype=np.float64)
+        return Linear(self.center, weights, float(self.means[target]))
 
     def _weights(self, target: int, penalties: tuple[float, ...]) -> Floats:
         weights: Floats = self.products[:, target, np.newaxis] / np.add.outer(self.squares, np.asarray(penalties))

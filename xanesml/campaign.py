@@ -10,7 +10,7 @@ import hashlib
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from ase.data import atomic_numbers
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -31,9 +31,13 @@ FEFF10_MIXING = 0.5
 #: Magic numbers of the fcc cuboctahedron, one to five shells.
 CUBOCTAHEDRA = (13, 55, 147, 309, 561)
 
+Item = TypeVar("Item")
+
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 PositiveInt = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Choices = Annotated[list[Item], Field(min_length=1)]
 
 
 class _Section(BaseModel):
@@ -296,34 +300,119 @@ class AveragingSection(_Section):
 
 
 class TrainingSection(_Section):
-    """The network and how it is trained."""
+    """The networks and how they are trained."""
 
     filters: list[PositiveInt] = [16, 32, 64]
     """Filters of each convolution block. Default [16, 32, 64]."""
     kernel: PositiveInt = 7
     """Width of the convolutions, mesh points. Default 7."""
     dense: list[PositiveInt] = [64]
-    """Units of the dense layers before the output. Default [64]."""
+    """Units of the dense layers before the outputs. Default [64]."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Dropout rate before the dense layers. Default 0.1."""
     batch_normalization: bool = True
     """Batch normalization after each convolution. Default true."""
+    heads: list[Literal["mean_shift", "skewness", "distribution"]] = ["mean_shift", "skewness", "distribution"]
+    """What the network answers beside the MSD. Default ["mean_shift", "skewness", "distribution"]."""
+    head_weight: NonNegative = 0.1
+    """Weight of each of these in the loss, against 1 of the MSD. Default 0.1."""
+    members: PositiveInt = 4
+    """Networks of an ensemble, trained apart from each other, on groups of ranks side by side. Default 4."""
+    modes: Annotated[list[Literal["direct", "reference"]], Field(min_length=1)] = ["direct", "reference"]
+    """`direct`: for spectra as they are; `reference`: for differences from a reference. Default both."""
     batch_size: PositiveInt = 128
     """Spectra per step on each rank. Default 128."""
     epochs: PositiveInt = 50
     """Passes over the training split. Default 50."""
     learning_rate: Positive = 1e-3
-    """Adam's learning rate for one rank; scaled by the number of ranks. Default 1e-3."""
+    """Adam's learning rate for one rank; scaled by the number of ranks that share a network. Default 1e-3."""
     warmup_epochs: NonNegative = 2
     """Epochs over which the learning rate rises to its value. Default 2."""
-    validation: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
-    """Share of the families held out to choose the epoch. Default 0.1."""
-    test: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
-    """Share of the families held out for the reported errors. Default 0.1."""
-    noise: NonNegative = 0.003
-    """Standard deviation of the noise added to training and test spectra, edge steps. Default 0.003."""
     source: Literal["tensors", "on_the_fly"] = "tensors"
     """Train on the stored averages, or on ever new ones made in the step, on the GPU if any. Default tensors."""
+    validation: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    """Share of the families held out to choose the epoch. Default 0.1."""
+    calibration: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    """Share of the families held out to calibrate intervals. Default 0.1."""
+    test: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    """Share of the families held out for the reported errors. Default 0.1."""
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    """Share of spectra whose MSD is to lie in the interval. Default 0.9."""
+    noise: NonNegative = 0.003
+    """Counting noise: standard deviation at each point, edge steps; 0 is off. Default 0.003."""
+    energy_shift: NonNegative = 0.5
+    """Largest error of the energy axis, either way, eV; 0 is off. Default 0.5."""
+    broadening: NonNegative = 0.5
+    """Largest standard deviation of a Gaussian that spectra are broadened by, eV; 0 is off. Default 0.5."""
+    step_error: NonNegative = 0.005
+    """Relative standard deviation of the edge step's error; 0 is off. Default 0.005."""
+    slope: NonNegative = 0.005
+    """Standard deviation of the background's slope, edge steps per 50 eV; 0 is off. Default 0.005."""
+    drift: NonNegative = 0.05
+    """For `reference`: largest shift between sample and reference, either way, eV; 0 is off. Default 0.05."""
+    amplitude: NonNegative = 0.05
+    """For `reference`: relative standard deviation of the amplitude of differences; 0 is off. Default 0.05."""
+    fine_tuning: Annotated[int, Field(ge=0)] = 0
+    """Epochs of fine-tuning on particle averages; 0 for none. Default 0."""
+    particle_test: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of the disordered structures that fine-tuning never sees. Default 0.5."""
+
+    @field_validator("heads", "modes")
+    @classmethod
+    def _each_once(cls, value: list[str]) -> list[str]:
+        if len(set(value)) != len(value):
+            raise ValueError(f"{', '.join(value)} names one twice; give each once")
+        return value
+
+
+#: Training settings that tuning searches, by the names that they have in both sections.
+SEARCHED = ("learning_rate", "batch_size", "filters", "kernel", "dense", "dropout", "head_weight")
+
+
+class TuningSection(_Section):
+    """The search for better training settings; `false` leaves one as `[training]` has it."""
+
+    trials: PositiveInt = 12
+    """Settings that are tried, the campaign's own among them. Default 12."""
+    epochs: PositiveInt = 10
+    """Epochs of each, in place of the campaign's. Default 10."""
+    learning_rate: tuple[Positive, Positive] | None = (3e-4, 5e-3)
+    """Range of the learning rate, on a logarithmic scale. Default [3e-4, 5e-3]."""
+    batch_size: Choices[PositiveInt] | None = [64, 128, 256]
+    """Batch sizes to choose from. Default [64, 128, 256]."""
+    filters: Choices[list[PositiveInt]] | None = [[8, 16, 32], [16, 32, 64], [32, 64, 128], [16, 32, 64, 64]]
+    """Convolution blocks to choose from, each given by its filters: width and depth of the network."""
+    kernel: Choices[PositiveInt] | None = [5, 7, 11]
+    """Widths of the convolutions to choose from, mesh points. Default [5, 7, 11]."""
+    dense: Choices[list[PositiveInt]] | None = [[32], [64], [128], [64, 64]]
+    """Dense layers to choose from, each given by its units. Default [[32], [64], [128], [64, 64]]."""
+    dropout: tuple[Share, Share] | None = (0.0, 0.3)
+    """Range of the dropout rate. Default [0, 0.3]."""
+    head_weight: tuple[Positive, Positive] | None = (0.03, 1.0)
+    """Range of the weight of the answers beside the MSD, on a logarithmic scale. Default [0.03, 1]."""
+
+    @field_validator(*SEARCHED, mode="before")
+    @classmethod
+    def _false_is_off(cls, value: Any) -> Any:
+        return None if value is False else value
+
+    @field_validator("learning_rate", "dropout", "head_weight")
+    @classmethod
+    def _ordered(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and value[1] < value[0]:
+            raise ValueError(f"the range {list(value)} runs backwards; give [smallest, largest]")
+        return value
+
+    @model_validator(mode="after")
+    def _something_to_search(self) -> TuningSection:
+        if not self.searched():
+            raise ValueError(f"nothing to search: give a range or choices for one of {', '.join(SEARCHED)}")
+        return self
+
+    def searched(self) -> dict[str, Any]:
+        """Return the settings that are searched by their names in the training section, each a range or a list."""
+        given = {name: getattr(self, name) for name in SEARCHED}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 class Campaign(_Section):
@@ -347,6 +436,8 @@ class Campaign(_Section):
     """From spectra to training tensors."""
     training: TrainingSection = TrainingSection()
     """The network."""
+    tuning: TuningSection = TuningSection()
+    """The search for better training settings."""
 
     @model_validator(mode="after")
     def _something_to_do(self) -> Campaign:
@@ -454,14 +545,27 @@ def load_campaign(path: Path) -> Campaign:
     try:
         return Campaign.model_validate(content)
     except ValidationError as error:
-        raise CampaignError(f"{path}: {_first_problem(error)}") from error
+        raise CampaignError(f"{path}: {first_problem(error, Campaign)}") from error
 
 
-def _first_problem(error: ValidationError) -> str:
+def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
+    """Tell in a line what is wrong with the content of a file.
+
+    Parameters
+    ----------
+    error : ValidationError
+        What pydantic found.
+    model : type of BaseModel
+        What the content was to be.
+
+    Returns
+    -------
+    str
+        The first offending key, what was received and what is accepted.
+    """
     problem = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in problem["loc"] if not str(part).startswith("function-"))
     if problem["type"] == "extra_forbidden":
-        model: type[BaseModel] = Campaign
         for part in problem["loc"][:-1]:
             annotation = model.model_fields[str(part)].annotation
             candidates = [annotation, *getattr(annotation, "__args__", ())]

@@ -1,4 +1,4 @@
-"""From the tensor file to batches: splits by family, noise, and the order of batches.
+"""From the tensor file to batches: one rank's rows, splits by family, and the order of batches.
 
 Every random draw comes from the campaign's seed and a named stream, never from
 global state, so a split or an epoch's order does not depend on the number of ranks.
@@ -32,10 +32,13 @@ class Stream(IntEnum):
 
     SPLIT = 1
     ORDER = 2
-    TRAINING_NOISE = 3
-    HELD_OUT_NOISE = 4
+    AUGMENTATION = 3
+    HELD_OUT = 4
     DISTRIBUTIONS = 5
     DROPOUT = 6
+    STRUCTURES = 7
+    WEIGHTS = 8
+    TRIALS = 9
 
 
 #: First number of the streams' spawn keys, which have two or more; a structure's key is its index alone.
@@ -69,7 +72,9 @@ def generator(seed: int, stream: Stream, *key: int) -> np.random.Generator:
 
 @dataclass(frozen=True)
 class Tensors:
-    """What training needs of a tensor file; its weights over the series are left there. No array holds NaN.
+    """What training needs of a tensor file, all of its statistical averages or one rank's. No array holds NaN.
+
+    Its weights over the series are left in the file.
 
     Attributes
     ----------
@@ -101,6 +106,14 @@ class Tensors:
         Particle averages, shape (P, M), float32, edge steps; P may be 0.
     particle_msd : ndarray
         Mean squared displacements of their bonds, shape (P,), float64, Å².
+    particle_mean_shift : ndarray
+        Their mean bond lengths less the reference, shape (P,), float64, Å.
+    particle_skewness : ndarray
+        Skewness of their bond lengths, shape (P,), float64.
+    particle_distribution : ndarray
+        Share of their bonds in each bin, shape (P, R), float32.
+    first_shell : float
+        Reference length of the first shell, Å.
     edge : float
         Photon energy of the edge that the mesh refers to, eV.
     normalization : str
@@ -127,6 +140,10 @@ class Tensors:
     edge_step: Floats
     particle_spectra: Spectra
     particle_msd: Floats
+    particle_mean_shift: Floats
+    particle_skewness: Floats
+    particle_distribution: NDArray[np.float32]
+    first_shell: float
     edge: float
     normalization: str
     normalization_energy: float
@@ -134,13 +151,22 @@ class Tensors:
     campaign_digest: str
 
 
-def load_tensors(path: Path) -> Tensors:
+def read_families(path: Path) -> NDArray[np.int32]:
+    """Return the family of every statistical average of a tensor file, shape (N,); raises as `load_tensors`."""
+    with open_file(path, TENSORS) as file:
+        _require_averages(file, path)
+        return _array(file, path, "statistical/family", {})
+
+
+def load_tensors(path: Path, rows: slice = slice(None)) -> Tensors:
     """Read a tensor file.
 
     Parameters
     ----------
     path : Path
         A file with the layout `xanesml.layout.TENSORS`.
+    rows : slice, optional
+        Statistical averages to read, in steps of 1: one hyperslab of each column. By default all.
 
     Returns
     -------
@@ -154,20 +180,24 @@ def load_tensors(path: Path) -> Tensors:
         incomplete, holds non-finite numbers, or has no statistical averages.
     """
     with open_file(path, TENSORS) as file:
-        return _read_tensors(file, path)
+        _require_averages(file, path)
+        return _read_tensors(file, path, rows)
 
 
-def _read_tensors(file: h5py.File, path: Path) -> Tensors:
-    sizes: dict[str, int] = {}
-
-    def array(name: str) -> NDArray[Any]:
-        return _array(file, path, name, sizes)
-
+def _require_averages(file: h5py.File, path: Path) -> None:
     if "statistical/spectra" not in file or file["statistical/spectra"].shape[0] == 0:
         raise StoreError(
             f"{path} holds no statistical averages (statistical/spectra); "
             "give the campaign a [distortion] section, then `xanesml simulate` and `xanesml average`"
         )
+
+
+def _read_tensors(file: h5py.File, path: Path, rows: slice) -> Tensors:
+    sizes: dict[str, int] = {}
+
+    def array(name: str) -> NDArray[Any]:
+        return _array(file, path, name, sizes, rows if name.startswith("statistical/") else slice(None))
+
     return Tensors(
         mesh=array("mesh/energy"),
         r=array("mesh/r"),
@@ -183,6 +213,10 @@ def _read_tensors(file: h5py.File, path: Path) -> Tensors:
         edge_step=array("series/edge_step"),
         particle_spectra=array("particle/spectra"),
         particle_msd=array("particle/msd"),
+        particle_mean_shift=array("particle/mean_shift"),
+        particle_skewness=array("particle/skewness"),
+        particle_distribution=array("particle/distribution"),
+        first_shell=float(_attribute(file, path, "first_shell")),
         edge=float(_attribute(file, path, "edge")),
         normalization=str(_attribute(file, path, "normalization")),
         normalization_energy=float(_attribute(file, path, "normalization_energy")),
@@ -197,11 +231,11 @@ def _attribute(file: h5py.File, path: Path, name: str) -> Any:
     return file.attrs[name]
 
 
-def _array(file: h5py.File, path: Path, name: str, sizes: dict[str, int]) -> NDArray[Any]:
+def _array(file: h5py.File, path: Path, name: str, sizes: dict[str, int], rows: slice = slice(None)) -> NDArray[Any]:
     layout = TENSORS[name]
     if name not in file:
         raise StoreError(f"{path} is incomplete: it lacks {name}; {_REMEDY}")
-    values: NDArray[Any] = file[name][()].astype(layout.dtype, copy=False)
+    values: NDArray[Any] = file[name][rows].astype(layout.dtype, copy=False)
     expected = tuple(sizes.get(letter, -1) for letter in layout.shape)
     if values.ndim != len(expected) or any(n not in (-1, m) for n, m in zip(expected, values.shape, strict=True)):
         raise StoreError(f"{path} contradicts itself: {name} has shape {values.shape}, not {layout.shape}; {_REMEDY}")
@@ -217,17 +251,33 @@ class Split:
 
     training: Indices
     validation: Indices
+    calibration: Indices
     test: Indices
 
+    def within(self, rows: slice) -> Split:
+        """Return what of it lies in some rows, start ≤ row < stop, counted from their start."""
 
-def split_by_family(family: NDArray[np.integer[Any]], *, validation: float, test: float, seed: int) -> Split:
+        def part(side: Indices) -> Indices:
+            return np.asarray(side[(side >= rows.start) & (side < rows.stop)] - rows.start, dtype=np.int64)
+
+        return Split(part(self.training), part(self.validation), part(self.calibration), part(self.test))
+
+
+def shard(count: int, rank: int, size: int) -> slice:
+    """Return the rows, one after the other, that are one rank's of `size`."""
+    return slice(count * rank // size, count * (rank + 1) // size)
+
+
+def split_by_family(
+    family: NDArray[np.integer[Any]], *, validation: float, calibration: float, test: float, seed: int
+) -> Split:
     """Split spectra so that no family of weights lies on two sides.
 
     Parameters
     ----------
     family : ndarray
         Family of each spectrum, shape (N,), integers.
-    validation, test : float
+    validation, calibration, test : float
         Shares of the families to hold out; each gets at least one family.
     seed : int
         Seed of the campaign.
@@ -243,73 +293,82 @@ def split_by_family(family: NDArray[np.integer[Any]], *, validation: float, test
         If fewer than two families would be left to train on.
     """
     families = np.unique(family)
-    held_out = [max(1, round(share * families.size)) for share in (validation, test)]
+    held_out = [max(1, round(share * families.size)) for share in (validation, calibration, test)]
     if families.size - sum(held_out) < 2:
         raise StoreError(
-            f"{families.size} families cannot be split into training, validation ({validation}) and test ({test}) "
-            "with two left to train on; raise averaging.families and run `xanesml average`"
+            f"{families.size} families cannot be split into training, validation ({validation}), calibration "
+            f"({calibration}) and test ({test}) with two left to train on; raise averaging.families and run "
+            "`xanesml average`"
         )
     shuffled = generator(seed, Stream.SPLIT).permutation(families)
     sides = np.split(shuffled, np.cumsum(held_out))
     rows = [np.flatnonzero(np.isin(family, side)).astype(np.int64) for side in sides]
-    return Split(validation=rows[0], test=rows[1], training=rows[2])
+    return Split(validation=rows[0], calibration=rows[1], test=rows[2], training=rows[3])
 
 
-def augment(spectra: Spectra, noise: float, rng: np.random.Generator) -> Spectra:
-    """Return spectra with white noise added.
+def split_structures(count: int, *, test: float, seed: int) -> tuple[Indices, Indices]:
+    """Split disordered structures into those to fine-tune on and those kept for the test.
 
     Parameters
     ----------
-    spectra : ndarray
-        Spectra, shape (n, M), float32, edge steps.
-    noise : float
-        Standard deviation of the noise, edge steps; 0 returns the spectra as they are.
-    rng : numpy.random.Generator
-        Source of the noise.
+    count : int
+        Their number, in the order of their disorder.
+    test : float
+        Share of the structures that are kept.
+    seed : int
+        Seed of the campaign.
 
     Returns
     -------
-    ndarray
-        Shape (n, M), float32, edge steps.
+    tune, kept : ndarray of int64
+        Indices, ascending; the kept ones are spread evenly over the order.
     """
-    if noise == 0:
-        return spectra
-    return spectra + np.float32(noise) * rng.standard_normal(spectra.shape, dtype=np.float32)
+    number = round(test * count)
+    # One of each stretch of the order, so that both sides span the same disorder.
+    stretches = np.array_split(np.arange(count, dtype=np.int64), number) if number else []
+    random = generator(seed, Stream.STRUCTURES)
+    kept = np.array([random.choice(stretch) for stretch in stretches], dtype=np.int64)
+    return np.setdiff1d(np.arange(count, dtype=np.int64), kept), kept
 
 
-def batches(
-    rows: Indices, *, batch_size: int, seed: int, epoch: int, rank: int = 0, size: int = 1
-) -> Iterator[Indices]:
+def batches(rows: Indices, *, batch_size: int, steps: int, random: np.random.Generator) -> Iterator[Indices]:
     """Yield one rank's batches of one epoch.
 
-    The permutation depends on seed and epoch alone; rank r takes its elements r,
-    r + size, … Together, the ranks' batches of one step are therefore the batch that
-    one rank would take with a batch `size` times as large. To fill the last step the
-    permutation starts again, so all batches are full and every rank takes equally
-    many steps; every row comes up at least once.
+    All are full: where the rows do not fill them, their permutation starts again.
 
     Parameters
     ----------
     rows : ndarray
-        Rows of the training split, shape (n,).
+        Rows of this rank's part of the training split, shape (n,), n > 0.
     batch_size : int
-        Spectra per step on each rank.
-    seed, epoch : int
-        What the order is drawn from.
-    rank, size : int
-        This rank and the number of ranks.
+        Spectra per step.
+    steps : int
+        Number of batches, the same on every rank.
+    random : numpy.random.Generator
+        Source of the order.
 
     Yields
     ------
     ndarray
         Rows of one batch, shape (batch_size,).
     """
-    steps = steps_per_epoch(rows.size, batch_size=batch_size, size=size)
-    order = generator(seed, Stream.ORDER, epoch).permutation(rows)
-    mine = np.resize(order, steps * batch_size * size)[rank::size]
-    yield from mine.reshape(steps, batch_size)
+    order = np.resize(random.permutation(rows), steps * batch_size)
+    yield from order.reshape(steps, batch_size)
 
 
-def steps_per_epoch(samples: int, *, batch_size: int, size: int) -> int:
-    """Return the number of steps that `batches` takes on every rank."""
-    return -(-samples // (batch_size * size))
+def steps_per_epoch(split: Split, count: int, *, batch_size: int, size: int) -> int:
+    """Return in how many steps every rank has seen all of its training rows.
+
+    Parameters
+    ----------
+    split : Split
+        The split of all rows.
+    count : int
+        Number of all rows.
+    batch_size : int
+        Spectra per step on each rank.
+    size : int
+        Number of ranks.
+    """
+    most = max(split.within(shard(count, rank, size)).training.size for rank in range(size))
+    return -(-most // batch_size)

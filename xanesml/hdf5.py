@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from xanesml.errors import StoreError
 from xanesml.layout import Layout
 
-_PACKAGES = ("xanesml", "numpy", "scipy", "h5py", "ase", "feff10-rs", "mpi4py", "tensorflow", "keras", "horovod")
+_PACKAGES = ("xanesml", "numpy", "scipy", "h5py", "ase", "feff10-rs", "mpi4py", "tensorflow", "jax", "keras", "horovod")
 _MADE_BY = {"xanesml-store": "xanesml simulate", "xanesml-tensors": "xanesml average"}
 
 #: All names and attributes of a file lie in blocks of this size at its front, so that a truncated file

@@ -66,35 +66,45 @@ def _quiet_start() -> Iterator[None]:
             os.close(terminal)
 
 
-def build_network(points: int, section: TrainingSection, *, seed: int) -> keras.Model:
-    """Build the untrained network: a 1-D CNN from scaled spectra to one scaled label.
+def answers_of(section: TrainingSection) -> list[str]:
+    """Return the names of what a network answers: `msd` first, then the campaign's heads."""
+    return ["msd", *section.heads]
+
+
+def build_network(points: int, section: TrainingSection, *, bins: int, seed: int) -> keras.Model:
+    """Build the untrained network: a 1-D CNN from scaled spectra to scaled labels.
 
     Each block is convolution, batch normalization where asked for, ReLU and pooling by
     two. The last block is flattened, not averaged over energy, because the position of
-    a feature is what carries a bond length.
+    a feature is what carries a bond length. All answers come from the last dense layer.
 
     Parameters
     ----------
     points : int
         Points of the energy mesh.
     section : TrainingSection
-        Filters, kernel, dense layers, dropout.
+        Filters, kernel, dense layers, dropout, heads.
+    bins : int
+        Bins of the distribution of bond lengths.
     seed : int
         Seed of the initial weights and of the dropout; the global seeds are left alone.
 
     Returns
     -------
     keras.Model
-        Takes features of shape (n, points), returns scaled labels of shape (n, 1).
+        Takes features of shape (n, points), returns a dict of answers by name: scaled labels of
+        shape (n, 1), and the shares of the distribution, (n, bins), which sum to 1.
     """
     keras = import_keras()
     layers = keras.layers
-    seeds = iter(np.random.SeedSequence(seed).generate_state(len(section.filters) + len(section.dense) + 2))
+    names = answers_of(section)
+    count = len(section.filters) + len(section.dense) + len(names) + 1
+    seeds = iter(np.random.SeedSequence(seed).generate_state(count))
 
     def initializer(kind: Callable[..., Any]) -> Any:
         return kind(seed=int(next(seeds)))
 
-    relu_weights = keras.initializers.HeNormal
+    relu_weights, linear_weights = keras.initializers.HeNormal, keras.initializers.GlorotUniform
     inputs = keras.Input((points,), name="features")
     signal = layers.Reshape((points, 1))(inputs)
     for number, filters in enumerate(section.filters, start=1):
@@ -120,8 +130,44 @@ def build_network(points: int, section: TrainingSection, *, seed: int) -> keras.
         signal = layers.Dense(
             units, activation="relu", kernel_initializer=initializer(relu_weights), name=f"dense_{number}"
         )(signal)
-    output = layers.Dense(1, kernel_initializer=initializer(keras.initializers.GlorotUniform), name="label")(signal)
-    return keras.Model(inputs, output, name="xanesml")
+    outputs = {}
+    for name in names:
+        units, activation = (bins, "softmax") if name == "distribution" else (1, None)
+        outputs[name] = layers.Dense(
+            units, activation=activation, kernel_initializer=initializer(linear_weights), name=name
+        )(signal)
+    return keras.Model(inputs, outputs, name="xanesml")
+
+
+def loss_of(answers: dict[str, Any], targets: dict[str, Any], head_weight: float) -> Any:
+    """Return the loss of a batch, a scalar tensor.
+
+    Parameters
+    ----------
+    answers, targets : dict of str to tensor
+        What the network answers, and the scaled labels, by name.
+    head_weight : float
+        Weight of every answer but the MSD.
+
+    Returns
+    -------
+    tensor
+        Mean squared error of the scaled MSD; of the scaled mean shift and skewness the same, and of the
+        distribution the Kullback–Leibler divergence over that of a uniform answer to a single bin, each times
+        the weight.
+    """
+    ops = import_keras().ops
+    loss = 0.0
+    for name, target in targets.items():
+        answer = answers[name]
+        if name == "distribution":
+            small = 1e-7
+            divergence = ops.sum(target * (ops.log(target + small) - ops.log(answer + small)), axis=1)
+            part = ops.mean(divergence) / np.log(target.shape[1])
+        else:
+            part = ops.mean(ops.square(answer - target))
+        loss = loss + (1.0 if name == "msd" else head_weight) * part
+    return loss
 
 
 def reseed(network: keras.Model, seed: np.random.SeedSequence) -> None:

@@ -120,6 +120,13 @@ def test_the_command_answers(environment: Environment) -> None:
     assert "simulate" in done.stdout
 
 
+def test_job_scripts_come_along(environment: Environment, tmp_path: Path) -> None:
+    done = environment.run(environment.program("xanesml"), "jobscripts", "-o", str(tmp_path / "scripts"))
+    assert done.returncode == 0, done.stderr
+    written = {path.name: path.read_text() for path in (tmp_path / "scripts").iterdir()}
+    assert written == {path.name: path.read_text() for path in (ROOT / "jobscripts").iterdir()}
+
+
 def test_only_what_a_simulation_needs_is_installed(environment: Environment) -> None:
     code = (
         "import importlib.util as u, xanesml, h5py\n"

@@ -33,17 +33,34 @@ def test_from_structures_to_the_foil(mpirun: MpiRun, xanesml: str, tmp_path: Pat
     done = predict(str(FOIL))
     assert done.returncode == 0, done.stderr
     assert "Au L3: MSD" in done.stdout
-    predictions = json.loads((out / "predictions.json").read_text())["predictions"]
-    assert np.isfinite(predictions[0]["msd"])
+    (direct,) = json.loads((out / "predictions.json").read_text())["predictions"]
+    low, high = direct["interval"]
+    assert low <= direct["msd"] <= high
+
+    beside = predict(str(FOIL), "--reference", str(FOIL), "--reference-msd", "0.0081", "-o", str(tmp_path / "beside"))
+    assert beside.returncode == 0, beside.stderr
+    (itself,) = json.loads((tmp_path / "beside" / "predictions.json").read_text())["predictions"]
+    assert (itself["mode"], itself["reference"]["msd"]) == ("reference", 0.0081)
+    ridge = predict(str(FOIL), "--with", "ridge", "-o", str(tmp_path / "ridge"))
+    assert ridge.returncode == 0, ridge.stderr
+    assert "(ridge, shifted by" in ridge.stdout
+    alone = predict(str(FOIL), "--reference", str(FOIL))
+    assert (alone.returncode, "give both, or neither" in alone.stderr) == (2, True)
 
     report = json.loads((out / "model" / "report.json").read_text())
-    assert report["ranks"] == 2
-    assert report["test"]["n"] > 100
-    assert set(report["test"]) >= {"network", "mean", "ridge"}
+    assert (report["ranks"], report["groups"], sorted(report["modes"])) == (2, 2, ["direct", "reference"])
+    for content in report["modes"].values():
+        assert content["test"]["n"] > 100
+        assert set(content["test"]) >= {"network", "mean", "ridge"}
+        assert 0 < content["coverage"] <= 1
+    assert "# fake" in (out / "model" / "README.md").read_text()
     assert sorted(path.name for path in (out / "figures").glob("*.png")) == [
         "Au_Foil_L3_rt_2016Foils.png",
-        "learning_curve.png",
-        "parity.png",
+        "learning_curves.png",
+        "parity-direct.png",
+        "parity-reference.png",
+        "sensitivity-direct.png",
+        "sensitivity-reference.png",
         "series.png",
     ]
 
@@ -62,6 +79,9 @@ def test_from_structures_to_the_foil(mpirun: MpiRun, xanesml: str, tmp_path: Pat
     assert done.returncode == 2
     assert done.stderr.startswith("xanesml: ")
     assert done.stderr.count("\n") == 1
+    both = predict(str(FOIL), str(narrow), "-o", str(tmp_path / "both"))
+    assert (both.returncode, "refused: " in both.stderr) == (3, True)
+    assert len(json.loads((tmp_path / "both" / "predictions.json").read_text())["predictions"]) == 1
     copper = tmp_path / "copper.xdi"
     copper.write_text(FOIL.read_text().replace("Element.symbol:  Au", "Element.symbol:  Cu"))
     done = predict(str(copper))

@@ -185,6 +185,26 @@ def test_a_changed_campaign_takes_over_what_it_has_in_common(
     np.testing.assert_array_equal(spectra(second / "store.h5")[1][6], spectra(first / "store.h5")[1][3])
 
 
+def test_parts_that_ran_apart_make_one_store(mpirun: MpiRun, xanesml: str, fake_campaign: Path, tmp_path: Path) -> None:
+    without_series = re.sub(r"\[distortion\][^\[]*", "", FAKE_CAMPAIGN)
+    parts = {"some": (FAKE_CAMPAIGN, range(6)), "others": (without_series, range(6, 13))}
+    command, stores = [xanesml, "simulate", str(fake_campaign), "-o", str(tmp_path / "whole")], []
+    for name, (text, absorbers) in parts.items():
+        part = tmp_path / f"{name}.toml"
+        only = text.replace("[disorder]", f"[disorder]\nabsorbers = {list(absorbers)}")
+        part.write_text(only.replace('name = "fake"', f'name = "{name}"'))
+        assert mpirun(2, xanesml, "simulate", str(part), "-o", str(tmp_path / name)).returncode == 0
+        stores.append(str(tmp_path / name / "store.h5"))
+        command += ["--reuse", stores[-1]]
+    done = mpirun(1, *command)
+    assert f"{19 + 2 * 6} tasks taken over from {stores[0]}" in done.stdout, done.stderr
+    assert f"{2 * 7} tasks taken over from {stores[1]}" in done.stdout
+    assert f"{TASKS} done; 0 runs" in done.stdout
+    assert mpirun(2, xanesml, "simulate", str(fake_campaign), "-o", str(tmp_path / "alone")).returncode == 0
+    for joined, alone in zip(*(spectra(tmp_path / name / "store.h5") for name in ("whole", "alone")), strict=True):
+        np.testing.assert_array_equal(joined, alone)
+
+
 def test_averaging_and_training_settings_may_change(
     mpirun: MpiRun, xanesml: str, fake_campaign: Path, tmp_path: Path
 ) -> None:

@@ -19,10 +19,11 @@ from conftest import MPI_AS_ROOT, mpirun_command
 from synthetic import campaign, write_tensors
 
 from hpc.drain import RESUBMIT
-from hpc.train import CHECKPOINT
+from hpc.trainer import checkpoint_file
 from xanesml.assessment import LABELS, Comparison
-from xanesml.dataset import load_tensors
+from xanesml.dataset import load_tensors, split_by_family, split_structures
 from xanesml.model import load_model
+from xanesml.particle_spectra import ParticleSet
 
 PROGRAMS = Path(__file__).parent / "programs"
 TRAINING: dict[str, Any] = {
@@ -33,8 +34,15 @@ TRAINING: dict[str, Any] = {
     "batch_size": 32,
     "epochs": 12,
     "learning_rate": 0.004,
+    "members": 1,
+    "modes": ["direct"],
     "noise": 0.001,
+    "energy_shift": 0.0,
+    "broadening": 0.0,
+    "step_error": 0.0,
+    "slope": 0.0,
 }
+CHECKPOINT = checkpoint_file("direct", 0)
 
 pytestmark = [
     pytest.mark.mpi,
@@ -83,6 +91,7 @@ def test_ranks_agree_on_weights_statistics_sums_and_what_the_root_says(mpirun: A
     for rank in (0, 1):
         with np.load(tmp_path / f"2-{rank}.npz") as file:
             assert file["total"].tolist() == [3.0]
+            assert file["extremes"].tolist() == [-1.0, 0.5]
             assert file["root"] == 0
 
 
@@ -91,49 +100,84 @@ def test_two_ranks_train_a_network_that_beats_the_mean(mpirun: Any, tensors: Pat
     folder = tensors.parent / "model"
     run_program(mpirun, 2, "train_synthetic.py", str(tensors), str(folder))
     report = json.loads((folder / "report.json").read_text())
-    assert report["ranks"] == 2
-    assert (report["training"], report["validation"], report["test"]["n"], report["particle"]["n"]) == (256, 32, 32, 5)
-    assert report["test"]["network"]["mae"] < 0.5 * report["test"]["mean"]["mae"]
-    assert "another way" in report["particle"]["spectra"]
+    found = report["modes"]["direct"]
+    assert (report["ranks"], report["groups"], report["tuned"]) == (2, 1, 0)
+    sizes = report["training"], report["validation"], report["calibration"], found["test"]["n"], found["particle"]["n"]
+    assert sizes == (224, 32, 32, 32, 2)
+    assert found["test"]["network"]["mae"] < 0.5 * found["test"]["mean"]["mae"]
+    assert "another way" in found["particle"]["spectra"]
     for split in ("test", "particle"):
-        assert [name for name in report[split] if name in LABELS] == [name for name in report["test"] if name in LABELS]
-        assert report[split].keys() == {"spectra", "n", "verdict"} | LABELS.keys()
-        assert Comparison.from_dict(report[split]).verdict() == report[split]["verdict"]
+        assert [name for name in found[split] if name in LABELS] == [name for name in found["test"] if name in LABELS]
+        assert found[split].keys() == {"spectra", "n", "verdict"} | LABELS.keys()
+        assert Comparison.from_dict(found[split]).verdict() == found[split]["verdict"]
     assert all(json.loads((folder / f"returned-{rank}.json").read_text()) == report for rank in (0, 1))
 
-    with (folder / "history.csv").open() as file:
+    with (folder / "history-direct-0.csv").open() as file:
         history = list(csv.DictReader(file))
     assert [int(row["epoch"]) for row in history] == list(range(1, 13))
     # Two ranks, and a warm-up of two epochs.
     assert [float(row["learning_rate"]) for row in history[:3]] == pytest.approx([0.004, 0.008, 0.008])
     best = min(history, key=lambda row: float(row["validation_mae"]))
-    assert int(best["epoch"]) == report["best_epoch"]
+    assert [int(best["epoch"])] == found["best_epochs"]
 
-    with (folder / "parity.csv").open() as file:
-        rows = [(float(row["label"]), float(row["prediction"])) for row in csv.DictReader(file)]
-    labels, predictions = np.array(rows).T
-    assert np.abs(predictions - labels).mean() == pytest.approx(report["test"]["network"]["mae"])
+    with (folder / "parity-direct.csv").open() as file:
+        rows = [[float(value) for value in row.values()] for row in csv.DictReader(file)]
+    labels, predictions, _, half_widths = np.array(rows).T
+    assert np.abs(predictions - labels).mean() == pytest.approx(found["test"]["network"]["mae"])
+    assert np.mean(np.abs(predictions - labels) <= half_widths) == pytest.approx(found["coverage"])
 
     model = load_model(folder)
     data = load_tensors(tensors)
+    split = split_by_family(data.family, validation=0.1, calibration=0.1, test=0.1, seed=7)
+    assert np.array_equal(labels, data.msd[split.test])
     assert np.shape(model.metadata["band"]) == (2, data.mesh.size)
-    assert np.abs(model.predict(data.spectra) - data.msd).mean() < 0.5 * np.abs(data.msd - data.msd.mean()).mean()
+    answers = model.predict(data.spectra)
+    assert np.abs(answers.msd - data.msd).mean() < 0.5 * np.abs(data.msd - data.msd.mean()).mean()
+    np.testing.assert_allclose(answers.distribution.sum(axis=1), 1.0, rtol=1e-5)
     assert (model.metadata["element"], model.metadata["edge"]) == ("Au", "L3")
-    assert model.metadata["metrics"]["test"] == report["test"]
+    assert model.metadata["metrics"]["direct"]["test"] == found["test"]
 
 
+@needs_horovod
 def test_two_ranks_train_on_averages_made_in_the_step(mpirun: Any, tensors: Path) -> None:
-    made_for = campaign(**TRAINING, source="on_the_fly")
+    made_for = campaign(**TRAINING | {"source": "on_the_fly", "epochs": 24})
     (tensors.parent / "campaign.json").write_text(made_for.resolved())
     folder = tensors.parent / "model"
     run_program(mpirun, 2, "train_synthetic.py", str(tensors), str(folder))
-    report = json.loads((folder / "report.json").read_text())
+    test = json.loads((folder / "report.json").read_text())["modes"]["direct"]["test"]
     # The test split is of narrower distributions than those trained on.
-    assert report["test"]["network"]["mae"] < 0.75 * report["test"]["mean"]["mae"]
+    assert test["network"]["mae"] < 0.75 * test["mean"]["mae"]
+
+
+@needs_horovod
+def test_groups_of_ranks_train_the_networks_of_all_modes_side_by_side(mpirun: Any, tensors: Path) -> None:
+    settings = TRAINING | {"members": 2, "modes": ["direct", "reference"], "epochs": 4, "fine_tuning": 3}
+    made_for = campaign(**settings)
+    (tensors.parent / "campaign.json").write_text(made_for.resolved())
+    write_tensors(tensors, made_for, particles=8)
+    folders = {ranks: tensors.parent / f"model-{ranks}" for ranks in (2, 3)}
+    for ranks, folder in folders.items():
+        run_program(mpirun, ranks, "train_synthetic.py", str(tensors), str(folder))
+    reports = {ranks: json.loads((folder / "report.json").read_text()) for ranks, folder in folders.items()}
+    assert [reports[ranks]["groups"] for ranks in (2, 3)] == [2, 3]
+    assert reports[2]["tuned"] == 4
+    # Each network was trained by one rank alone, whichever it was.
+    for mode in ("direct", "reference"):
+        assert (folders[2] / f"parity-{mode}.csv").read_bytes() == (folders[3] / f"parity-{mode}.csv").read_bytes()
+        assert reports[2]["modes"][mode]["particle_before_fine_tuning"] is not None
+    one, other = (load_model(folders[2]).ensembles["direct"][member].get_weights() for member in (0, 1))
+    assert not np.array_equal(one[0], other[0])
+
+    data = load_tensors(tensors)
+    tune, kept = split_structures(8, test=0.5, seed=7)
+    pairs = ParticleSet.of(data, "reference", kept, tune)
+    assert reports[2]["modes"]["reference"]["particle"]["n"] == len(pairs.msd) == 16
+    assert set(pairs.rows.tolist()) == set(kept.tolist())
+    assert not list(folders[2].glob("checkpoint-*"))
 
 
 def history(folder: Path) -> list[dict[str, str]]:
-    with (folder / "history.csv").open() as file:
+    with (folder / "history-direct-0.csv").open() as file:
         return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
 
 
@@ -149,19 +193,20 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(mpirun: Any, tensors: 
     # Four steps an epoch and a look every twenty: the second is in epoch 10.
     interrupted = mpirun(2, *program, "--stop", "1", timeout=120)
     assert interrupted.returncode == RESUBMIT, interrupted.stderr
-    assert "stopped after 9 of 12 epochs" in interrupted.stdout
+    assert "stopped with 0 of 1 networks trained" in interrupted.stdout
     assert len(history(stopped)) == 9
-    assert not (stopped / "network.keras").exists()
+    assert not (stopped / "direct-0.keras").exists()
     shutil.copytree(stopped, fewer)
     again = mpirun(2, *program, timeout=120)
     assert "continuing after epoch 9" in again.stdout
-    assert (stopped / "parity.csv").read_bytes() == (whole / "parity.csv").read_bytes()
+    assert (stopped / "parity-direct.csv").read_bytes() == (whole / "parity-direct.csv").read_bytes()
     assert history(stopped) == history(whole)
     assert not (stopped / CHECKPOINT).exists()
     run_program(mpirun, 1, "train_synthetic.py", str(tensors), str(fewer))
     assert [row["epoch"] for row in history(fewer)] == [str(epoch) for epoch in range(1, 13)]
     assert history(fewer)[:9] == history(whole)[:9]
-    assert json.loads((fewer / "report.json").read_text())["test"]["network"]["mae"] < 0.005
+    report = json.loads((fewer / "report.json").read_text())
+    assert report["modes"]["direct"]["test"]["network"]["mae"] < 0.005
 
 
 def test_a_checkpoint_of_another_campaign_or_a_damaged_one_is_not_gone_on_from(mpirun: Any, tensors: Path) -> None:
@@ -187,7 +232,7 @@ def test_usr1_stops_the_command_with_the_status_to_submit_it_again(tensors: Path
     command = [*mpirun_command(2), xanesml, "train", str(file), "-o", str(tensors.parent)]
     with subprocess.Popen(command, env=os.environ | MPI_AS_ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        line = next(line for line in process.stdout if line.startswith("epoch 2/"))
+        line = next(line for line in process.stdout if "epoch 2/" in line)
         process.send_signal(signal.SIGUSR1)
         said = line + process.stdout.read()
         assert process.wait(60) == RESUBMIT
@@ -201,8 +246,9 @@ def test_one_process_trains_reproducibly_without_horovod(mpirun: Any, tensors: P
         run_program(mpirun, 1, "train_synthetic.py", str(tensors), str(folder), "--no-horovod")
     first, again = (json.loads((folder / "report.json").read_text()) for folder in folders)
     assert first["ranks"] == 1
-    assert first["test"]["network"]["mae"] < 0.5 * first["test"]["mean"]["mae"]
-    assert first["test"] == again["test"]
+    test = first["modes"]["direct"]["test"]
+    assert test["network"]["mae"] < 0.5 * test["mean"]["mae"]
+    assert test == again["modes"]["direct"]["test"]
 
 
 def test_two_ranks_without_horovod_are_refused_in_one_line(mpirun: Any, tensors: Path) -> None:
@@ -211,6 +257,6 @@ def test_two_ranks_without_horovod_are_refused_in_one_line(mpirun: Any, tensors:
         2, sys.executable, str(PROGRAMS / "train_synthetic.py"), str(tensors), str(folder), "--no-horovod", timeout=120
     )
     assert done.returncode != 0
-    assert "EnvironmentProblem: training on 2 ranks needs Horovod" in done.stderr
+    assert "EnvironmentProblem: training one network on 2 ranks needs Horovod" in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(folder.iterdir())

@@ -1,20 +1,17 @@
-"""The baselines, on data where their answer is known, and the comparison with them."""
+"""The baselines, on data where their answer is known."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import campaign, write_tensors
+from threadpoolctl import threadpool_limits
 
-from xanesml.assessment import LABELS, Comparison, assess, verdict
-from xanesml.baselines import COMPONENTS, PENALTIES, Errors, Regressions, edge_slope, fit_edge_slope, fit_mean
-from xanesml.dataset import Tensors, load_tensors, split_by_family
+from xanesml.baselines import COMPONENTS, PENALTIES, Errors, Regressions, fit_edge_slope, fit_mean
 from xanesml.errors import EnvironmentProblem
+from xanesml.predictors import Trees, edge_slope
 from xanesml.scaling import Scaling
 
 pytestmark = pytest.mark.skipif(find_spec("sklearn") is None, reason="needs the extra `train`")
@@ -84,16 +81,14 @@ def test_on_a_coarse_mesh_the_slope_is_that_nearest_to_the_edge() -> None:
 def test_edge_slope_recovers_a_label_that_is_linear_in_it() -> None:
     mesh = 11910.0 + 0.5 * np.arange(60)
     rate = np.linspace(0.05, 0.12, 30)
-    spectra = np.clip(rate[:, np.newaxis] * (mesh - 11914.0), 0.0, 1.0).astype(np.float32)
+    spectra = np.clip(rate[:, np.newaxis] * (mesh - 11914.0), 0.0, 1.0)
     labels = 0.02 - 0.1 * rate
-
-    def slope(features: np.ndarray) -> np.ndarray:
-        return edge_slope(features, mesh, 11918.6)
-
-    predict = fit_edge_slope(slope, spectra[::2], labels[::2])
-    np.testing.assert_allclose(predict(spectra), labels, atol=1e-8)
-    flat = fit_edge_slope(slope, np.zeros((3, 60), dtype=np.float32), np.array([0.01, 0.02, 0.06]))
-    assert flat(spectra[:2]).tolist() == pytest.approx([0.03, 0.03])
+    scaling = Scaling(spectra.mean(axis=0), 0.1 + np.arange(60.0), {"msd": (0.0, 0.1)})
+    features = scaling.scale_features(spectra)
+    predict = fit_edge_slope(features[::2], labels[::2], scaling, mesh, 11918.6)
+    np.testing.assert_allclose(predict(features), labels, atol=1e-7)
+    flat = fit_edge_slope(np.zeros((3, 60), np.float32), np.array([0.01, 0.02, 0.06]), scaling, mesh, 11918.6)
+    assert flat(features[:2]).tolist() == pytest.approx([0.03, 0.03])
 
 
 def test_ridge_is_the_closed_form_at_the_penalty_that_leaves_families_out_best() -> None:
@@ -193,6 +188,50 @@ def test_boosted_trees_learn_what_is_not_linear_and_the_same_each_time() -> None
     np.testing.assert_array_equal(regressions.boosting(seed=2**40)(new), answers)
 
 
+def test_trees_taken_out_of_scikit_learn_answer_as_it_does_to_the_last_bit() -> None:
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    rng = np.random.default_rng(11)
+    center, vectors = rng.standard_normal(6), rng.standard_normal((6, 4))
+    features = rng.standard_normal((1000, 6)).astype(np.float32)
+    scores = (features - center) @ vectors
+    with threadpool_limits(1):
+        boosted = HistGradientBoostingRegressor(max_iter=30, early_stopping=False).fit(scores, np.sin(scores[:, 0]))
+        trees = Trees.taken_from(boosted, center, vectors, scores[:10])
+        theirs = boosted.predict(scores)
+    assert np.ptp(theirs) > 1
+    np.testing.assert_array_equal(trees(features), theirs)
+    # More than are asked about at a time, and none.
+    np.testing.assert_allclose(trees(np.tile(features, (3, 1))), np.tile(theirs, 3), rtol=1e-6)
+    assert trees(features[:0]).shape == (0,)
+
+
+def test_a_score_on_a_threshold_goes_where_scikit_learn_sends_it() -> None:
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    scores = np.repeat([0.0, 1.0, 2.0, 3.0], 25)[:, np.newaxis]
+    boosted = HistGradientBoostingRegressor(max_iter=5, early_stopping=False).fit(scores, scores[:, 0] ** 2)
+    trees = Trees.taken_from(boosted, np.zeros(1), np.eye(1), scores)
+    on = np.array([[0.5], [1.5], [2.5]], dtype=np.float32)
+    assert set(on[:, 0]) <= set(trees.threshold)
+    beyond = np.nextafter(on, np.float32(9))
+    np.testing.assert_array_equal(trees(on), boosted.predict(on))
+    np.testing.assert_array_equal(trees(beyond), boosted.predict(beyond))
+    assert (trees(beyond) > trees(on)).all()
+
+
+def test_trees_that_do_not_answer_as_scikit_learn_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    theirs = HistGradientBoostingRegressor.predict
+    monkeypatch.setattr(HistGradientBoostingRegressor, "predict", lambda *given: theirs(*given) + 1e-6)
+    with pytest.raises(EnvironmentProblem, match=r"scikit-learn \d.* that xanesml does not know; install the version"):
+        Regressions(*averages()).boosting(seed=1)
+    # As in a version that keeps them elsewhere.
+    with pytest.raises(EnvironmentProblem, match="that xanesml does not know"):
+        Trees.taken_from(object(), np.zeros(1), np.eye(1), np.zeros((1, 1)))
+
+
 def test_boosted_trees_take_no_more_spectra_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xanesml.baselines.BOOSTING_SPECTRA", 50)
     features = np.linspace(-1, 1, 100, dtype=np.float32)[:, np.newaxis]
@@ -206,73 +245,3 @@ def test_without_scikit_learn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "sklearn.model_selection", None)
     with pytest.raises(EnvironmentProblem, match=r"need scikit-learn .*xanesml\[train\]"):
         Regressions(*averages(rows=16))
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Tensors:
-    write_tensors(tmp_path / "t.h5", campaign(), families=20, members=4, points=12, particles=3)
-    return load_tensors(tmp_path / "t.h5")
-
-
-def always(features: np.ndarray) -> np.ndarray:
-    return np.full(len(features), 0.01)
-
-
-def test_all_predictors_are_compared_on_the_test_split(data: Tensors) -> None:
-    split = split_by_family(data.family, validation=0.1, test=0.2, seed=1)
-    scaling = Scaling.fit(data.spectra[split.training], data.msd[split.training], noise=0.0)
-    result = assess(always, data, split, scaling, noise=0.0, seed=1)
-    labels = data.msd[split.test]
-    errors = result.test.errors
-    assert result.test.n == 16
-    assert errors["network"].mae == pytest.approx(np.abs(labels - 0.01).mean())
-    assert errors["mean"].mae == pytest.approx(np.abs(labels - data.msd[split.training].mean()).mean())
-    assert errors["moments"].mae < errors["ridge"].mae < errors["mean"].mae
-    assert set(errors) == set(LABELS)
-    maes = [error.mae for error in errors.values()]
-    assert maes == sorted(maes)
-    assert result.particle.n == 3
-    assert list(result.particle.errors) == list(errors)
-    assert result.particle.errors["network"].mae == pytest.approx(np.abs(data.particle_msd - 0.01).mean())
-    np.testing.assert_array_equal(result.labels, labels)
-    assert result.predictions.tolist() == [0.01] * 16
-    assert Comparison.from_dict(result.test.to_dict()) == result.test
-    assert result.test.to_dict()["verdict"] == result.test.verdict()
-
-
-def test_one_seed_gives_one_assessment_and_no_particle_averages_no_comparison_on_them(data: Tensors) -> None:
-    data = replace(data, particle_spectra=data.particle_spectra[:0], particle_msd=data.particle_msd[:0])
-    split = split_by_family(data.family, validation=0.1, test=0.1, seed=1)
-    scaling = Scaling.fit(data.spectra[split.training], data.msd[split.training], noise=0.01)
-    first, again, other = (assess(always, data, split, scaling, noise=0.01, seed=seed) for seed in (1, 1, 2))
-    assert (first.particle.n, first.particle.errors) == (0, {})
-    assert first.particle.to_dict().keys() == {"spectra", "n"}
-    assert first.test == again.test
-    assert first.test != other.test
-
-
-def comparison(n: int = 5, **maes: float) -> Comparison:
-    return Comparison("some", n, {name: Errors(mae, mae, 0.5, 0.0) for name, mae in maes.items()})
-
-
-def test_the_verdict_names_the_winner_and_every_baseline_that_beats_the_network() -> None:
-    network = comparison(network=0.001, ridge=0.002, mean=0.003)
-    tie = comparison(ridge=0.001, network=0.001)
-    one = comparison(network=0.001, moments=0.00025, ridge=0.002)
-    many = comparison(network=0.004, moments=0.002, ridge=0.003, mean=0.0035, edge_slope=0.005)
-    assert network.verdict() == "the network wins with a mean absolute error of 0.001 Å², ahead of ridge with 0.002 Å²"
-    assert tie.verdict() == "the network wins with a mean absolute error of 0.001 Å², ahead of ridge with 0.001 Å²"
-    moments = "moments wins with a mean absolute error of 0.00025 Å² and beats the network, which has 0.001 Å²"
-    assert one.verdict() == moments
-    assert many.verdict().endswith(
-        "beats the network, which has 0.004 Å², as do ridge and the mean of the training labels"
-    )
-    assert verdict(one, comparison(0)) == f"On the test split {moments}."
-    assert verdict(one, network) == f"On the test split {moments}; on the particle averages {network.verdict()}."
-
-
-def test_a_network_without_a_number_is_beaten_by_all() -> None:
-    broken = comparison(network=float("nan"), mean=0.004, ridge=0.003)
-    assert broken.by_error() == ["ridge", "mean", "network"]
-    assert broken.verdict().startswith("ridge wins")
-    assert broken.to_dict()["network"]["mae"] is None

@@ -1,3 +1,4 @@
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -6,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small_tensors as small
+from made_report import mode_report, report
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import imread
@@ -14,10 +16,11 @@ from small_tensors import write_small
 from xanesml import plots
 from xanesml.comparison import ParticleComparison, compare
 from xanesml.distributions import skew_normal_weights
-from xanesml.errors import EnvironmentProblem
+from xanesml.errors import EnvironmentProblem, StoreError
 from xanesml.plots.averages import choose_like_particles
 from xanesml.plots.distorted import choose_weightings
 from xanesml.plots.style import MOST_CURVES, evenly_spread
+from xanesml.sensitivity import ERRORS, Sensitivity, write_sensitivity
 
 EDGE = 11919.0
 ENERGY = np.arange(EDGE - 4, EDGE + 52, 0.5)
@@ -57,83 +60,207 @@ def check_files(paths: tuple[Path, Path], *, columns: int = 1) -> None:
     assert pdf.stat().st_size > 5000
 
 
+def labels(axes: Axes) -> tuple[str, str]:
+    return axes.get_xlabel(), axes.get_ylabel()
+
+
 def spectra(count: int) -> np.ndarray:
     relative = ENERGY - EDGE
     shifts = np.linspace(-0.45, 0.45, count)
     return np.array([(1 / (1 + np.exp(-relative / 2))) * (1 + 0.1 * np.cos(relative / (4 + d))) for d in shifts])
 
 
-def test_learning_curve_from_rows(tmp_path: Path, drawn: list[Figure]) -> None:
-    rows = [
-        {"epoch": i, "loss": 1 / i, "val_loss": 2 / i, "val_mae": 0.004 / i, "learning_rate": 0.1} for i in range(1, 9)
-    ]
-    check_files(plots.learning_curve(rows, tmp_path / "new" / "learning.png"))
+def write_history(path: Path, *errors: float) -> Path:
+    lines = [f"{epoch},0.001,{1 / epoch},{error},3.0" for epoch, error in enumerate(errors, start=1)]
+    path.write_text("\n".join(["epoch,learning_rate,train_loss,validation_mae,seconds", *lines]) + "\n")
+    return path
+
+
+def test_learning_curves_of_all_networks_share_a_color_by_mode(tmp_path: Path, drawn: list[Figure]) -> None:
+    histories = {
+        "direct": [write_history(tmp_path / "a.csv", 0.004, 0.002, 0.003), write_history(tmp_path / "b.csv", 0.005)],
+        "reference": [write_history(tmp_path / "c.csv", 0.009, 0.008)],
+    }
+    check_files(plots.learning_curves(histories, tmp_path / "new" / "learning.png"))
     losses, errors = drawn[0].axes
-    training, validation = losses.lines
-    np.testing.assert_allclose(training.get_ydata(), [1 / i for i in range(1, 9)])
-    np.testing.assert_allclose(validation.get_ydata(), [2 / i for i in range(1, 9)])
-    assert [line.get_label() for line in losses.lines] == ["training", "validation"]
-    np.testing.assert_allclose(errors.lines[0].get_ydata(), [4 / i for i in range(1, 9)])
-    assert "10⁻³ Å²" in errors.get_ylabel()
-    assert errors.get_xlabel() == "Epoch"
+    assert [list(line.get_ydata()) for line in losses.lines[:3]] == [[1, 1 / 2, 1 / 3], [1], [1, 1 / 2]]
+    colors = [line.get_color() for line in losses.lines[:3]]
+    assert colors[0] == colors[1] != colors[2]
+    curves, dots = errors.lines[::2], errors.lines[1::2]
+    np.testing.assert_allclose(curves[0].get_xydata(), [[1, 4], [2, 2], [3, 3]])
+    assert [line.get_xydata()[0].tolist() for line in dots] == [[2, 2], [1, 5], [2, 8]]
+    texts = [text.get_text() for text in drawn[0].legends[0].get_texts()]
+    assert texts == ["direct, 2 networks", "reference, 1 network", "epoch kept"]
+    assert labels(losses) == ("", "Training loss")
+    assert labels(errors) == ("Epoch", "Validation MAE (10⁻³ Å²)")
 
 
-def test_learning_curve_from_csv(tmp_path: Path, drawn: list[Figure]) -> None:
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("epoch,train_loss,validation_mae\n", "has no rows"),
+        ("epoch,train_loss\n1,0.5\n", "cannot be read: 'validation_mae'"),
+        ("epoch,train_loss,validation_mae\n1,0.5\n", "cannot be read: float"),
+        (None, "No such file"),
+    ],
+)
+def test_a_history_that_is_none_is_refused(tmp_path: Path, text: str | None, reason: str) -> None:
     history = tmp_path / "history.csv"
-    history.write_text("epoch,loss\n1,0.5\n2,0.25\n")
-    check_files(plots.learning_curve(history, tmp_path / "learning.png"))
-    (axes,) = drawn[0].axes
-    np.testing.assert_allclose(axes.lines[0].get_xydata(), [[1, 0.5], [2, 0.25]])
-
-
-@pytest.mark.parametrize("rows", [[], [{"epoch": 1, "mae": 2}], [{"loss": 1}]])
-def test_learning_curve_without_a_loss_is_refused(tmp_path: Path, rows: list[dict[str, float]]) -> None:
-    with pytest.raises(ValueError, match="columns epoch and loss"):
-        plots.learning_curve(rows, tmp_path / "learning.png")
-    assert not list(tmp_path.iterdir())
+    if text is not None:
+        history.write_text(text)
+    with pytest.raises(StoreError, match=reason):
+        plots.learning_curves({"direct": [history]}, tmp_path / "learning.png")
+    assert not (tmp_path / "learning.png").exists()
 
 
 @pytest.mark.parametrize("count", [40, plots.MOST_POINTS + 40])
-def test_parity_states_its_errors(tmp_path: Path, drawn: list[Figure], count: int) -> None:
+def test_parity_states_its_errors_and_the_coverage_of_its_intervals(
+    tmp_path: Path, drawn: list[Figure], count: int
+) -> None:
     label = np.linspace(0.001, 0.02, count)
     prediction = label + np.where(np.arange(count) % 4 == 0, 0.002, 0.0)
-    check_files(plots.parity(label, prediction, tmp_path / "parity.png", baseline="ridge MAE 0.7"))
-    axes = drawn[0].axes[0]
-    # A quarter is wrong by 2e-3 Å²: the mean is 0.5e-3, the root mean square 1e-3.
-    assert axes.texts[0].get_text() == f"N = {count}\nMAE 0.5\nRMSE 1\nridge MAE 0.7"
-    assert axes.get_xlabel() == "True MSD (10⁻³ Å²)"
-    assert axes.get_xlim() == axes.get_ylim()
-    scales = [inset.get_ylabel() for inset in axes.child_axes]
-    assert scales == (["Spectra per cell"] if count > plots.MOST_POINTS else [])
+    half_width = np.full(count, 0.0012)
+    check_files(
+        plots.parity(label, prediction, half_width, tmp_path / "parity.png", confidence=0.9, title="direct"),
+        columns=2,
+    )
+    left, right, *scale = drawn[0].axes
+    # A quarter is wrong by 2e-3 Å²: the mean is 0.5e-3, the root mean square 1e-3, and three quarters lie inside.
+    assert left.texts[0].get_text() == f"direct\nN = {count:,}\nMAE 0.5\nRMSE 1\nbias +0.5"
+    assert right.texts[0].get_text() == "75.0 % of the labels in\nintervals of 90 %"
+    assert labels(left) == ("True MSD (10⁻³ Å²)", "Predicted MSD (10⁻³ Å²)")
+    assert labels(right) == ("True MSD (10⁻³ Å²)", "Predicted − true MSD (10⁻³ Å²)")
+    assert left.get_xlim() == left.get_ylim() == right.get_xlim()
+    assert [axes.get_ylabel() for axes in scale] == (["Spectra per cell"] if count > plots.MOST_POINTS else [])
+    upper, lower, residual = (patch.get_data() for patch in right.patches)
+    np.testing.assert_allclose([upper.values, lower.values], np.outer([1.2, -1.2], np.ones(12)))
+    # In bins of as many spectra each, of which a quarter is off by 2e-3.
+    assert residual.values.mean() == pytest.approx(0.5, abs=0.03)
+    assert residual.edges[[0, -1]] == pytest.approx([1.0, 20.0])
+
+
+SIMULATED = spectra(101)
+MEASURED = SIMULATED.mean(axis=0) + 0.03
+BAND = np.percentile(SIMULATED, (5, 95), axis=0)
 
 
 def test_measured_is_drawn_over_the_simulated(tmp_path: Path, drawn: list[Figure]) -> None:
-    simulated = spectra(101)
-    measured = simulated.mean(axis=0) + 0.03
     paths = plots.measured_against_simulated(
         ENERGY,
-        measured,
-        simulated.mean(axis=0),
-        np.percentile(simulated, (5, 95), axis=0),
+        MEASURED,
+        SIMULATED.mean(axis=0),
+        BAND,
         tmp_path / "foil.png",
         edge=EDGE,
         label="Au foil",
+        msd=0.0081,
+        interval=(0.0062, 0.0103),
+        confidence=0.9,
     )
     check_files(paths)
     upper, lower = drawn[0].axes
     assert [text.get_text() for text in upper.get_legend().get_texts()] == [
-        "simulated, 5–95 %",
+        "training spectra, 5–95 %",
         "simulated, mean",
         "Au foil",
     ]
+    assert upper.get_legend().get_title().get_text() == "MSD 8.1 × 10⁻³ Å²\n90 %: 6.2 … 10.3 × 10⁻³ Å²"
     np.testing.assert_allclose(lower.lines[-1].get_ydata(), 0.03)
     np.testing.assert_allclose(lower.lines[-1].get_xdata(), ENERGY - EDGE)
+    assert lower.texts[0].get_text() == "rms 0.030"
     band = upper.collections[0].get_paths()[0].vertices
-    ranked = np.sort(simulated, axis=0)
+    ranked = np.sort(SIMULATED, axis=0)
     # With 101 spectra, the 5th and 95th percentiles are the 6th from either end.
     assert band[:, 1].min() == pytest.approx(ranked[5].min())
     assert band[:, 1].max() == pytest.approx(ranked[95].max())
     assert lower.get_xlabel() == "Energy relative to the edge (eV)"
+
+
+def test_the_predicted_distribution_stands_beside_the_spectrum(tmp_path: Path, drawn: list[Figure]) -> None:
+    r = 2.4 + 0.1 * np.arange(10)
+    shares = np.array([0, 0, 0, 0, 1, 2, 1, 0, 0, 0]) / 4
+    paths = plots.measured_against_simulated(
+        ENERGY,
+        MEASURED,
+        SIMULATED[3],
+        BAND,
+        tmp_path / "foil.png",
+        edge=EDGE,
+        simulated_label="nearest simulated",
+        msd=0.005,
+        interval=(0.004, 0.006),
+        distribution=(r, shares),
+        first_shell=2.92,
+        mean_shift=-0.02,
+    )
+    check_files(paths, columns=2)
+    upper, lower, side = drawn[0].axes
+    assert upper.get_legend().get_texts()[1].get_text() == "nearest simulated"
+    np.testing.assert_allclose(lower.lines[-1].get_ydata(), MEASURED - SIMULATED[3])
+    density = side.patches[0].get_data()
+    np.testing.assert_allclose(density.values, 10 * shares)
+    np.testing.assert_allclose(density.edges, 2.35 + 0.1 * np.arange(11))
+    assert labels(side) == ("Bond length r (Å)", "Predicted distribution g(r) (Å⁻¹)")
+    low, high = side.get_xlim()
+    assert 2.7 < low < 2.8
+    assert 3.0 < high < 3.2
+    reference, mean = (lines.get_segments()[0][0, 0] for lines in side.collections)
+    assert (reference, mean) == pytest.approx((2.92, 2.90))
+    assert [text.get_text() for text in side.get_legend().get_texts()] == ["reference", "mean"]
+    assert side.texts[0].get_text() == "MSD 5.0 × 10⁻³ Å²\n4.0 … 6.0 × 10⁻³ Å²\nmean 2.900 Å (−0.020 Å)"
+
+
+def table(*errors: str, off: str = "") -> list[Sensitivity]:
+    return [
+        Sensitivity(error, factor, 0.1 * factor, 0.0 if error == off else 0.1, predictor, mae * (1 + factor))
+        for error in errors
+        for factor in (0.0, 1.0, 2.0)
+        for predictor, mae in (("network", 0.001), ("ridge", 0.003))
+    ]
+
+
+@pytest.mark.parametrize(("errors", "columns"), [(list(ERRORS)[:5], 3), (list(ERRORS), 4)])
+def test_each_error_of_measurement_has_a_panel(
+    tmp_path: Path, drawn: list[Figure], errors: list[str], columns: int
+) -> None:
+    check_files(plots.sensitivity_curves(table(*errors, off="slope"), tmp_path / "sensitivity.png"), columns=2)
+    panels, last = drawn[0].axes[: len(errors)], drawn[0].axes[-1]
+    assert len(drawn[0].axes) == 2 * columns
+    assert [axes.get_title() for axes in panels] == [ERRORS[error][0] for error in errors]
+    assert panels[1].get_xlabel() == "eV"
+    assert panels[0].get_ylabel() == "MAE (10⁻³ Å²)"
+    assert len({axes.get_ylim() for axes in panels}) == 1
+    network, ridge, trained = panels[1].lines[:3]
+    np.testing.assert_allclose(network.get_xydata(), [[0, 1], [0.1, 2], [0.2, 3]])
+    np.testing.assert_allclose(ridge.get_xydata(), [[0, 3], [0.1, 6], [0.2, 9]])
+    assert trained.get_xdata() == [0.1, 0.1]
+    # What the campaign has off has no line.
+    assert len(panels[errors.index("slope")].lines) == 2
+    assert [text.get_text() for text in last.get_legend().get_texts()] == ["network", "ridge", "trained with"]
+
+
+def test_a_training_has_figures_of_every_mode(tmp_path: Path, unsaved: list[Figure]) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    content = report(direct=mode_report(best_epochs=[1, 2]), reference=mode_report(best_epochs=[1]))
+    (model / "report.json").write_text(json.dumps(content))
+    # The last one is left from an ensemble of three.
+    for name in ("direct-0", "direct-1", "reference-0", "direct-2"):
+        write_history(model / f"history-{name}.csv", 0.004, 0.003)
+    for mode in ("direct", "reference"):
+        (model / f"parity-{mode}.csv").write_text("label,prediction,spread,half_width\n0.01,0.012,0.1,0.003\n")
+    write_sensitivity(model / "sensitivity-reference.csv", table("noise", "drift"))
+    plots.training_figures(write_small(tmp_path / "tensors.h5"), model, tmp_path / "figures")
+    series, learning, direct, reference, sensitivity = unsaved[::2]
+    assert series.axes[-1].get_ylabel() == DELTA_LABEL
+    assert [text.get_text() for text in learning.legends[0].get_texts()][:2] == [
+        "direct, 2 networks",
+        "reference, 1 network",
+    ]
+    assert direct.axes[0].texts[0].get_text() == "direct\nN = 1\nMAE 2\nRMSE 2\nbias +2"
+    assert reference.axes[0].texts[0].get_text().startswith("reference\n")
+    assert direct.axes[1].texts[0].get_text() == "100.0 % of the labels in\nintervals of 90 %"
+    assert sensitivity.axes[1].get_title() == ERRORS["drift"][0]
 
 
 def test_series_is_colored_by_the_distortion(tmp_path: Path, drawn: list[Figure]) -> None:
@@ -151,10 +278,6 @@ def test_the_same_figure_is_the_same_file(tmp_path: Path) -> None:
     first = plots.series(ENERGY, spectra(3), np.arange(3.0), tmp_path / "a.png", edge=EDGE)
     second = plots.series(ENERGY, spectra(3), np.arange(3.0), tmp_path / "b.png", edge=EDGE)
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
-
-
-def labels(axes: Axes) -> tuple[str, str]:
-    return axes.get_xlabel(), axes.get_ylabel()
 
 
 def ordinates(axes: Axes) -> list[np.ndarray]:

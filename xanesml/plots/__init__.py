@@ -4,11 +4,11 @@ from xanesml.plots.averages import differences, disordered, distribution
 from xanesml.plots.central import comparison, comparison_rms
 from xanesml.plots.distorted import roughness, series, weightings
 from xanesml.plots.measured import measured_against_simulated
+from xanesml.plots.sensitivity import sensitivity_curves
 from xanesml.plots.tensors import Drawn, averaging_figures, comparison_figures
-from xanesml.plots.training import MOST_MARKERS, MOST_POINTS, learning_curve, parity, training_figures
+from xanesml.plots.training import MOST_POINTS, learning_curves, parity, training_figures
 
 __all__ = [
-    "MOST_MARKERS",
     "MOST_POINTS",
     "Drawn",
     "averaging_figures",
@@ -18,10 +18,11 @@ __all__ = [
     "differences",
     "disordered",
     "distribution",
-    "learning_curve",
+    "learning_curves",
     "measured_against_simulated",
     "parity",
     "roughness",
+    "sensitivity_curves",
     "series",
     "training_figures",
     "weightings",

@@ -1,25 +1,50 @@
-"""A measured spectrum over the simulated ones."""
+"""A measured spectrum over a simulated one, and what was read off it."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xanesml.plots.style import ABSORPTION, BLACK, BLUE, ENERGY, ORANGE, Floats, new_figure, paths
+from xanesml.plots.style import (
+    ABSORPTION,
+    BLACK,
+    BLUE,
+    ENERGY,
+    ORANGE,
+    TWO_COLUMNS,
+    VERMILION,
+    Floats,
+    new_figure,
+    paths,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Share of the bonds that may lie outside the range of r that is drawn.
+_TAIL = 1e-3
 
 
 def measured_against_simulated(
     energy: Floats,
     measured: Floats,
-    mean: Floats,
+    simulated: Floats,
     band: Floats,
     out: Path,
     *,
     edge: float,
     label: str = "measured",
+    simulated_label: str = "simulated, mean",
+    msd: float | None = None,
+    interval: tuple[float, float] | None = None,
+    confidence: float | None = None,
+    distribution: tuple[Floats, Floats] | None = None,
+    first_shell: float | None = None,
+    mean_shift: float | None = None,
 ) -> tuple[Path, Path]:
-    """Draw a measured spectrum, aligned, over the simulated ones, and the difference below.
+    """Draw a measured spectrum, aligned, over a simulated one, the difference below, and the answer.
 
     Parameters
     ----------
@@ -27,16 +52,29 @@ def measured_against_simulated(
         The common mesh.
     measured : ndarray, shape (M,), float, edge steps
         The measured spectrum on the mesh, no NaN.
-    mean : ndarray, shape (M,), float, edge steps
-        Mean of the training spectra.
+    simulated : ndarray, shape (M,), float, edge steps
+        The simulated spectrum to compare with: the nearest, or the mean of the training spectra.
     band : ndarray, shape (2, M), float, edge steps
-        Their 5th and 95th percentile.
+        5th and 95th percentile of the training spectra.
     out : Path
         The PNG file; the PDF gets the same name.
     edge : float, eV
         Zero of the energy axis.
-    label : str, optional
-        Name of the measured spectrum in the legend.
+    label, simulated_label : str, optional
+        Names of the two spectra in the legend.
+    msd : float, optional, Å²
+        The predicted mean squared displacement.
+    interval : (float, float), optional, Å²
+        Its interval.
+    confidence : float, optional
+        Confidence of that.
+    distribution : (ndarray, ndarray), optional
+        Centers of the bins of bond length, shape (R,), Å, evenly spaced, R at least 2, and the
+        predicted share of the bonds in each. The figure is two columns wide with it, and one without.
+    first_shell : float, optional, Å
+        Reference length of the first shell.
+    mean_shift : float, optional, Å
+        Predicted mean bond length less the reference.
 
     Returns
     -------
@@ -45,16 +83,68 @@ def measured_against_simulated(
     """
     relative = np.asarray(energy, dtype=np.float64) - edge
     low, high = band
-    with new_figure(out, height=3.4) as figure:
-        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1.2))
-        upper.fill_between(relative, low, high, color=ORANGE, alpha=0.5, linewidth=0, label="simulated, 5–95 %")
-        upper.plot(relative, mean, color=BLUE, linestyle="--", label="simulated, mean")
+    answer = _answer(msd, interval, confidence, first_shell, mean_shift)
+    with new_figure(out, height=3.4, width=TWO_COLUMNS if distribution else 3.4) as figure:
+        if distribution:
+            grid = figure.add_gridspec(2, 2, width_ratios=(1.5, 1), height_ratios=(3, 1.2))
+            upper = figure.add_subplot(grid[0, 0])
+            lower = figure.add_subplot(grid[1, 0], sharex=upper)
+            side = figure.add_subplot(grid[:, 1])
+            upper.tick_params(labelbottom=False)
+            _bond_lengths(side, *distribution, first_shell, mean_shift)
+            side.text(0.97, 0.97, "\n".join(answer), transform=side.transAxes, va="top", ha="right", size=7)
+        else:
+            upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1.2))
+        upper.fill_between(relative, low, high, color=ORANGE, alpha=0.5, linewidth=0, label="training spectra, 5–95 %")
+        upper.plot(relative, simulated, color=BLUE, linestyle="--", label=simulated_label)
         upper.plot(relative, measured, color=BLACK, label=label)
         upper.set_ylabel(ABSORPTION)
-        upper.legend(loc="lower right")
-        lower.fill_between(relative, low - mean, high - mean, color=ORANGE, alpha=0.5, linewidth=0)
+        title = None if distribution else "\n".join(answer)
+        upper.legend(loc="lower right", title=title, title_fontsize=7, alignment="left")
+        lower.fill_between(relative, low - simulated, high - simulated, color=ORANGE, alpha=0.5, linewidth=0)
         lower.axhline(0, color=BLUE, linestyle="--", linewidth=0.9)
-        lower.plot(relative, measured - mean, color=BLACK)
+        difference = measured - simulated
+        lower.plot(relative, difference, color=BLACK)
         lower.set(xlabel=ENERGY, ylabel="Difference", xlim=(relative[0], relative[-1]))
+        lowest, highest = lower.get_ylim()
+        lower.set_ylim(lowest, highest + 0.3 * (highest - lowest))
+        rms = f"rms {np.sqrt(np.mean(difference**2)):.3f}"
+        lower.text(0.98, 0.95, rms, transform=lower.transAxes, va="top", ha="right", size=7)
         figure.align_ylabels([upper, lower])
     return paths(out)
+
+
+def _answer(
+    msd: float | None,
+    interval: tuple[float, float] | None,
+    confidence: float | None,
+    first_shell: float | None,
+    mean_shift: float | None,
+) -> list[str]:
+    """Return what is known of the answer, a line each."""
+    lines = [] if msd is None else [f"MSD {1e3 * msd:.1f} × 10⁻³ Å²"]
+    if interval is not None:
+        promise = "" if confidence is None else f"{confidence:.0%}: ".replace("%", " %")
+        lines.append(f"{promise}{1e3 * interval[0]:.1f} … {1e3 * interval[1]:.1f} × 10⁻³ Å²")
+    if first_shell is not None and mean_shift is not None:
+        lines.append(f"mean {first_shell + mean_shift:.3f} Å ({mean_shift:+.3f} Å)")
+    return [line.replace("-", "−") for line in lines]
+
+
+def _bond_lengths(axes: Axes, r: Floats, shares: Floats, first_shell: float | None, mean_shift: float | None) -> None:
+    """Draw a distribution of bond lengths as a density, its mean and the reference."""
+    width = r[1] - r[0]
+    edges = np.append(r - width / 2, r[-1] + width / 2)
+    density = shares / shares.sum() / width
+    axes.stairs(density, edges, color=BLUE, fill=True, alpha=0.35)
+    axes.stairs(density, edges, color=BLUE, linewidth=0.8)
+    if first_shell is not None:
+        top = 1.05 * density.max()
+        axes.vlines(first_shell, 0, top, color=BLACK, linestyle=":", linewidth=0.9, label="reference")
+        if mean_shift is not None:
+            axes.vlines(first_shell + mean_shift, 0, top, color=VERMILION, linewidth=0.9, label="mean")
+        axes.legend(loc="upper left", handlelength=1.4)
+    cumulative = np.cumsum(shares / shares.sum())
+    first, last = np.searchsorted(cumulative, (_TAIL, 1 - _TAIL))
+    axes.set(xlim=(edges[first], edges[min(last + 1, len(r))]), ylim=(0, 1.35 * density.max()))
+    axes.set(xlabel="Bond length r (Å)", ylabel="Predicted distribution g(r) (Å⁻¹)")

@@ -21,6 +21,7 @@ Floats = NDArray[np.floating[Any]]
 
 #: Okabe and Ito's colors, told apart by all kinds of color vision.
 BLACK, ORANGE, BLUE, GREEN, VERMILION = "#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00"
+SKY, PURPLE = "#56B4E9", "#CC79A7"
 GRAY = "#808080"
 
 #: One and two columns of a journal, inches.
@@ -178,3 +179,13 @@ def evenly_spread(values: ArrayLike, most: int = MOST_CURVES) -> NDArray[np.intp
     nearest = np.abs(rising - targets[:, np.newaxis]).argmin(axis=1)
     chosen: NDArray[np.intp] = order[np.unique(nearest)]
     return chosen
+
+
+def plain_logarithms(axes: Axes) -> None:
+    """Label a logarithmic ordinate at 1, 2 and 5 of each decade, as plain numbers."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter  # noqa: PLC0415 (optional and slow)
+
+    # A curve within one decade would get no labeled tick at all.
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())

@@ -1,40 +1,60 @@
-"""What a training is judged by: the learning curve and the parity plot."""
+"""What a training is judged by: learning curves, and predictions beside the labels with their intervals."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from xanesml.errors import StoreError
 from xanesml.hdf5 import open_file
 from xanesml.layout import TENSORS
 from xanesml.mesh import normalize
 from xanesml.plots.distorted import series
-from xanesml.plots.style import BLUE, VERMILION, Floats, new_figure, paths
+from xanesml.plots.sensitivity import sensitivity_curves
+from xanesml.plots.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    ORANGE,
+    TWO_COLUMNS,
+    VERMILION,
+    Floats,
+    new_figure,
+    paths,
+    plain_logarithms,
+)
+from xanesml.report import read_report
+from xanesml.sensitivity import read_sensitivity, sensitivity_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Beyond so many epochs, markers would hide the line.
-MOST_MARKERS = 20
 #: More points than this are drawn as a density.
 MOST_POINTS = 2000
 
+#: Bins, of as many spectra each, over which residuals and intervals are averaged.
+_BINS = 12
+#: Colors of the modes of training, in the campaign's order.
+_COLORS = (BLUE, VERMILION, GREEN)
 
-def learning_curve(history: Path | Sequence[Mapping[str, Any]], out: Path) -> tuple[Path, Path]:
-    """Draw losses and errors against the epoch.
+
+def learning_curves(histories: Mapping[str, Sequence[Path]], out: Path) -> tuple[Path, Path]:
+    """Draw the training loss and the validation error of every network against the epoch.
 
     Parameters
     ----------
-    history : Path or sequence of mappings
-        A CSV file with a header, or its rows. The column "epoch" is the abscissa. Columns
-        with "loss" in their name are drawn in the upper panel, those with "mae" or "rmse"
-        (Å²) in a lower one; names with "val" mean the validation split. Others are left out.
+    histories : mapping of str to sequence of Path
+        By mode of training, one CSV file for each network, with the columns `epoch`,
+        `train_loss` and `validation_mae`, Å².
     out : Path
-        The PNG file; the PDF gets the same name.
+        The PNG file; the PDF gets the same name. A dot marks the epoch with each
+        network's smallest validation error, whose weights are kept.
 
     Returns
     -------
@@ -43,124 +63,187 @@ def learning_curve(history: Path | Sequence[Mapping[str, Any]], out: Path) -> tu
 
     Raises
     ------
-    ValueError
-        If there is no row, no epoch or no loss.
+    StoreError
+        If a file cannot be read, has no rows or lacks a column.
     """
-    rows = _read_csv(history) if isinstance(history, Path) else list(history)
-    names = list(rows[0]) if rows else []
-    panels = [[name for name in names if "loss" in name], [name for name in names if "mae" in name or "rmse" in name]]
-    if "epoch" not in names or not panels[0]:
-        raise ValueError(f"a history needs rows with the columns epoch and loss; got {names or 'no rows'}")
-    epochs = [int(row["epoch"]) for row in rows]
-    panels = [panel for panel in panels if panel]
-    with new_figure(out, height=1.0 + 1.4 * len(panels)) as figure:
-        grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
-        for axes, panel, label in zip(grid, panels, ("Loss", "Error (10⁻³ Å²)"), strict=False):
-            scale = 1.0 if label == "Loss" else 1e3
-            for name in panel:
-                validation = "val" in name
-                quantity = next((word.upper() for word in ("mae", "rmse") if word in name), "")
-                axes.plot(
-                    epochs,
-                    [scale * float(row[name]) for row in rows],
-                    color=VERMILION if validation else BLUE,
-                    linestyle="--" if quantity == "RMSE" else "-",
-                    marker="o" if len(epochs) <= MOST_MARKERS else "",
-                    markersize=2.2,
-                    label=f"{'validation' if validation else 'training'} {quantity}".strip(),
-                )
-            axes.set(ylabel=label, yscale="log")
-            _plain_logarithms(axes)
-            axes.legend()
-        grid[-1].set_xlabel("Epoch")
-        grid[-1].xaxis.get_major_locator().set_params(integer=True)
+    curves = {
+        mode: [_columns(path, "epoch", "train_loss", "validation_mae") for path in members]
+        for mode, members in histories.items()
+    }
+    with new_figure(out, height=3.6) as figure:
+        upper, lower = figure.subplots(2, 1, sharex=True)
+        for (mode, members), color in zip(curves.items(), _COLORS, strict=False):
+            for number, (epoch, loss, error) in enumerate(members):
+                name = f"{mode}, {_count(len(members), 'network')}" if number == 0 else None
+                upper.plot(epoch, loss, color=color, linewidth=0.7, label=name)
+                lower.plot(epoch, 1e3 * error, color=color, linewidth=0.7)
+                best = np.argmin(error)
+                lower.plot(epoch[best], 1e3 * error[best], color=color, marker="o", markersize=3)
+        upper.plot([], [], color=BLACK, marker="o", markersize=3, linestyle="", label="epoch kept")
+        upper.set(ylabel="Training loss", yscale="log")
+        lower.set(xlabel="Epoch", ylabel="Validation MAE (10⁻³ Å²)", yscale="log")
+        for axes in (upper, lower):
+            plain_logarithms(axes)
+        lower.xaxis.get_major_locator().set_params(integer=True)
+        figure.align_ylabels([upper, lower])
+        figure.legend(loc="outside upper center", ncols=3, columnspacing=1.2, handlelength=1.4, handletextpad=0.5)
     return paths(out)
 
 
-def parity(label: Floats, prediction: Floats, out: Path, *, baseline: str | None = None) -> tuple[Path, Path]:
-    """Draw predicted against true MSD, with the errors in 10⁻³ Å².
+def parity(
+    label: Floats, prediction: Floats, half_width: Floats, out: Path, *, confidence: float, title: str = ""
+) -> tuple[Path, Path]:
+    """Draw predicted against true MSD and, beside it, what is left over the label, with the intervals.
 
     Parameters
     ----------
     label, prediction : ndarray, shape (N,), float, Å²
-        No NaN.
+        No NaN, N > 0.
+    half_width : ndarray, shape (N,), float, Å²
+        Half of the width of each prediction's interval.
     out : Path
-        The PNG file; the PDF gets the same name.
-    baseline : str, optional
-        A line of text under the errors, such as what a baseline reaches.
+        The PNG file; the PDF gets the same name. Errors in it are in 10⁻³ Å².
+    confidence : float
+        Share of the labels that the intervals promise to hold; the share that they do hold stands beside it.
+    title : str, optional
+        Such as the mode of training.
 
     Returns
     -------
     tuple of Path
         The PNG and the PDF.
     """
-    true, predicted = 1e3 * np.asarray(label, dtype=np.float64), 1e3 * np.asarray(prediction, dtype=np.float64)
+    true, predicted, half = (1e3 * np.asarray(values, dtype=np.float64) for values in (label, prediction, half_width))
     error = predicted - true
-    text = [f"N = {true.size}", f"MAE {np.abs(error).mean():.3g}", f"RMSE {np.sqrt(np.mean(error**2)):.3g}"]
-    text += [baseline] if baseline else []
-    lowest, highest = min(true.min(), predicted.min()), max(true.max(), predicted.max())
-    margin = 0.04 * (highest - lowest) or 1.0
-    limits = (lowest - margin, highest + margin)
-    with new_figure(out, height=3.1) as figure:
-        axes = figure.subplots()
+    text = [
+        title,
+        f"N = {true.size:,}",
+        f"MAE {np.abs(error).mean():.3g}",
+        f"RMSE {np.sqrt(np.mean(error**2)):.3g}",
+        f"bias {error.mean():+.2g}".replace("-", "−"),
+    ]
+    inside = f"{np.mean(np.abs(error) <= half):.1%} of the labels in\nintervals of {confidence:.0%}".replace("%", " %")
+    limits = _padded(np.concatenate([true, predicted]))
+    with new_figure(out, height=3.2, width=TWO_COLUMNS) as figure:
+        left, right = figure.subplots(1, 2)
+        edges, mean, width = _binned(true, error, half)
+        vertical = _padded(np.concatenate([error, width, -width]))
+        clouds = [_cloud(left, true, predicted, (*limits, *limits)), _cloud(right, true, error, (*limits, *vertical))]
+        left.axline((limits[0], limits[0]), slope=1, color=VERMILION, linewidth=0.9)
+        left.set(xlim=limits, ylim=limits, box_aspect=1)
+        left.set(xlabel="True MSD (10⁻³ Å²)", ylabel="Predicted MSD (10⁻³ Å²)")
+        left.text(0.04, 0.96, "\n".join(line for line in text if line), transform=left.transAxes, va="top", size=7)
+        right.axhline(0, color=VERMILION, linewidth=0.9)
+        _draw_means(right, edges, mean, width)
+        right.set(xlim=limits, ylim=(vertical[0], vertical[1] + 0.2 * (vertical[1] - vertical[0])), box_aspect=1)
+        right.set(xlabel="True MSD (10⁻³ Å²)", ylabel="Predicted − true MSD (10⁻³ Å²)")
+        right.text(0.04, 0.96, inside, transform=right.transAxes, va="top", size=7)
+        right.legend(loc="upper right", handlelength=1.6)
         if true.size > MOST_POINTS:
-            cells = axes.hexbin(
-                true, predicted, gridsize=60, bins="log", cmap="cividis", extent=limits * 2, linewidths=0.1, mincnt=1
-            )
-            scale = figure.colorbar(cells, cax=axes.inset_axes((1.03, 0, 0.045, 1)), label="Spectra per cell")
+            most = max(cloud.get_array().max() for cloud in clouds)
+            for cloud in clouds:
+                cloud.set_clim(1, most)
+            scale = figure.colorbar(clouds[1], ax=[left, right], label="Spectra per cell", aspect=25, pad=0.015)
             scale.ax.yaxis.set_major_formatter("{x:g}")
-        else:
-            axes.scatter(true, predicted, s=7, color=BLUE, alpha=0.6, linewidths=0)
-        axes.axline((0, 0), slope=1, color=VERMILION, linewidth=0.9)
-        axes.set(xlim=limits, ylim=limits, aspect="equal")
-        axes.set(xlabel="True MSD (10⁻³ Å²)", ylabel="Predicted MSD (10⁻³ Å²)")
-        axes.text(
-            0.04,
-            0.96,
-            "\n".join(text),
-            transform=axes.transAxes,
-            va="top",
-            size=7,
-        )
     return paths(out)
 
 
 def training_figures(tensors: Path, model: Path, folder: Path) -> None:
-    """Draw what a training is judged by: the series, the learning curve and the parity plot.
+    """Draw what a training is judged by: the series, learning curves, and of each mode parity and sensitivity.
 
     Parameters
     ----------
     tensors : Path
         The tensor file.
     model : Path
-        Folder of the trained model, with `history.csv` and `parity.csv`.
+        Folder of the trained model: `report.json` says for which modes there are `parity-*.csv`
+        and how many `history-*.csv`. `sensitivity-*.csv` is drawn where it is there.
     folder : Path
         Folder of the figures; made if it does not exist.
 
     Raises
     ------
     StoreError
-        If the tensor file is not readable.
+        If one of the files is not readable.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     with open_file(tensors, TENSORS) as file:
         spectra = normalize(file["series/mu"][:], file["series/edge_step"][:])
         series(file["mesh/energy"][:], spectra, file["series/delta"][:], folder / "series.png", edge=file.attrs["edge"])
-    learning_curve(model / "history.csv", folder / "learning_curve.png")
-    rows = _read_csv(model / "parity.csv")
-    label, prediction = (np.array([float(row[name]) for row in rows]) for name in ("label", "prediction"))
-    parity(label, prediction, folder / "parity.png")
+    modes: dict[str, dict[str, Any]] = read_report(model / "report.json")["modes"]
+    learning_curves(
+        {
+            mode: [model / f"history-{mode}-{member}.csv" for member in range(len(content["best_epochs"]))]
+            for mode, content in modes.items()
+        },
+        folder / "learning_curves.png",
+    )
+    for mode, content in modes.items():
+        label, prediction, half_width = _columns(model / f"parity-{mode}.csv", "label", "prediction", "half_width")
+        parity(
+            label,
+            prediction,
+            half_width,
+            folder / f"parity-{mode}.png",
+            confidence=content["interval"]["confidence"],
+            title=mode,
+        )
+        table = model / sensitivity_file(mode)
+        if table.exists():
+            sensitivity_curves(read_sensitivity(table), folder / f"sensitivity-{mode}.png")
 
 
-def _read_csv(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+def _cloud(axes: Axes, x: Floats, y: Floats, extent: tuple[float, float, float, float]) -> Any:
+    """Draw points, or their density where they are many."""
+    if len(x) > MOST_POINTS:
+        return axes.hexbin(x, y, gridsize=60, bins="log", cmap="cividis", extent=extent, linewidths=0.1, mincnt=1)
+    return axes.scatter(x, y, s=6, color=BLUE, alpha=0.5, linewidths=0)
 
 
-def _plain_logarithms(axes: Axes) -> None:
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter  # noqa: PLC0415 (optional and slow)
+def _draw_means(axes: Axes, edges: Floats, mean: Floats, width: Floats) -> None:
+    """Draw mean residuals and mean intervals in bins of the label, with a white seam against the points."""
+    from matplotlib.patheffects import withStroke  # noqa: PLC0415 (optional and slow)
 
-    # A curve within one decade would get no labeled tick at all.
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    seam = [withStroke(linewidth=2.2, foreground="white")]
+    for values, name in ((width, "interval, mean"), (-width, None)):
+        axes.stairs(
+            values,
+            edges,
+            baseline=None,
+            color=BLACK,
+            linewidth=0.9,
+            linestyle=(0, (4, 1.5)),
+            label=name,
+            path_effects=seam,
+        )
+    axes.stairs(mean, edges, baseline=None, color=ORANGE, linewidth=1.3, label="residual, mean", path_effects=seam)
+
+
+def _padded(values: Floats) -> tuple[float, float]:
+    lowest, highest = float(values.min()), float(values.max())
+    margin = 0.04 * (highest - lowest) or 1.0
+    return lowest - margin, highest + margin
+
+
+def _binned(true: Floats, *columns: Floats) -> tuple[NDArray[np.float64], ...]:
+    """Return the edges of bins that hold as many labels each, and the means of some columns in them."""
+    order = np.argsort(true, kind="stable")
+    parts = np.array_split(order, min(_BINS, len(order)))
+    middles = [(true[before[-1]] + true[after[0]]) / 2 for before, after in pairwise(parts)]
+    edges = np.array([true[order[0]], *middles, true[order[-1]]])
+    return edges, *(np.array([column[part].mean() for part in parts]) for column in columns)
+
+
+def _columns(path: Path, *names: str) -> list[NDArray[np.float64]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        columns = [np.array([float(row[name]) for row in rows]) for name in names]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read: {error}; make it again with `xanesml train`") from error
+    if not rows:
+        raise StoreError(f"{path} has no rows; make it again with `xanesml train`")
+    return columns
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number > 1 else ''}"

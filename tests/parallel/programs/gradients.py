@@ -3,40 +3,58 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from hpc.collective import open_collective
+from hpc.collective import open_world
 from hpc.comm import from_root
-from hpc.fitting import compiled_step
+from hpc.step import compiled_step
 from xanesml.campaign import TrainingSection
 from xanesml.network import build_network
 
 folder, batch_normalization = Path(sys.argv[1]), sys.argv[2] == "normalized"
-collective = open_collective()
+_, collective = open_world().group(1)
 import keras  # noqa: E402 (its threads are set by then)
+
+
+class AsTheyAre:
+    """Batches of features and labels that need no preparation."""
+
+    steps, width = 3, 3
+
+    def epoch(self, number: int) -> Iterator[tuple[np.ndarray, ...]]:
+        raise NotImplementedError
+
+    def prepare(self, *arrays: Any) -> tuple[Any, dict[str, Any]]:
+        features, msd, shares = arrays
+        return features, {"msd": msd, "distribution": shares}
+
 
 section = TrainingSection(
     filters=[4],
     kernel=3,
     dense=[8],
+    heads=["distribution"],
     dropout=0.2 if batch_normalization else 0.0,
     batch_normalization=batch_normalization,
 )
 rng = np.random.default_rng(3)
 features = rng.standard_normal((24, 16)).astype(np.float32)
 labels = rng.random((24, 1)).astype(np.float32)
+shares = rng.dirichlet(np.ones(5), 24).astype(np.float32)
 
-network = build_network(16, section, seed=11 + collective.rank)
+network = build_network(16, section, bins=5, seed=11 + collective.rank)
 optimizer = keras.optimizers.SGD(0.1)
 optimizer.build(network.trainable_variables)
 collective.broadcast([*network.weights, *optimizer.variables])
 before = network.get_weights()
-step = compiled_step(network, optimizer, collective, lambda features, labels: (features, labels))
+step = compiled_step(network, optimizer, collective, AsTheyAre(), 0.5)
 mine = slice(collective.rank, None, collective.size)
 for _ in range(3 if batch_normalization else 1):
-    step(features[mine], labels[mine])
+    step(features[mine], labels[mine], shares[mine])
 collective.average(network.non_trainable_weights)
 total = collective.sum(np.array([collective.rank + 1.0]))
 np.savez(
@@ -44,5 +62,6 @@ np.savez(
     *before,
     *network.get_weights(),
     total=total,
+    extremes=collective.extremes(np.array([collective.rank - 1.0, 0.5 * collective.rank])),
     root=from_root(collective, lambda: collective.rank),
 )

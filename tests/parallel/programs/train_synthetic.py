@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from hpc.collective import open_world
 from hpc.drain import RESUBMIT
 from hpc.train import train
 from xanesml.campaign import Campaign
@@ -20,9 +21,10 @@ if hide_horovod:
 campaign = Campaign.model_validate_json((tensors.parent / "campaign.json").read_text())
 
 try:
-    report = train(campaign, tensors, folder, echo=print, stop=lambda: next(looks, None) is None)
+    world = open_world()
+    report = train(campaign, tensors, folder, echo=print, stop=lambda: next(looks, None) is None, world=world)
 except XanesmlError as error:
     sys.exit(f"{type(error).__name__}: {error}")
 if report is None:
     sys.exit(RESUBMIT)
-(folder / f"returned-{report.rank}.json").write_text(json.dumps(report.to_dict()))
+(folder / f"returned-{world.rank}.json").write_text(json.dumps(report.to_dict()))

@@ -1,0 +1,213 @@
+"""The site file: everything that one cluster differs in from another, in one small TOML file."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from xanesml.campaign import first_problem
+from xanesml.errors import EnvironmentProblem
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+#: Folder of the site files that come with xanesml.
+PRESET_FOLDER = Path(__file__).with_name("presets")
+
+#: Their names; each may take the place of a site file.
+PRESETS = ("cpu-cluster", "gpu-cluster", "laptop")
+
+#: Time that a job has besides the drain, s. Slurm signals up to 30 s early, and ranks take seconds to start.
+_SHORTEST = 45
+
+_TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<fields>\d+(?::\d+){0,2})")
+
+
+def time_seconds(text: str) -> int:
+    """Return the length of a time as Slurm writes it.
+
+    Parameters
+    ----------
+    text : str
+        `M`, `M:S`, `H:M:S`, `D-H`, `D-H:M` or `D-H:M:S`.
+
+    Returns
+    -------
+    int
+        Seconds.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these, or no time at all.
+    """
+    match = _TIME.fullmatch(text)
+    days, fields = (match["days"], [int(field) for field in match["fields"].split(":")]) if match else (None, [0])
+    # Two fields are minutes and seconds, unless days come before them.
+    if days is None and len(fields) < 3:
+        fields = [0, *fields]
+    hours, minutes, seconds = [*fields, 0, 0][:3]
+    total = ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
+    if not total:
+        raise ValueError(f"{text!r} is not a time of Slurm's; write minutes, 'HH:MM:SS' or 'D-HH:MM:SS'")
+    return total
+
+
+def _time(text: str) -> str:
+    time_seconds(text)
+    return text
+
+
+def _line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError(f"{text!r} is not one line of text")
+    return text
+
+
+Line = Annotated[str, Field(min_length=1), AfterValidator(_line)]
+Word = Annotated[str, Field(pattern=r"^[^\s\"'\\$`]+$")]
+PositiveInt = Annotated[int, Field(gt=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Job(_Section):
+    """What one of the jobs asks for."""
+
+    nodes: PositiveInt = 1
+    """Number of nodes. Default 1."""
+    tasks_per_node: PositiveInt = 1
+    """Ranks on each node. Default 1."""
+    cpus_per_task: PositiveInt = 1
+    """Cores of each rank. Default 1."""
+    gpus_per_node: Annotated[int, Field(ge=0)] = 0
+    """GPUs of each node; one for each rank, or none. Default 0."""
+    time: Annotated[str, AfterValidator(_time)] = "01:00:00"
+    """Time that the job has, as Slurm writes it. Default 01:00:00."""
+    partition: Word | None = None
+    """Partition of this job. Default: that of the site."""
+    options: list[Line] = []
+    """Further options of sbatch for this job, such as '--exclusive'. Default none."""
+
+
+class DrainedJob(Job):
+    """A job that comes to an end in order when its time is up, and is queued again."""
+
+    drain: PositiveInt = 300
+    """Time before the end at which Slurm warns the job, s. Default 300."""
+    restarts: Annotated[int, Field(ge=0)] = 20
+    """How often it is queued again at most. Default 20."""
+
+    @model_validator(mode="after")
+    def _time_to_work(self) -> DrainedJob:
+        if time_seconds(self.time) < self.drain + _SHORTEST:
+            raise ValueError(f"time = {self.time!r} leaves nothing before drain = {self.drain} s; make the time longer")
+        return self
+
+
+class TrainJob(DrainedJob):
+    """The training job: one rank on each GPU."""
+
+    drain: PositiveInt = 120
+    """Time before the end at which Slurm warns the job, s. Default 120."""
+
+    @model_validator(mode="after")
+    def _one_rank_per_gpu(self) -> TrainJob:
+        if self.gpus_per_node not in (0, self.tasks_per_node):
+            raise ValueError(
+                f"gpus_per_node is {self.gpus_per_node} and tasks_per_node {self.tasks_per_node}; "
+                "a rank trains on one GPU: make them equal"
+            )
+        return self
+
+
+class Site(_Section):
+    """All that a site differs in."""
+
+    slurm: bool = True
+    """Whether Slurm runs the jobs; without it they run where they are started, one after the other. Default true."""
+    account: Word | None = None
+    """Account that pays. Default none."""
+    partition: Word | None = None
+    """Partition of all jobs that name none. Default: Slurm's."""
+    options: list[Line] = []
+    """Further options of sbatch for all jobs, such as '--qos=long'. Default none."""
+    modules: list[Word] = []
+    """Modules to load. Default none."""
+    conda: Line | None = None
+    """Name or folder of a conda environment to activate. Default none."""
+    venv: Line | None = None
+    """Folder of a virtual environment to activate. Default none."""
+    setup: list[Line] = []
+    """Lines of shell after these, such as 'export OMP_PROC_BIND=false'. Default none."""
+    launcher: Line = "mpirun"
+    """What starts the ranks, such as 'mpirun' or 'srun --mpi=pmix'. Default mpirun."""
+    scratch: Line | None = None
+    """Node-local folder for FEFF's files; $NAME is looked up in the job. Default: $SLURM_TMPDIR, $TMPDIR or /tmp."""
+    simulate: DrainedJob = DrainedJob()
+    """The FEFF runs."""
+    average: Job = Job()
+    """From the store to training tensors."""
+    train: TrainJob = TrainJob()
+    """The network."""
+    predict: Job = Job()
+    """Measured spectra."""
+
+    @model_validator(mode="after")
+    def _launcher_of_words(self) -> Site:
+        try:
+            words = shlex.split(self.launcher)
+        except ValueError as error:
+            raise ValueError(f"launcher = {self.launcher!r}: {error}") from error
+        if not words:
+            raise ValueError("launcher is empty; give 'mpirun', 'srun --mpi=pmix' or what your site wants")
+        return self
+
+    @model_validator(mode="after")
+    def _one_environment(self) -> Site:
+        if self.conda and self.venv:
+            raise ValueError(f"conda = {self.conda!r} and venv = {self.venv!r} are both given; keep one")
+        return self
+
+
+def load_site(name: str) -> Site:
+    """Read and check a site file.
+
+    Parameters
+    ----------
+    name : str
+        Path of a TOML file, or one of `PRESETS`.
+
+    Returns
+    -------
+    Site
+        The validated site.
+
+    Raises
+    ------
+    EnvironmentProblem
+        If the file cannot be read, is not TOML, or does not validate; the message
+        names the first offending key and what is accepted there.
+    """
+    path = PRESET_FOLDER / f"{name}.toml" if name in PRESETS else Path(name)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"cannot read the site file {name}: {error.strerror}; give a file, or one of {', '.join(PRESETS)}"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise EnvironmentProblem(f"{name} is not valid TOML: {error}") from error
+    try:
+        return Site.model_validate(content)
+    except ValidationError as error:
+        raise EnvironmentProblem(f"{name}: {first_problem(error, Site)}") from error

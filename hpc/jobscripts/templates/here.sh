@@ -1,0 +1,15 @@
+for index in "${!campaigns[@]}"; do
+  printf 'watch:    xanesml status %q --output %q\n' "${campaigns[index]}" "${outputs[index]}"
+done
+# The jobs close their files on Ctrl-C, and none is started after it.
+stopped=''
+trap 'stopped=1' INT TERM
+for job in "${jobs[@]}"; do
+  echo "== $job"
+  for ((restart = 0; ; restart++)); do
+    status=0
+    bash "$here/$job.sbatch" || status=$?
+    [[ $status -eq 75 && $restart -lt @RESTARTS@ && -z $stopped ]] || break
+  done
+  [[ $status -eq 0 ]] || exit "$status"
+done

@@ -1,0 +1,67 @@
+"""The content of a `report.json`, with numbers that all differ."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xanesml.intervals import Interval
+
+KNOWN = {
+    "mean": 0.003456,
+    "moments": 0.000456,
+    "network": 0.000123,
+    "pca_ridge": 0.0004,
+    "ridge": 0.000345,
+    "gradient_boosting": 0.00051,
+    "edge_slope": 0.0033,
+}
+
+
+def errors(mae: float) -> dict[str, float]:
+    return {"mae": mae, "rmse": 2 * mae, "r2": 0.5, "bias": -mae / 2}
+
+
+def scores(n: int, **maes: float) -> dict[str, Any]:
+    """Return a comparison as it stands in a report, in an order that is not that of the errors."""
+    if n == 0:
+        return {"spectra": "some averages", "n": 0}
+    found = {name: errors(mae) for name, mae in (KNOWN | maes).items()}
+    return {"spectra": "some averages", "n": n, "verdict": "not read"} | found
+
+
+def mode_report(particles: int = 0, **changes: Any) -> dict[str, Any]:
+    """Return what a report holds of a mode of training, with so many particle averages."""
+    interval = Interval(0.9, 0.0004, 1.5, 1024, 3.0 if particles > 9 else None, particles)
+    return {
+        "test": scores(2048),
+        "fitted": {"spectra": "some of these", "n": 200, "verdict": "not read"}
+        | {"network": errors(0.000131), "nearest": errors(0.000523)},
+        "particle": scores(particles),
+        "particle_before_fine_tuning": errors(0.0048) if particles else None,
+        "interval": interval.to_dict(),
+        "coverage": 0.897,
+        "particle_coverage": 0.4 if particles else None,
+        "width": 0.00213,
+        "best_epochs": [11, 12],
+    } | changes
+
+
+def report(**modes: dict[str, Any]) -> dict[str, Any]:
+    """Return a whole report; by default of the mode `direct` without particle averages."""
+    return {
+        "units": "Å²",
+        "campaign": "full",
+        "campaign_digest": "0123456789abcdef",
+        "modes": modes or {"direct": mode_report()},
+        "training": 14336,
+        "validation": 2056,
+        "calibration": 1024,
+        "families": 1250,
+        "tuned": 20 if modes else 0,
+        "epochs": 13,
+        "parameters": 76543,
+        "ranks": 2,
+        "groups": 1,
+        "seconds": 61.4,
+        "samples_per_second": 3905.2,
+    }

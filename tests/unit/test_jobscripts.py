@@ -1,0 +1,472 @@
+"""Job scripts: what the site file says is in them, and what they do with stand-ins for Slurm and the launcher."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from processes import wait_for
+
+from hpc.jobscripts import PRESETS, Site, Work, load_site, write_jobs, write_unfilled
+from hpc.jobscripts.scripts import JOBS, SUBMIT, job_script
+from hpc.jobscripts.site import TrainJob, time_seconds
+from xanesml.errors import EnvironmentProblem
+
+CAMPAIGN = 'name = "small"\n[distortion]\nstep = 0.45\n'
+
+#: Path of a campaign, an output folder or a spectrum that a shell could take amiss.
+AWKWARD = 'it\'s $HOME "50 %" & more'
+
+
+def site(folder: Path, text: str) -> Site:
+    path = folder / "site.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_site(str(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cluster = 'x'\n", "unknown key 'cluster'; accepted here: slurm, account"),
+        ("[simulate]\nnode = 2\n", "unknown key 'simulate.node'; accepted here: nodes"),
+        ("account = 'a b'\n", "account: String should match"),
+        ('launcher = "mpirun \'x"\n', 'launcher = "mpirun \'x": No closing quotation'),
+        ("launcher = ' '\n", "launcher is empty; give 'mpirun'"),
+        ("conda = 'a'\nvenv = 'b'\n", "conda = 'a' and venv = 'b' are both given"),
+        ('setup = ["a\\nb"]\n', "is not one line of text"),
+        ("[simulate]\nnodes = 0\n", "simulate.nodes: Input should be greater than 0 (got 0)"),
+        ("[simulate]\ntime = '1 day'\n", "simulate.time: '1 day' is not a time of Slurm's; write minutes"),
+        ("[average]\ntime = '0'\n", "average.time: '0' is not a time of Slurm's"),
+        ("[simulate]\ntime = '5'\n", "simulate: time = '5' leaves nothing before drain = 300 s"),
+        ("[train]\ngpus_per_node = 4\n", "gpus_per_node is 4 and tasks_per_node 1; a rank trains on one GPU"),
+        ("nodes\n", "is not valid TOML"),
+    ],
+)
+def test_what_is_wrong_with_a_site_file_is_one_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(EnvironmentProblem) as caught:
+        site(tmp_path, text)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_site_that_is_not_there_is_named_with_the_presets(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentProblem, match=r"cannot read the site file .*give a file, or one of cpu-cluster"):
+        load_site(str(tmp_path / "none.toml"))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("5", 300), ("5:30", 330), ("24:00:00", 86400), ("1-12", 129600), ("1-0:30", 88200), ("2-01:02:03", 176523)],
+)
+def test_times_are_read_as_slurm_reads_them(text: str, seconds: int) -> None:
+    assert time_seconds(text) == seconds
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_are_sites_and_their_commented_keys_exist(tmp_path: Path, preset: str) -> None:
+    text = (ROOT / "jobscripts" / f"{preset}.toml").read_text(encoding="utf-8")
+    assert load_site(preset) == site(tmp_path, text)
+    # A comment that is a key and a value is an offer to the reader.
+    offered = "\n".join(
+        line.removeprefix("# ") if line.startswith("# ") and " = " in line else line for line in text.splitlines()
+    )
+    assert site(tmp_path, offered) != load_site(preset)
+
+
+def test_the_scripts_in_the_repository_are_those_that_the_command_writes(xanesml: str, tmp_path: Path) -> None:
+    subprocess.run([xanesml, "jobscripts", "-o", str(tmp_path / "out")], check=True, stdout=subprocess.DEVNULL)
+    written = {path.name: (path.read_text(), os.access(path, os.X_OK)) for path in (tmp_path / "out").iterdir()}
+    shipped = {path.name: (path.read_text(), os.access(path, os.X_OK)) for path in (ROOT / "jobscripts").iterdir()}
+    assert shipped == written, "run: rm -r jobscripts && xanesml jobscripts -o jobscripts"
+
+
+def test_every_key_of_a_site_file_is_documented() -> None:
+    rows = [line for line in (ROOT / "docs" / "slurm.md").read_text(encoding="utf-8").splitlines() if line[:2] == "| "]
+    documented = {key for row in rows for key in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert {*Site.model_fields, *TrainJob.model_fields} - set(JOBS) <= documented
+
+
+def test_site_files_that_were_changed_are_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "laptop.toml").write_text("mine")
+    (tmp_path / "simulate.sbatch").write_text("old")
+    write_unfilled(Site(), tmp_path)
+    assert (tmp_path / "laptop.toml").read_text() == "mine"
+    assert (tmp_path / "simulate.sbatch").read_text() == job_script(Site(), "simulate")
+
+
+def test_everything_that_a_site_says_is_in_the_script(tmp_path: Path) -> None:
+    wanted = site(
+        tmp_path,
+        """
+account = "proj-7"
+partition = "std"
+options = ["--qos=long"]
+modules = ["gcc/12", "openmpi"]
+conda = "my env"
+setup = ["ulimit -c 0"]
+launcher = "srun --mpi=pmix"
+scratch = "/local/$USER"
+[simulate]
+nodes = 3
+tasks_per_node = 64
+time = "2-00:00:00"
+options = ["--exclusive"]
+[train]
+partition = "gpu"
+tasks_per_node = 4
+gpus_per_node = 4
+cpus_per_task = 8
+drain = 60
+""",
+    )
+    simulate, train = (job_script(wanted, job).splitlines() for job in ("simulate", "train"))
+    common = ["--account=proj-7", "--qos=long", "--requeue", "--open-mode=append"]
+    for option in [
+        *common,
+        "--partition=std",
+        "--exclusive",
+        "--nodes=3",
+        "--ntasks-per-node=64",
+        "--time=2-00:00:00",
+        "--signal=B:USR1@300",
+    ]:
+        assert f"#SBATCH {option}" in simulate
+    for option in [*common, "--partition=gpu", "--gpus-per-node=4", "--ntasks-per-node=4", "--signal=B:USR1@60"]:
+        assert f"#SBATCH {option}" in train
+    assert 'module load gcc/12 openmpi || fail "the modules cannot be loaded"' in simulate
+    assert "eval \"$(conda shell.bash hook)\" && conda activate 'my env' ||" in simulate
+    assert "ulimit -c 0" in simulate
+    assert 'command=(srun --mpi=pmix xanesml simulate --scratch "/local/$USER")' in simulate
+    assert "command=(srun --mpi=pmix xanesml train)" in train
+    assert "command=(xanesml predict)" in job_script(wanted, "predict")
+
+
+def test_scripts_of_awkward_paths_are_sound(tmp_path: Path) -> None:
+    folder, spectrum = tmp_path / AWKWARD, tmp_path / f"{AWKWARD}.xdi"
+    spectrum.touch()
+    work = [Work(folder / f"{name}.toml", name, folder / name) for name in ("a", "b")]
+    for preset in PRESETS:
+        written = write_jobs(load_site(preset), work[: 1 if preset == "laptop" else 2], [spectrum], folder / "jobs")
+        checked = subprocess.run(
+            [str(Path(sys.executable).with_name("shellcheck")), "--severity=warning", *map(str, written)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.parametrize(
+    ("names", "slurm", "message"),
+    [
+        (("a", "a"), True, "two of the campaigns have the same name"),
+        (("a", "b"), False, "2 campaigns need job arrays, and the site has no Slurm"),
+        (("a\nb",), True, "is not printable text"),
+    ],
+)
+def test_work_that_cannot_be_scripted_is_refused(
+    tmp_path: Path, names: tuple[str, ...], slurm: bool, message: str
+) -> None:
+    work = [Work(tmp_path / f"{name}.toml", name, tmp_path / name) for name in names]
+    with pytest.raises(EnvironmentProblem, match=message):
+        write_jobs(Site(slurm=slurm), work, [], tmp_path / "jobs")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_spectrum_that_is_not_there_is_said_before_anything_is_written(tmp_path: Path) -> None:
+    work = [Work(tmp_path / "a.toml", "a", tmp_path / "a")]
+    with pytest.raises(EnvironmentProblem, match=r"there is no spectrum .*none\.xdi; give files that exist"):
+        write_jobs(Site(), work, [tmp_path / "none.xdi"], tmp_path / "jobs")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "a.prj").touch()
+    *_, predict, _ = write_jobs(Site(), work, [tmp_path / "a.prj:foil 1"], tmp_path / "jobs")
+    assert f"set -- '{tmp_path}/a.prj:foil 1' " in predict.read_text()
+
+
+class Stage:
+    """A folder of stand-ins on the PATH; each notes how it was called, a line a call."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.programs = folder / "bin"
+        self.programs.mkdir()
+        self.calls = folder / "calls"
+        self.stand_in("xanesml", "exit 0")
+        # A launcher that passes signals on, as mpirun does.
+        self.stand_in("launch", 'shift 0; exec "$@"')
+
+    def stand_in(self, name: str, then: str) -> None:
+        path = self.programs / name
+        note = f"printf '%s' {name} >>'{self.calls}'; printf ' [%s]' \"$@\" >>'{self.calls}'; echo >>'{self.calls}'"
+        path.write_text(f"#!/bin/bash\n{note}\n{then}\n")
+        path.chmod(0o755)
+
+    def noted(self, name: str) -> list[str]:
+        lines = self.calls.read_text().splitlines() if self.calls.exists() else []
+        return [line.removeprefix(f"{name} ") for line in lines if line.split()[0] == name]
+
+    def environment(self, **variables: str) -> dict[str, str]:
+        base = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
+        return base | {"PATH": f"{self.programs}:/usr/bin:/bin"} | variables
+
+    def run(self, *command: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", *map(str, command)],
+            env=self.environment(**variables),
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    stage = Stage(tmp_path)
+    stage.stand_in("squeue", 'case "$*" in *%T) echo RUNNING ;; *) echo 2033-05-18T03:33:20 ;; esac')
+    stage.stand_in("scontrol", "exit 0")
+    write_unfilled(Site(launcher="launch"), tmp_path / "jobs")
+    return stage
+
+
+IN_JOB = {"SLURM_JOB_ID": "7", "SLURM_NNODES": "2", "TZ": "UTC"}
+
+
+def test_a_script_is_given_a_campaign_and_options(stage: Stage) -> None:
+    done = stage.run("jobs/simulate.sbatch", AWKWARD, "--reuse", "old store.h5")
+    assert done.returncode == 0, done.stderr
+    assert stage.noted("xanesml") == [f"[simulate] [{AWKWARD}] [--reuse] [old store.h5]"]
+    assert stage.run("jobs/predict.sbatch", "a/model", "x.xdi", "y.xdi").returncode == 0
+    assert stage.noted("xanesml")[1:] == ["[predict] [a/model] [x.xdi] [y.xdi]"]
+
+
+def test_an_array_takes_the_campaign_of_its_index(stage: Stage) -> None:
+    three = {"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_MAX": "2"}
+    assert stage.run("jobs/average.sbatch", "a", "b", "c", "--writer", "root", **three).returncode == 0
+    assert stage.noted("xanesml") == ["[average] [b] [--writer] [root]"]
+    for arguments in ((), ("a", "b")):
+        refused = stage.run("jobs/average.sbatch", *arguments, **three)
+        assert refused.returncode == 2
+        assert refused.stderr == "xanesml: usage: sbatch average.sbatch CAMPAIGN [OPTIONS OF xanesml average]\n"
+
+
+def test_filled_in_scripts_know_their_campaigns(stage: Stage) -> None:
+    folder = stage.folder / AWKWARD
+    folder.mkdir()
+    spectrum = folder / "foil.xdi"
+    spectrum.touch()
+    work = [Work(folder / f"{name}.toml", name, folder / name) for name in ("a", "b")]
+    write_jobs(Site(launcher="launch"), work, [spectrum], folder / "jobs")
+    second = {"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_MAX": "1"}
+    for job in JOBS:
+        done = stage.run(folder / "jobs" / f"{job}.sbatch", **second)
+        assert done.returncode == 0, done.stderr
+    campaign, output = folder / "b.toml", folder / "b"
+    assert stage.noted("xanesml") == [
+        *(f"[{job}] [{campaign}] [--output] [{output}]" for job in JOBS[:3]),
+        f"[predict] [{output / 'model'}] [{spectrum}]",
+    ]
+    beyond = stage.run(folder / "jobs" / "train.sbatch", SLURM_ARRAY_TASK_ID="2", SLURM_ARRAY_TASK_MAX="2")
+    assert (beyond.returncode, beyond.stderr) == (2, "xanesml: array index 2 is none of 0 to 1\n")
+
+
+def test_without_xanesml_on_the_path_a_script_says_so(stage: Stage) -> None:
+    (stage.programs / "xanesml").unlink()
+    done = stage.run("jobs/train.sbatch", "a.toml")
+    assert done.returncode == 2
+    assert done.stderr.startswith("xanesml: no xanesml on ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_job_knows_when_it_ends(stage: Stage) -> None:
+    stage.stand_in("xanesml", "echo ends $SLURM_JOB_END_TIME")
+    assert stage.run("jobs/simulate.sbatch", "a.toml", **IN_JOB).stdout == "ends 2000000000\n"
+    # A job without a limit.
+    stage.stand_in("squeue", "echo NONE")
+    assert stage.run("jobs/simulate.sbatch", "a.toml", **IN_JOB).stdout == "ends\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "before", "answer", "state", "requeued"),
+    [
+        (0, None, "exit 0", "RUNNING", False),
+        (2, None, "exit 1", "RUNNING", False),
+        (3, None, "exit 1", "RUNNING", False),
+        (75, None, "exit 0", "RUNNING", True),
+        (75, "19", "exit 0", "RUNNING", True),
+        (75, "20", "exit 0", "RUNNING", False),
+        (75, None, "exit 0", "COMPLETING", False),
+        (1, None, "exit 0", "RUNNING", False),
+        (1, None, "exit 1", "RUNNING", True),
+        (137, "20", "exit 1", "RUNNING", False),
+    ],
+)
+@pytest.mark.parametrize("job", ["simulate", "train"])
+def test_what_is_queued_again(
+    stage: Stage, job: str, status: int, before: str | None, answer: str, state: str, requeued: bool
+) -> None:
+    stage.stand_in("xanesml", f"exit {status}")
+    stage.stand_in("srun", answer)
+    stage.stand_in("squeue", f"echo {state}")
+    variables = IN_JOB | ({"SLURM_RESTART_COUNT": before} if before else {})
+    done = stage.run(f"jobs/{job}.sbatch", "a.toml", **variables)
+    assert done.returncode == status, done.stderr
+    assert stage.noted("scontrol") == (["[requeue] [7]"] if requeued else [])
+    assert ("20 restarts, the most allowed" in done.stderr) == (before == "20")
+
+
+def test_without_slurm_nothing_is_queued(stage: Stage) -> None:
+    stage.stand_in("xanesml", "exit 75")
+    assert stage.run("jobs/simulate.sbatch", "a.toml").returncode == 75
+    assert stage.noted("scontrol") == stage.noted("squeue") == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "heard", "requeued"), [(signal.SIGUSR1, "USR1", True), (signal.SIGTERM, "USR2", False)]
+)
+def test_signals_reach_the_ranks_and_their_status_comes_back(
+    stage: Stage, sent: signal.Signals, heard: str, requeued: bool
+) -> None:
+    ready, got = stage.folder / "ready", stage.folder / "got"
+    traps = "; ".join(f"trap 'echo {name} >>{got}; sleep 0.2; exit 75' {name}" for name in ("USR1", "USR2", "TERM"))
+    stage.stand_in("xanesml", f"{traps}\ntouch {ready}\nwhile :; do sleep 0.05; done")
+    with subprocess.Popen(
+        ["bash", "jobs/simulate.sbatch", "a.toml"],
+        env=stage.environment(**IN_JOB),
+        cwd=stage.folder,
+        stdout=subprocess.DEVNULL,
+    ) as process:
+        wait_for(ready.exists)
+        process.send_signal(sent)
+        time.sleep(0.05)
+        process.send_signal(sent)
+        assert process.wait(20) == 75
+    assert set(got.read_text().split()) == {heard}
+    assert bool(stage.noted("scontrol")) == requeued
+
+
+def sbatch_that_numbers(stage: Stage, refuse: str = "none") -> None:
+    counter = stage.folder / "counter"
+    stage.stand_in(
+        "sbatch",
+        f"[[ ${{*: -1}} != */{refuse}.sbatch ]] || exit 1\n"
+        f'echo x >>"{counter}"; echo "$((100 + $(wc -l <"{counter}")));site"',
+    )
+
+
+def test_a_chain_waits_link_by_link_and_says_how_to_watch(stage: Stage) -> None:
+    sbatch_that_numbers(stage)
+    (stage.folder / "x.xdi").touch()
+    output = stage.folder / "out put"
+    campaign = stage.folder / "c.toml"
+    jobs = output / "jobs"
+    write_jobs(Site(), [Work(campaign, "c", output)], [stage.folder / "x.xdi"], jobs)
+    done = stage.run(jobs / SUBMIT)
+    assert done.returncode == 0, done.stderr
+
+    def waits(number: int) -> str:
+        return f"[--parsable] [--dependency=afterok:{number}] [--kill-on-invalid-dep=yes]"
+
+    assert stage.noted("sbatch") == [
+        f"[--parsable] [{jobs}/simulate.sbatch]",
+        *(f"{waits(101 + number)} [{jobs}/{job}.sbatch]" for number, job in enumerate(JOBS[1:])),
+    ]
+    shown = str(output).replace(" ", "\\ ")
+    assert done.stdout.splitlines() == [
+        "simulate  job 101",
+        "average   job 102, after job 101",
+        "train     job 103, after job 102",
+        "predict   job 104, after job 103",
+        "watch:    squeue --job 101,102,103,104",
+        f"          xanesml status {campaign} --output {shown}",
+        f"          tail -F {shown}/jobs/*.log",
+        "stop:     scancel 101 102 103 104",
+    ]
+
+
+def test_a_part_of_a_chain_and_refusals(stage: Stage) -> None:
+    sbatch_that_numbers(stage, refuse="train")
+    jobs = stage.folder / "jobs of c"
+    work = [Work(stage.folder / f"{name}.toml", name, stage.folder / name) for name in "cd"]
+    write_jobs(Site(), work, [], jobs)
+    assert stage.run(jobs / SUBMIT, "--from", "average", "--to", "average").returncode == 0
+    assert stage.noted("sbatch") == [f"[--parsable] [{jobs}/average.sbatch]"]
+    refused = stage.run(jobs / SUBMIT, "--from", "average")
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        "submit-campaign: sbatch refused train; submitted before it, to be taken back with scancel: 102\n"
+    )
+    assert "[--dependency=aftercorr:102]" in stage.noted("sbatch")[-1], "an array waits member by member"
+    for arguments, message in [
+        (("--from", "teach"), "--from teach: give one of simulate average train predict"),
+        (("--from",), "--from : give one of simulate average train predict"),
+        (("--from", "train", "--to", "average"), "there is nothing from train to average in "),
+        (("--from", "predict"), "there is nothing from predict to predict in "),
+        (("x.toml",), "x.toml: these scripts are filled in already"),
+    ]:
+        refused = stage.run(jobs / SUBMIT, *arguments)
+        assert refused.returncode == 2
+        assert refused.stderr.startswith(f"submit-campaign: {message}")
+
+
+def test_submit_campaign_of_the_repository_writes_and_submits(stage: Stage, xanesml: str) -> None:
+    sbatch_that_numbers(stage)
+    (stage.programs / "xanesml").unlink()
+    (stage.programs / "xanesml").symlink_to(xanesml)
+    campaign = stage.folder / "my campaign.toml"
+    campaign.write_text(CAMPAIGN, encoding="utf-8")
+    done = stage.run(ROOT / "jobscripts" / SUBMIT, "--to", "average", "--site", "gpu-cluster", campaign)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[:2] == ["simulate  job 101", "average   job 102, after job 101"]
+    assert "--mpi=pmix" in (stage.folder / "small" / "jobs" / "train.sbatch").read_text()
+    for arguments, message in [
+        (("--site", "cpu-cluster"), "no campaign is named; name one, or give --output"),
+        (("--site", "none.toml", campaign), "cannot read the site file none.toml"),
+        ((campaign,), "usage: submit-campaign --site FILE"),
+    ]:
+        refused = stage.run(ROOT / "jobscripts" / SUBMIT, *arguments)
+        assert refused.returncode == 2
+        assert message in refused.stderr
+        assert refused.stderr.count("\n") == 1
+
+
+def test_without_slurm_a_chain_runs_here(stage: Stage) -> None:
+    # Stopped twice with work left, and then done.
+    stage.stand_in(
+        "xanesml", f'[[ $1 != simulate || $(grep -c "^xanesml .simulate" "{stage.calls}") -gt 2 ]] || exit 75'
+    )
+    here = Site.model_validate({"slurm": False, "launcher": "launch", "simulate": {"restarts": 2}})
+    jobs = stage.folder / "out" / "jobs"
+    write_jobs(here, [Work(stage.folder / "c.toml", "c", stage.folder / "out")], [], jobs)
+    done = stage.run(jobs / SUBMIT)
+    assert done.returncode == 0, done.stderr
+    assert [call.split()[0] for call in stage.noted("xanesml")] == ["[simulate]"] * 3 + ["[average]", "[train]"]
+    assert stage.noted("squeue") == []
+    stage.stand_in("xanesml", "exit 3")
+    assert stage.run(jobs / SUBMIT).returncode == 3
+    assert shutil.which("sbatch", path=str(stage.programs)) is None
+
+
+def test_after_ctrl_c_nothing_further_is_started(stage: Stage) -> None:
+    ready = stage.folder / "ready"
+    stage.stand_in("xanesml", f"trap 'exit 75' USR2\ntouch {ready}\nwhile :; do sleep 0.05; done")
+    jobs = stage.folder / "out" / "jobs"
+    write_jobs(
+        Site(slurm=False, launcher="launch"), [Work(stage.folder / "c.toml", "c", stage.folder / "out")], [], jobs
+    )
+    with subprocess.Popen(
+        ["bash", str(jobs / SUBMIT)], env=stage.environment(), stdout=subprocess.DEVNULL, start_new_session=True
+    ) as process:
+        wait_for(ready.exists)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(20) == 75
+    assert len(stage.noted("xanesml")) == 1
