@@ -30,14 +30,13 @@ from xanesml.dataset import (
     read_families,
     shard,
     split_by_family,
-    split_structures,
     steps_per_epoch,
 )
 from xanesml.errors import EnvironmentProblem, StoreError
 from xanesml.hdf5 import package_versions
 from xanesml.model import ModelMetadata, Series, answers_of_ensemble, complete_model, network_file, write_text
 from xanesml.network import answers_of, import_keras
-from xanesml.particle_spectra import ParticleSet
+from xanesml.particle_spectra import ParticleSet, particle_split
 from xanesml.predictors import Predictor
 from xanesml.scaling import SCALED_LABELS, FeatureSums, Scaling
 from xanesml.sensitivity import most_harmful, sensitivity, sensitivity_file, write_sensitivity
@@ -263,7 +262,7 @@ def _finish(
     """Judge the networks that are in a folder and complete the model."""
     section, data = campaign.training, load_tensors(tensors)
     load = import_keras().saving.load_model
-    tune, kept = split_structures(len(data.particle_msd), test=section.particle_test, seed=campaign.seed)
+    tuned, _ = particle_split(len(data.particle_msd), campaign)
     assessments: dict[Mode, Assessment] = {}
     for mode in section.modes:
         networks = [load(folder / network_file(mode, member), compile=False) for member in range(section.members)]
@@ -275,7 +274,7 @@ def _finish(
             split,
             scaling,
             campaign,
-            particles=ParticleSet.of(data, mode, kept, tune),
+            particles=ParticleSet.kept(data, mode, campaign),
             untuned=np.asarray(np.mean(untuned, axis=0)) if untuned else None,
         )
         _write_tables(folder, mode, assessments[mode])
@@ -301,7 +300,7 @@ def _finish(
         validation=split.validation.size,
         calibration=split.calibration.size,
         families=np.unique(data.family).size,
-        tuned=len(tune) if section.fine_tuning and len(tune) > 1 and len(kept) else 0,
+        tuned=len(tuned),
         epochs=section.epochs,
         parameters=networks[0].count_params(),
         ranks=ranks,

@@ -20,7 +20,7 @@ from hpc.fitting import Fitted, HeldOut, Schedule, fit
 from xanesml.augmentation import Augmentation, Augmenter, Mode, augmenter
 from xanesml.batches import Batches, EndlessBatches, MixedBatches, StoredBatches, label_columns
 from xanesml.campaign import Campaign
-from xanesml.dataset import Split, Stream, Tensors, split_structures, stream_seed
+from xanesml.dataset import Split, Stream, Tensors, stream_seed
 from xanesml.model import evaluate, network_file, save_network, write_text
 from xanesml.network import answers_of, build_network
 from xanesml.particle_spectra import ParticleSet
@@ -111,7 +111,7 @@ class Trainer:
 
     def train(self, mode: Mode, member: int, say: Callable[[str], None]) -> Trained:
         """Train one network and write it; collective over the group."""
-        campaign, section, name = self._campaign, self._campaign.training, f"{mode} {member + 1}"
+        section, name = self._campaign.training, f"{mode} {member + 1}"
         key = (section.modes.index(mode), member)
         network, fitted = self.fit(
             mode,
@@ -124,11 +124,11 @@ class Trainer:
         if not fitted.finished:
             return trained
         untuned = None
-        tune, kept = split_structures(len(self._data.particle_msd), test=section.particle_test, seed=campaign.seed)
-        if section.fine_tuning and len(tune) > 1 and len(kept):
-            untuned = self._on_particles(network, ParticleSet.of(self._data, mode, kept, tune))
-            self._fine_tune(network, mode, key, ParticleSet.of(self._data, mode, tune, tune))
-            say(f"{name}: fine-tuned on {len(tune)} structures")
+        tuning = ParticleSet.tuned(self._data, mode, self._campaign)
+        if len(tuning.msd):
+            untuned = self._on_particles(network, ParticleSet.kept(self._data, mode, self._campaign))
+            self._fine_tune(network, mode, key, tuning)
+            say(f"{name}: fine-tuned on {len(tuning.one_each)} structures")
         if self._collective.rank == 0:
             save_network(self._folder / network_file(mode, member), network)
         return Trained(mode, member, fitted.history, fitted.samples, fitted.seconds, True, untuned)

@@ -73,7 +73,7 @@ PartitionName=all Nodes={names} Default=YES MaxTime=INFINITE State=UP
 def missing() -> str:
     """Say what of Slurm is not installed here; empty where everything is."""
     lacking = [name for name in (*DAEMONS, *COMMANDS, "mpirun") if shutil.which(name, path=_path()) is None]
-    return f"not installed: {', '.join(lacking)} (`make setup-tests` installs slurm-wlm and munge by apt)" if lacking else ""
+    return f"not installed: {', '.join(lacking)} (`make setup-tests` installs them by apt)" if lacking else ""
 
 
 def own_host_names() -> bool:

@@ -134,7 +134,7 @@ def _networks(report: Mapping[str, Any], campaign: Campaign) -> list[str]:
     section = campaign.training
     answers = ", ".join(["MSD", *(name.replace("_", " ") for name in section.heads)])
     rows = {
-        "ensemble": f"{section.members} networks for each mode, from different initial weights",
+        "ensemble": f"{section.members} for each mode, from different initial weights",
         "convolutions": f"{_numbers(section.filters)} filters, {section.kernel} points wide, each with "
         f"{'batch normalization, ' if section.batch_normalization else ''}ReLU and pooling by two",
         "dense layers": f"{_numbers(section.dense) or 'none'}, dropout {section.dropout:g}",
@@ -192,12 +192,14 @@ def _size(section: TrainingSection, name: str) -> str:
 
 def _reproduction(metadata: ModelMetadata, report: Mapping[str, Any], campaign: Campaign) -> list[str]:
     name = f"{campaign.name}.toml"
+    together = report["ranks"] // report["groups"]
     return [
         "## How to make it again",
         "",
         f"    xanesml simulate {name}",
         f"    xanesml average {name}",
-        f"    mpirun -n {report['ranks']} xanesml train {name}",
+        f"    mpirun -n {report['ranks']} xanesml train {name}"
+        + (f" --ranks-per-network {together}" if together > 1 else ""),
         "",
         f"with `{name}`:",
         "",

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xanesml.augmentation import Mode, reference_spectra
-from xanesml.dataset import Indices, Tensors
+from xanesml.campaign import Campaign
+from xanesml.dataset import Indices, Tensors, split_structures
 from xanesml.scaling import Scaling
 
 Floats = NDArray[np.float64]
@@ -48,6 +49,18 @@ class ParticleSet:
         simulated = reference_spectra(tensors.delta, tensors.series, tensors.edge_step, tensors.particle_msd[second])
         return cls(spectra[first] - spectra[second] + simulated, first, tensors.particle_msd[first], mode)
 
+    @classmethod
+    def kept(cls, tensors: Tensors, mode: Mode, campaign: Campaign) -> ParticleSet:
+        """Take the particle averages that training never sees, for the mode `reference` beside those that it does."""
+        tune, kept = particle_split(len(tensors.particle_msd), campaign)
+        return cls.of(tensors, mode, kept, tune if len(tune) else kept)
+
+    @classmethod
+    def tuned(cls, tensors: Tensors, mode: Mode, campaign: Campaign) -> ParticleSet:
+        """Take the particle averages that networks are fine-tuned on; there may be none."""
+        tune, _ = particle_split(len(tensors.particle_msd), campaign)
+        return cls.of(tensors, mode, tune, tune)
+
     @property
     def one_each(self) -> Indices:
         """One of the spectra of each particle average: those of one are not independent."""
@@ -62,3 +75,12 @@ class ParticleSet:
         """Return scaled spectra with noise, shape (n, M), float32; the noise of one measurement is in edge steps."""
         drawn = np.random.default_rng(seed).normal(size=self.spectra.shape)
         return scaling.scale_features(self.spectra + noise * self.noises * drawn)
+
+
+def particle_split(count: int, campaign: Campaign) -> tuple[Indices, Indices]:
+    """Return which of so many particle averages networks are fine-tuned on, at least two or none, and the others."""
+    section = campaign.training
+    tune, kept = split_structures(count, test=section.particle_test, seed=campaign.seed)
+    if section.fine_tuning and len(tune) > 1 and len(kept):
+        return tune, kept
+    return tune[:0], np.arange(count, dtype=np.int64)
