@@ -86,7 +86,7 @@ def test_the_card_says_what_the_model_rests_on(tmp_path: Path) -> None:
         "a distance of 1.61 (`direct`), 1.81 (`reference`)",
         "| drift against the reference | 0.07 eV |",
         "| broadening | off |",
-        "    mpirun -n 2 xanesml train full.toml\n",
+        "    mpirun -n 2 xanesml train full.toml --ranks-per-network 2\n",
         "Made with python 3.11.7, keras 3.15.0.\n",
     ):
         assert expected in text
