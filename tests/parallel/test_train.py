@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from conftest import MPI_AS_ROOT, mpirun_command
 from synthetic import campaign, write_tensors
@@ -240,6 +241,32 @@ def test_usr1_stops_the_command_with_the_status_to_submit_it_again(tensors: Path
         assert process.wait(60) == RESUBMIT
     assert "start the same command again" in said
     assert (tensors.parent / "model" / CHECKPOINT).exists()
+
+
+@needs_horovod
+def test_a_rank_that_is_killed_ends_all_and_the_next_call_goes_on(tensors: Path, xanesml: str) -> None:
+    file = tensors.parent / "synthetic.toml"
+    keys = "".join(f"{key} = {json.dumps(value)}\n" for key, value in (TRAINING | {"epochs": 100_000}).items())
+    file.write_text(f'name = "synthetic"\nseed = 7\n[distortion]\n[training]\n{keys}')
+    command = [*mpirun_command(2), xanesml, "train", str(file), "-o", str(tensors.parent)]
+
+    def until(process: subprocess.Popen[str], words: str) -> None:
+        assert process.stdout is not None
+        assert any(words in line for line in process.stdout), words
+
+    with subprocess.Popen(command, env=os.environ | MPI_AS_ROOT, stdout=subprocess.PIPE, text=True) as process:
+        until(process, "epoch 3/")
+        ranks = [child for child in psutil.Process(process.pid).children(recursive=True) if "train" in child.cmdline()]
+        assert len(ranks) == 2
+        ranks[1].kill()
+        assert process.wait(60) not in (0, RESUBMIT)
+        assert not any(rank.is_running() and rank.status() != psutil.STATUS_ZOMBIE for rank in ranks)
+    assert not (tensors.parent / "model" / "model.json").exists()
+    with subprocess.Popen(command, env=os.environ | MPI_AS_ROOT, stdout=subprocess.PIPE, text=True) as process:
+        until(process, "continuing after epoch")
+        until(process, "epoch 5/")
+        process.send_signal(signal.SIGUSR1)
+        assert process.wait(60) == RESUBMIT
 
 
 def test_one_process_trains_reproducibly_without_horovod(mpirun: Any, tensors: Path) -> None:
