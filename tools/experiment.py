@@ -21,7 +21,7 @@ from xanesml.experiment import NormalizedSpectrum, align, normalize, on_mesh
 from xanesml.gaps import Gap, measure
 from xanesml.measured import read_spectrum
 from xanesml.model import TrainedModel, load_model
-from xanesml.plots.style import ABSORPTION, BLACK, BLUE, ENERGY, ORANGE, VERMILION, new_figure
+from xanesml.plots.style import ABSORPTION, BLACK, BLUE, ENERGY, ORANGE, TWO_COLUMNS, VERMILION, new_figure
 from xanesml.prediction import predict_spectrum
 from xanesml.reference import make_reference
 
@@ -72,7 +72,7 @@ def differences(model: TrainedModel, large: Tensors, small: Tensors, foil: Norma
     calibrated = make_reference(model, foil, FOIL_MSD)
     rows = {
         f"disorder: MSD {OTHER_MSD} for {FOIL_MSD} Å²": other - simulated,
-        f"cluster: {len(large.delta)} distortions of one against the other": cluster - simulated,
+        "cluster: the smaller for the larger": cluster - simulated,
         "measured foil, shifted": shifted - simulated,
         "measured foil, calibrated by four numbers": calibrated.measured - simulated,
     }
@@ -87,18 +87,18 @@ def differences(model: TrainedModel, large: Tensors, small: Tensors, foil: Norma
         f"broadening {calibration.broadening:.2f} eV, amplitude {calibration.amplitude:.3f}"
     )
     relative = mesh - edge
-    with new_figure(path, height=4.2) as figure:
-        upper, lower = figure.subplots(2, 1, sharex=True)
-        upper.plot(relative, simulated, color=BLUE, label="561 atoms")
-        upper.plot(relative, cluster, color=ORANGE, label="55 atoms")
-        upper.plot(relative, shifted, color=BLACK, label="foil, shifted")
-        upper.set_ylabel(ABSORPTION)
-        upper.legend(loc="lower right")
-        lower.plot(relative, shifted - simulated, color=BLACK, label="foil − 561 atoms")
-        lower.plot(relative, cluster - simulated, color=ORANGE, label="55 − 561 atoms")
-        lower.plot(relative, 10 * (other - simulated), color=VERMILION, label="10 × disorder")
-        lower.set(xlabel=ENERGY, ylabel="Difference", xlim=(relative[0], relative[-1]))
-        lower.legend(loc="upper right", ncols=3)
+    with new_figure(path, height=3.0, width=TWO_COLUMNS) as figure:
+        left, right = figure.subplots(1, 2, sharex=True)
+        left.plot(relative, simulated, color=BLUE, label="larger cluster")
+        left.plot(relative, cluster, color=ORANGE, linestyle="--", label="smaller cluster")
+        left.plot(relative, shifted, color=BLACK, label="foil, shifted")
+        left.set(xlabel=ENERGY, ylabel=ABSORPTION, xlim=(relative[0], relative[-1]))
+        left.legend(loc="lower right")
+        right.plot(relative, shifted - simulated, color=BLACK, label="foil − larger cluster")
+        right.plot(relative, cluster - simulated, color=ORANGE, linestyle="--", label="smaller − larger cluster")
+        right.plot(relative, 10 * (other - simulated), color=VERMILION, label="10 × disorder")
+        right.set(xlabel=ENERGY, ylabel="Difference")
+        right.legend(loc="upper right")
 
 
 def gaps(model: TrainedModel, sessions: int, path: Path) -> None:
