@@ -29,9 +29,9 @@ import numpy as np
 from mpi import answer, on_ranks, rank_part
 from threadpoolctl import threadpool_limits
 
-from xanesml.averaging import SeriesAverager
+from xanesml.averages.distributions import Distributions, choose_distributions, skew_normal_weights
+from xanesml.averages.statistical import SeriesAverager
 from xanesml.campaign import AveragingSection
-from xanesml.distributions import Distributions, choose_distributions, skew_normal_weights
 
 ROUNDS = 9
 SEED = 1

@@ -46,7 +46,7 @@ def rates(tasks: int) -> dict[str, float]:
     """Measure tasks per second of every way; collective, and meant for rank 0."""
     from mpi4py import MPI  # noqa: PLC0415 (initializes MPI)
     from mpi4py.futures import MPICommExecutor  # noqa: PLC0415
-    from naps import farm_naps  # noqa: PLC0415
+    from sleeping_jobs import farm_sleeping_jobs  # noqa: PLC0415
 
     comm = MPI.COMM_WORLD
 
@@ -63,7 +63,7 @@ def rates(tasks: int) -> dict[str, float]:
         return elapsed
 
     def farm(**options: Any) -> float:
-        return farm_naps([0.0] * tasks, range(tasks), **options)[0]
+        return farm_sleeping_jobs([0.0] * tasks, range(tasks), **options)[0]
 
     ways: dict[str, Callable[[], float]] = {
         BASELINE: lambda: executor(1),
@@ -83,22 +83,22 @@ def rates(tasks: int) -> dict[str, float]:
 def costs(tasks: int) -> dict[str, float]:
     """Measure the processor time of one request at rank 0, s; collective, and meant for rank 0."""
     from mpi4py import MPI  # noqa: PLC0415 (initializes MPI)
-    from naps import farm_naps  # noqa: PLC0415
+    from sleeping_jobs import farm_sleeping_jobs  # noqa: PLC0415
 
     used: dict[str, list[float]] = {"farm": [], "farm, row, journal, clock": []}
     for _ in range(ROUNDS):
         for seconds, callbacks in zip(used.values(), ({}, as_simulate(MPI.COMM_WORLD.size)), strict=True):
-            naps = farm_naps([0.0] * tasks, range(tasks), batch_seconds=0, lead_works=False, **callbacks)
+            naps = farm_sleeping_jobs([0.0] * tasks, range(tasks), batch_seconds=0, lead_works=False, **callbacks)
             seconds.append(naps[1] / tasks)
     return {name: statistics.median(seconds) for name, seconds in used.items()}
 
 
 def as_simulate(ranks: int) -> dict[str, Any]:
-    """Return callbacks that tell and note of a task what `hpc.simulate` does with the `mpio` writer."""
+    """Return callbacks that tell and note of a task what `hpc.farming.simulate` does with the `mpio` writer."""
     from hpc.drain import RunTimes  # noqa: PLC0415
-    from xanesml.journal import Journal  # noqa: PLC0415
-    from xanesml.outcomes import Outcome  # noqa: PLC0415
-    from xanesml.store import Row  # noqa: PLC0415
+    from xanesml.feff.outcomes import Outcome  # noqa: PLC0415
+    from xanesml.store.journal import Journal  # noqa: PLC0415
+    from xanesml.store.rows import Row  # noqa: PLC0415
 
     folder = tempfile.TemporaryDirectory()
     journal = Journal(Path(folder.name) / "store.h5", outcomes={}, pending=0, ranks=ranks)

@@ -5,9 +5,9 @@
 
 Utilization is Σ seconds of the runs / (ranks × elapsed). The model is a queue: rank 0 serves
 requests in turn, `--cost` µs each, and takes tasks between them; every rank looks for what it
-waits for in pauses that double, as `hpc.farm` does, so that it finds it late. The first table
+waits for in pauses that double, as `hpc.farming.farm` does, so that it finds it late. The first table
 has the model beside the farm itself, over jobs that sleep. The second foretells runs of 40 s
-on average: all alike, lognormal with a heavy tail, and as `xanesml.cost` has the reference
+on average: all alike, lognormal with a heavy tail, and as `xanesml.store.cost` has the reference
 campaign, longest first. Its baseline, in parentheses, is the best that any hand-out in the
 same order could do: at no cost, without delay. `--small` leaves out the checks at 5 and 9
 ranks and the million tasks.
@@ -27,7 +27,7 @@ import numpy as np
 from mpi import answer, on_ranks, rank_part
 from numpy.typing import NDArray
 
-from hpc.farm import BATCH_SECONDS, PAUSES
+from hpc.farming.farm import BATCH_SECONDS, PAUSES
 
 MEAN, SPREAD = 40.0, 0.8
 #: Time that a message takes from rank to rank, s.
@@ -97,8 +97,8 @@ def samples(count: int, mean: float) -> dict[str, NDArray[np.float64]]:
 def reference(count: int) -> NDArray[np.float64]:
     """Draw runs from those of the reference campaign, longest first, of 40 s on average."""
     from xanesml.campaign import Campaign  # noqa: PLC0415
-    from xanesml.cost import table_seconds  # noqa: PLC0415
-    from xanesml.tasks import expand  # noqa: PLC0415
+    from xanesml.store.cost import table_seconds  # noqa: PLC0415
+    from xanesml.store.tasks import expand  # noqa: PLC0415
 
     campaign = Campaign.model_validate({"name": "r", "distortion": {}, "disorder": {}})
     seconds = table_seconds(expand(campaign), native=True)
@@ -139,7 +139,7 @@ def foretell(counts: Sequence[int], cost: float) -> None:
 
 def on_each_rank(runs: list[float]) -> None:
     from mpi4py import MPI  # noqa: PLC0415 (initializes MPI)
-    from naps import farm_naps  # noqa: PLC0415
+    from sleeping_jobs import farm_sleeping_jobs  # noqa: PLC0415
 
     overshoots = []
     for pause in [PAUSES[0], PAUSES[1]] * 50:
@@ -147,7 +147,7 @@ def on_each_rank(runs: list[float]) -> None:
         time.sleep(pause)
         overshoots.append(time.perf_counter() - began - pause)
     measured: dict[str, Any] = {"overshoot": float(np.median(overshoots))}
-    measured["elapsed"] = farm_naps(runs, range(len(runs)))[0]
+    measured["elapsed"] = farm_sleeping_jobs(runs, range(len(runs)))[0]
     if MPI.COMM_WORLD.rank == 0:
         answer(measured)
 

@@ -19,8 +19,8 @@ import numpy as np
 from xanesml.campaign import FeffSection, StructureSection
 from xanesml.feff.cards import feff_input
 from xanesml.feff.engine import stage_command
-from xanesml.feff.output import Request
 from xanesml.feff.process import clean_environment, raise_stack_limit
+from xanesml.feff.verdict import Request
 from xanesml.structures import build_cluster, disorder, distort, structure_rng
 
 #: Atoms of the gold cluster, displacement σ or shift δ of the first shell in Å, and the absorber: reference cards all.

@@ -4,7 +4,7 @@
     python benchmarks/feff_cost.py [--full]
 
 The baseline is the 13-atom cluster without self-consistency, run first. The last column
-compares with `xanesml.cost`, which `xanesml plan` estimates core-hours with. `--full`
+compares with `xanesml.store.cost`, which `xanesml plan` estimates core-hours with. `--full`
 adds the reference cards at 55 and 561 atoms (two minutes more).
 """
 
@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from xanesml.campaign import Campaign
-from xanesml.cost import is_native, table_seconds
 from xanesml.feff.engine import make_engine, run_feff
-from xanesml.outcomes import Outcome
-from xanesml.tasks import expand
+from xanesml.feff.outcomes import Outcome
+from xanesml.store.cost import is_native, table_seconds
+from xanesml.store.tasks import expand
 
 CHEAP: dict[str, Any] = {"scf": False, "corval": False}
 DEMO: dict[str, Any] = {"scf": False, "exchange": [0, 0.2, 0.5], "xanes": [3.7, 0.07, 0.1], "fms_radius": 4.5}

@@ -31,11 +31,11 @@ from feff_cases import CASES, Record, Used, arguments, case_input, copied, headi
 
 from xanesml.campaign import EngineSection
 from xanesml.feff.engine import STAGES, make_engine, run_feff, stage_command
-from xanesml.feff.output import read_xmu
+from xanesml.feff.feff10 import NATIVE_FMS
+from xanesml.feff.outcomes import Outcome
 from xanesml.feff.process import GLIBC_KEEPS_MEMORY, clean_environment
-from xanesml.feff.wheel import NATIVE_FMS
+from xanesml.feff.verdict import read_xmu
 from xanesml.fms.solve import solve_ldl, solve_lu
-from xanesml.outcomes import Outcome
 
 BEFORE, AFTER = STAGES[: STAGES.index("fms")], STAGES[STAGES.index("fms") + 1 :]
 

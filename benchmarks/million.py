@@ -25,13 +25,13 @@ from pathlib import Path
 
 import numpy as np
 
-from hpc.simulate import _find_work
+from hpc.farming.simulate import _find_work
 from xanesml.campaign import Campaign
-from xanesml.campaign_store import continued, lay_out
-from xanesml.layout import STORE, row_arrays
-from xanesml.outcomes import Outcome
-from xanesml.store import Row, RowWriter, StoredSpectrum, open_store
-from xanesml.tasks import expand, stored_table
+from xanesml.feff.outcomes import Outcome
+from xanesml.files.layout import STORE, row_arrays
+from xanesml.store.create import continued, lay_out
+from xanesml.store.rows import Row, RowWriter, StoredSpectrum, open_store
+from xanesml.store.tasks import expand, stored_table
 
 ENGINE = "none"
 POINTS = 108

@@ -27,9 +27,9 @@ import h5py
 from mpi import mpirun
 
 from xanesml.campaign import Campaign
-from xanesml.journal import journal_path
-from xanesml.outcomes import Outcome
-from xanesml.tasks import expand
+from xanesml.feff.outcomes import Outcome
+from xanesml.store.journal import journal_path
+from xanesml.store.tasks import expand
 
 FAKE_FEFF = Path(__file__).resolve().parent.parent / "tests" / "fake_feff.py"
 XANESML = str(Path(sys.executable).with_name("xanesml"))

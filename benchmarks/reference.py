@@ -22,10 +22,10 @@ from feff_cases import heading, row
 
 from xanesml.campaign import Campaign, EngineSection
 from xanesml.feff.engine import make_engine, run_feff
+from xanesml.feff.outcomes import Outcome
 from xanesml.feff.process import raise_stack_limit
-from xanesml.outcomes import Outcome
-from xanesml.store import open_store, read_spectrum
-from xanesml.tasks import expand
+from xanesml.store.rows import open_store, read_spectrum
+from xanesml.store.tasks import expand
 
 #: Largest deviation of μ, in terms of the largest μ.
 LIMIT = 2e-6

@@ -34,15 +34,15 @@ from typing import Any
 import numpy as np
 from mpi import answer, on_ranks, rank_part
 
-from hpc.checkpoint import Epoch
-from hpc.collective import Collective, HorovodCollective, open_world
-from hpc.fitting import HeldOut, Schedule, fit
-from xanesml.augmentation import Augmentation, Augmenter, augmenter
-from xanesml.batches import Batches, EndlessBatches, StoredBatches, label_columns
+from hpc.training.checkpoint import Epoch
+from hpc.training.collective import Collective, HorovodCollective, open_world
+from hpc.training.loop import HeldOut, Schedule, fit
 from xanesml.campaign import Campaign, TrainingSection
-from xanesml.dataset import Tensors, load_tensors
-from xanesml.network import answers_of, build_network, import_keras, loss_of
-from xanesml.scaling import FeatureSums, Scaling
+from xanesml.learning.augmentation import Augmentation, Augmenter, augmenter
+from xanesml.learning.batches import Batches, EndlessBatches, StoredBatches, label_columns
+from xanesml.learning.dataset import Tensors, load_tensors
+from xanesml.learning.network import answers_of, build_network, import_keras, loss_of
+from xanesml.learning.scaling import FeatureSums, Scaling
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))

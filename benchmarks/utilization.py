@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 from mpi import answer, on_ranks, rank_part
 
-from xanesml.journal import journal_path
-from xanesml.status import read_status
+from xanesml.store.journal import journal_path
+from xanesml.store.status import read_status
 
 RANKS, JOBS, SPREAD = 2, 300, 1.0
 
@@ -88,7 +88,7 @@ def synthetic(total: float) -> None:
 
 def on_each_rank(seconds: list[float]) -> None:
     from mpi4py import MPI  # noqa: PLC0415 (initializes MPI)
-    from naps import farm_naps  # noqa: PLC0415
+    from sleeping_jobs import farm_sleeping_jobs  # noqa: PLC0415
 
     latest = dict.fromkeys(range(MPI.COMM_WORLD.size), 0.0)
     given = 0.0
@@ -100,7 +100,7 @@ def on_each_rank(seconds: list[float]) -> None:
         nonlocal given
         given = time.perf_counter()
 
-    elapsed, _ = farm_naps(seconds, range(len(seconds)), report=note_end, given=note_given)
+    elapsed, _ = farm_sleeping_jobs(seconds, range(len(seconds)), report=note_end, given=note_given)
     if MPI.COMM_WORLD.rank == 0:
         end = max(latest.values())
         answer({"elapsed": elapsed, "idle": sum(end - max(given, last) for last in latest.values())})

@@ -49,8 +49,8 @@ def main() -> None:
 
 def lay_out_store(path: Path, rows: int) -> None:
     from xanesml.campaign import Campaign  # noqa: PLC0415
-    from xanesml.campaign_store import lay_out  # noqa: PLC0415
-    from xanesml.tasks import expand  # noqa: PLC0415
+    from xanesml.store.create import lay_out  # noqa: PLC0415
+    from xanesml.store.tasks import expand  # noqa: PLC0415
 
     campaign = Campaign.model_validate({"name": "rows", "disorder": {"structures": -(-rows // 13)}})
     lay_out(path, campaign, expand(campaign), "none")
@@ -59,10 +59,10 @@ def lay_out_store(path: Path, rows: int) -> None:
 def on_each_rank(store: Path, count: int) -> None:
     from mpi4py import MPI  # noqa: PLC0415 (initializes MPI)
 
-    from hpc.shared_file import SharedFile  # noqa: PLC0415
-    from xanesml.layout import STORE, row_arrays  # noqa: PLC0415
-    from xanesml.outcomes import Outcome  # noqa: PLC0415
-    from xanesml.store import Row, RowPacker, RowWriter, StoredSpectrum, open_store  # noqa: PLC0415
+    from hpc.farming.shared_file import SharedFile  # noqa: PLC0415
+    from xanesml.feff.outcomes import Outcome  # noqa: PLC0415
+    from xanesml.files.layout import STORE, row_arrays  # noqa: PLC0415
+    from xanesml.store.rows import Row, RowPacker, RowWriter, StoredSpectrum, open_store  # noqa: PLC0415
 
     comm = MPI.COMM_WORLD
     mine = range(comm.rank, count, comm.size)

@@ -12,12 +12,12 @@ import h5py
 from threadpoolctl import threadpool_limits
 
 from hpc.comm import Writer, choose_writer, from_root
+from xanesml.averages.tensor_file import Block, Plan, Survey, blocks, lay_out, prepare, survey
 from xanesml.campaign import Campaign
 from xanesml.errors import XanesmlError
-from xanesml.hdf5 import open_file
-from xanesml.layout import TENSORS
-from xanesml.store import open_store
-from xanesml.tensors import Block, Plan, Survey, blocks, lay_out, prepare, survey
+from xanesml.files.hdf5 import open_file
+from xanesml.files.layout import TENSORS
+from xanesml.store.rows import open_store
 
 if TYPE_CHECKING:
     from mpi4py import MPI

@@ -70,10 +70,10 @@ def plan(
 ) -> None:
     """Count the tasks, print a FEFF input, estimate core-hours. Touches nothing."""
     from xanesml.campaign import load_campaign
-    from xanesml.cost import is_native, table_seconds
     from xanesml.errors import CampaignError
     from xanesml.feff.engine import make_engine
-    from xanesml.tasks import Kind, expand
+    from xanesml.store.cost import is_native, table_seconds
+    from xanesml.store.tasks import Kind, expand
 
     campaign = load_campaign(campaign_file)
     engine = make_engine(campaign.engine)
@@ -123,8 +123,8 @@ def simulate(
     comm, echo = _ranks()
 
     from hpc.drain import RESUBMIT
-    from hpc.simulate import simulate as run
-    from xanesml.outcomes import Outcome
+    from hpc.farming.simulate import simulate as run
+    from xanesml.feff.outcomes import Outcome
 
     campaign, folder = _campaign(comm, campaign_file, output)
     report = run(
@@ -177,8 +177,8 @@ def plot(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
 @app.command()
 def compare(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
     """Set particle averages beside statistical ones."""
-    from xanesml.comparison import compare as run
-    from xanesml.comparison import write_table
+    from xanesml.averages.comparison import compare as run
+    from xanesml.averages.comparison import write_table
     from xanesml.plots import comparison_figures
 
     _, folder = _campaign(None, campaign_file, output)
@@ -200,7 +200,7 @@ def trace(
     particle: Annotated[bool, typer.Option("--particle", help="A particle average, not a statistical one.")] = False,
 ) -> None:
     """Tell what one average was made from."""
-    from xanesml.trace import trace_lines
+    from xanesml.averages.trace import trace_lines
 
     for line in trace_lines(tensors, row, "particle" if particle else "statistical"):
         typer.echo(line)
@@ -215,9 +215,9 @@ def train(
     ] = 1,
 ) -> None:
     """Train the networks, data-parallel with Horovod under mpirun."""
-    from hpc.collective import open_world
     from hpc.drain import RESUBMIT, Drain, time_left
-    from hpc.train import train as run
+    from hpc.training.collective import open_world
+    from hpc.training.train import train as run
     from xanesml import plots
 
     campaign, folder = _campaign(None, campaign_file, output)
@@ -250,9 +250,9 @@ def tune(
     ] = 1,
 ) -> None:
     """Search for better training settings, by trials on the validation split."""
-    from hpc.collective import open_world
     from hpc.drain import RESUBMIT, Drain, time_left
-    from hpc.tune import tune as run
+    from hpc.training.collective import open_world
+    from hpc.tuning.tune import tune as run
 
     campaign, folder = _campaign(None, campaign_file, output)
     drain = Drain(time_left(None))
@@ -313,9 +313,9 @@ def predict(
     ] = None,
 ) -> None:
     """Read the mean squared displacement off measured spectra."""
-    from xanesml.assessment import NETWORK
+    from xanesml.assessment.assess import NETWORK
     from xanesml.errors import SpectrumError
-    from xanesml.prediction_files import KnownReference, predict_files
+    from xanesml.prediction.batch import KnownReference, predict_files
 
     known = None
     if reference is not None and reference_msd is not None:
@@ -342,10 +342,10 @@ def predict(
 @app.command()
 def report(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
     """Write summary.md: what there is, where, and how good it is."""
-    from xanesml.hdf5 import open_file
-    from xanesml.layout import TENSORS
-    from xanesml.report import write_summary
-    from xanesml.store import open_store, outcome_counts
+    from xanesml.assessment.summary import write_summary
+    from xanesml.files.hdf5 import open_file
+    from xanesml.files.layout import TENSORS
+    from xanesml.store.rows import open_store, outcome_counts
 
     campaign, folder = _campaign(None, campaign_file, output)
     outcomes: dict[str, int] = {}
@@ -367,7 +367,7 @@ def status(
     failures: Annotated[int, typer.Option(help="How many failed runs to list.")] = 5,
 ) -> None:
     """Tell how a simulation is getting on, also while it runs."""
-    from xanesml.status import read_status, status_lines
+    from xanesml.store.status import read_status, status_lines
 
     _, folder = _campaign(None, campaign_file, output)
     for line in status_lines(read_status(folder / "store.h5"), failures=failures, now=time.time()):
@@ -413,7 +413,7 @@ def export(
     ] = ExportFormat.both,
 ) -> None:
     """Write spectra as XDI and structures as extended XYZ."""
-    from xanesml.export import chosen_tasks, export_extxyz, export_xdi
+    from xanesml.store.export import chosen_tasks, export_extxyz, export_xdi
 
     chosen = chosen_tasks(store, tasks)
     spectra, target = what is not ExportFormat.extxyz, output / "structures.extxyz"

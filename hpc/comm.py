@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 
 from xanesml.errors import EnvironmentProblem, XanesmlError
-from xanesml.hdf5 import parallel_problem
+from xanesml.files.hdf5 import parallel_problem
 
 if TYPE_CHECKING:
     from mpi4py import MPI

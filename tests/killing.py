@@ -19,9 +19,9 @@ import h5py
 import numpy as np
 from conftest import MPI_AS_ROOT, mpirun_command
 
-from xanesml.layout import STORE, row_arrays
-from xanesml.outcomes import Outcome
-from xanesml.store import torn_rows
+from xanesml.feff.outcomes import Outcome
+from xanesml.files.layout import STORE, row_arrays
+from xanesml.store.rows import torn_rows
 
 #: A rank; the launcher alone; the launcher with all ranks at once; a FEFF that runs.
 VICTIMS = ("rank", "launcher", "job", "feff")

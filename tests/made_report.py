@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from xanesml.intervals import Interval
+from xanesml.learning.intervals import Interval
 
 KNOWN = {
     "mean": 0.003456,

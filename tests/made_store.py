@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from xanesml.campaign import Campaign
-from xanesml.campaign_store import lay_out
-from xanesml.outcomes import Outcome
-from xanesml.store import Row, RowWriter, StoredSpectrum, open_store
-from xanesml.tasks import expand
+from xanesml.feff.outcomes import Outcome
+from xanesml.store.create import lay_out
+from xanesml.store.rows import Row, RowWriter, StoredSpectrum, open_store
+from xanesml.store.tasks import expand
 
 EDGE = 11919.0
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from xanesml.hdf5 import create
-from xanesml.layout import TENSORS
+from xanesml.files.hdf5 import create
+from xanesml.files.layout import TENSORS
 
 ENERGY = 11910.0 + np.arange(12.0)
 EDGE = 11914.0

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from xanesml.averages.distributions import skew_normal_weights
 from xanesml.campaign import Campaign, DistortionSection, TrainingSection
-from xanesml.distributions import skew_normal_weights
-from xanesml.hdf5 import create
-from xanesml.layout import TENSORS
+from xanesml.files.hdf5 import create
+from xanesml.files.layout import TENSORS
 
 FIRST_SHELL = 2.8837
 DELTA = np.round(np.linspace(-0.45, 0.45, 91), 10)

@@ -15,15 +15,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from xanesml.augmentation import reference_spectra
-from xanesml.dataset import Tensors, load_tensors
-from xanesml.experiment import NormalizedSpectrum, align, normalize, on_mesh
-from xanesml.gaps import Gap, measure
+from xanesml.learning.augmentation import reference_spectra
+from xanesml.learning.dataset import Tensors, load_tensors
+from xanesml.learning.model import TrainedModel, load_model
 from xanesml.measured import read_spectrum
-from xanesml.model import TrainedModel, load_model
+from xanesml.measured.normalization import NormalizedSpectrum, align, normalize, on_mesh
+from xanesml.measured.synthetic_gap import Gap, measure
 from xanesml.plots.style import ABSORPTION, BLACK, BLUE, ENERGY, ORANGE, TWO_COLUMNS, VERMILION, new_figure
-from xanesml.prediction import predict_spectrum
-from xanesml.reference import make_reference
+from xanesml.prediction.predict import predict_spectrum
+from xanesml.prediction.reference import make_reference
 
 Floats = NDArray[np.float64]
 

@@ -154,9 +154,9 @@ install_project() {
   local inputs
   inputs=("$(cat setup.cfg pyproject.toml "$CONSTRAINTS")" "$PWD")
   stamped project "${inputs[@]}" && return
-  say "xanesml itself, in place, with its train, experiment and dev extras"
+  say "xanesml itself, in place, with its train, experiment, notebook and dev extras"
   logged project "installing xanesml" "${PIP[@]}" install --constraint "$CONSTRAINTS" --no-build-isolation \
-    --editable '.[train,experiment,dev]'
+    --editable '.[train,experiment,notebook,dev]'
   stamp project "${inputs[@]}"
 }
 

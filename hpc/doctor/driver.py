@@ -15,7 +15,7 @@ from hpc.doctor import joint, machine, software
 from hpc.doctor.findings import Finding, Line, Mark, Setting, summarize
 from hpc.doctor.joint import Findings, Ranks
 from hpc.doctor.limits import attempt, meet, watchdog
-from hpc.scratch import scratch_base
+from hpc.farming.scratch import scratch_base
 from xanesml.campaign import Campaign
 
 if TYPE_CHECKING:

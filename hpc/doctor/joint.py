@@ -24,7 +24,7 @@ from typing import IO, TYPE_CHECKING, TypeAlias, cast
 from hpc.doctor.findings import Finding, Mark, Setting
 from hpc.doctor.limits import attempt, failure, meet
 from hpc.doctor.machine import GIB, file_system
-from xanesml.hdf5 import parallel_problem
+from xanesml.files.hdf5 import parallel_problem
 
 if TYPE_CHECKING:
     from mpi4py import MPI

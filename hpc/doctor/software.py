@@ -21,9 +21,9 @@ from hpc.doctor.findings import Finding, Mark, Setting
 from hpc.doctor.limits import last_words, run_child
 from xanesml.campaign import Campaign
 from xanesml.feff.engine import make_engine, run_feff
-from xanesml.hdf5 import package_versions
-from xanesml.outcomes import Outcome
-from xanesml.tasks import expand
+from xanesml.feff.outcomes import Outcome
+from xanesml.files.hdf5 import package_versions
+from xanesml.store.tasks import expand
 
 #: Time that the trial run of FEFF may take, s; it takes 5 s on one free core.
 RUN_LIMIT = 30.0

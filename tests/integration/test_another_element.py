@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from xanesml.assessment import TYPICAL, distances
-from xanesml.augmentation import augmenter
+from xanesml.assessment.assess import TYPICAL, distances
+from xanesml.averages.mesh import edge_step
 from xanesml.campaign import Campaign, DistortionSection, EngineSection, FeffSection, StructureSection, load_campaign
-from xanesml.dataset import load_tensors
 from xanesml.feff.engine import make_engine, run_feff
+from xanesml.feff.outcomes import Outcome
 from xanesml.feff.process import raise_stack_limit
-from xanesml.mesh import edge_step
-from xanesml.outcomes import Outcome
-from xanesml.scaling import FeatureSums, Scaling
-from xanesml.tasks import expand
+from xanesml.learning.augmentation import augmenter
+from xanesml.learning.dataset import load_tensors
+from xanesml.learning.scaling import FeatureSums, Scaling
+from xanesml.store.tasks import expand
 
 pytestmark = pytest.mark.feff
 

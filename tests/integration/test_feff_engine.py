@@ -13,9 +13,9 @@ from ase.cluster import Octahedron
 from xanesml.campaign import EngineSection, FeffSection
 from xanesml.feff.cards import feff_input
 from xanesml.feff.engine import STAGES, make_engine, run_feff, stage_command
-from xanesml.feff.output import Request, judge
+from xanesml.feff.outcomes import Outcome
 from xanesml.feff.process import clean_environment, raise_stack_limit
-from xanesml.outcomes import Outcome
+from xanesml.feff.verdict import Request, judge
 
 pytestmark = pytest.mark.feff
 

@@ -14,7 +14,7 @@ import h5py
 import pytest
 from conftest import ROOT
 
-from xanesml.outcomes import Outcome
+from xanesml.feff.outcomes import Outcome
 
 pytestmark = [pytest.mark.mpi, pytest.mark.feff, pytest.mark.timeout(900)]
 

@@ -15,8 +15,8 @@ from made_store import made_store, spectrum
 from scipy import stats
 
 from xanesml.campaign import load_campaign
-from xanesml.outcomes import Outcome
-from xanesml.store import Row, RowWriter, open_store
+from xanesml.feff.outcomes import Outcome
+from xanesml.store.rows import Row, RowWriter, open_store
 from xanesml.validation import validate
 
 pytestmark = pytest.mark.mpi

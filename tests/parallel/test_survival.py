@@ -20,12 +20,12 @@ from killing import Simulation, children, different_spectra, done_tasks, run_und
 
 from hpc.drain import CLOSING, RESUBMIT
 from xanesml.campaign import load_campaign
-from xanesml.campaign_store import lay_out
 from xanesml.feff.engine import make_engine
-from xanesml.layout import STORE, row_arrays
-from xanesml.outcomes import Outcome
-from xanesml.store import open_store, torn_rows
-from xanesml.tasks import expand
+from xanesml.feff.outcomes import Outcome
+from xanesml.files.layout import STORE, row_arrays
+from xanesml.store.create import lay_out
+from xanesml.store.rows import open_store, torn_rows
+from xanesml.store.tasks import expand
 
 pytestmark = [pytest.mark.mpi, pytest.mark.timeout(240)]
 

@@ -20,11 +20,11 @@ from conftest import MPI_AS_ROOT, mpirun_command
 from synthetic import campaign, write_tensors
 
 from hpc.drain import RESUBMIT
-from hpc.trainer import checkpoint_file
-from xanesml.assessment import LABELS, NEAREST, Comparison
-from xanesml.dataset import load_tensors, split_by_family, split_structures
-from xanesml.model import load_model
-from xanesml.particle_spectra import ParticleSet
+from hpc.training.trainer import checkpoint_file
+from xanesml.assessment.assess import LABELS, NEAREST, Comparison
+from xanesml.learning.dataset import load_tensors, split_by_family, split_structures
+from xanesml.learning.model import load_model
+from xanesml.learning.particle_set import ParticleSet
 
 PROGRAMS = Path(__file__).parent / "programs"
 TRAINING: dict[str, Any] = {

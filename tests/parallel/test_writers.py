@@ -8,9 +8,9 @@ import h5py
 import pytest
 from conftest import MpiRun
 
-from xanesml.hdf5 import create
-from xanesml.layout import STORE
-from xanesml.store import open_store, outcome_counts, torn_rows
+from xanesml.files.hdf5 import create
+from xanesml.files.layout import STORE
+from xanesml.store.rows import open_store, outcome_counts, torn_rows
 
 pytestmark = [
     pytest.mark.mpi,

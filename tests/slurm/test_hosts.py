@@ -14,7 +14,7 @@ import pytest
 from conftest import FAKE_CAMPAIGN, MPI_AS_ROOT
 from processes import wait_for
 
-from xanesml.outcomes import Outcome
+from xanesml.feff.outcomes import Outcome
 
 #: Addresses that are kept for documentation, so that none of them is in use.
 HOSTS = {f"xanesml-a-{os.getpid()}": "198.51.100.1", f"xanesml-b-{os.getpid()}": "198.51.100.2"}

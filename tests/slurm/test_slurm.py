@@ -21,8 +21,8 @@ from processes import wait_for
 from synthetic import write_tensors
 
 from xanesml.campaign import load_campaign
-from xanesml.journal import journal_path
-from xanesml.outcomes import Outcome
+from xanesml.feff.outcomes import Outcome
+from xanesml.store.journal import journal_path
 
 pytestmark = [
     pytest.mark.slurm,

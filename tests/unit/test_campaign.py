@@ -3,11 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 from xanesml.campaign import Campaign, load_campaign
 from xanesml.errors import CampaignError
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = ROOT / "examples"
 
 MINIMAL = 'name = "x"\n[distortion]\n'
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 from ase.data import chemical_symbols
 from ase.formula import Formula
 
 from xanesml.campaign import FeffSection
 from xanesml.errors import StructureError
+from xanesml.files.arrays import Floats, Wholes
 
 #: Decimals of lengths in feff.inp, Å.
 DECIMALS = 6
@@ -18,8 +16,8 @@ DECIMALS = 6
 
 def feff_input(
     *,
-    numbers: npt.NDArray[np.integer[Any]],
-    positions: npt.NDArray[np.float64],
+    numbers: Wholes,
+    positions: Floats,
     absorber: int,
     feff: FeffSection,
     scale: float = 1.0,
@@ -68,7 +66,7 @@ def feff_input(
     return head + _atoms(shifted, np.searchsorted(np.unique(others), others) + 1) + "END\n"
 
 
-def feff_head(*, numbers: npt.NDArray[np.integer[Any]], absorber: int, feff: FeffSection, scale: float = 1.0) -> str:
+def feff_head(*, numbers: Wholes, absorber: int, feff: FeffSection, scale: float = 1.0) -> str:
     """Return the part of feff.inp before the atoms; parameters as for `feff_input`."""
     potentials = [int(numbers[absorber]), *np.unique(np.delete(np.asarray(numbers), absorber)).tolist()]
     lines = [
@@ -105,7 +103,7 @@ def _factor(feff: FeffSection, scale: float) -> float:
     return scale if feff.radii == "scaled" else 1.0
 
 
-def _cards(numbers: npt.NDArray[np.integer[Any]], absorber: int, feff: FeffSection, scale: float) -> list[str]:
+def _cards(numbers: Wholes, absorber: int, feff: FeffSection, scale: float) -> list[str]:
     present, counts = np.unique(numbers, return_counts=True)
     symbols = (chemical_symbols[z] for z in present)
     formula = Formula.from_dict(dict(zip(symbols, counts.tolist(), strict=True))).format("hill")
@@ -130,7 +128,7 @@ def _cards(numbers: npt.NDArray[np.integer[Any]], absorber: int, feff: FeffSecti
     return cards + feff.extra_cards
 
 
-def _atoms(shifted: npt.NDArray[np.float64], potentials: npt.NDArray[np.integer[Any]]) -> str:
+def _atoms(shifted: Floats, potentials: Wholes) -> str:
     # In whole units of the last decimal distances compare exactly and -0 cannot occur.
     units = np.rint(shifted * 10.0**DECIMALS).astype(np.int64)
     x, y, z = units.T

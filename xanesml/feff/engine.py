@@ -8,9 +8,9 @@ from typing import Protocol
 
 from xanesml.campaign import EngineSection
 from xanesml.feff.command import CommandEngine
-from xanesml.feff.output import Request
+from xanesml.feff.feff10 import STAGES, Feff10Engine, stage_command
 from xanesml.feff.run import FeffRun, RunResult
-from xanesml.feff.wheel import STAGES, Feff10Engine, stage_command
+from xanesml.feff.verdict import Request
 
 __all__ = [
     "STAGES",

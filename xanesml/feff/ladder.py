@@ -10,8 +10,8 @@ from pathlib import Path
 from xanesml.campaign import FeffSection, RetrySection
 from xanesml.errors import EnvironmentProblem
 from xanesml.feff.engine import Engine, FeffRun, RunResult
-from xanesml.feff.output import MESSAGE_BYTES, Request, one_line
-from xanesml.outcomes import Outcome
+from xanesml.feff.outcomes import Outcome
+from xanesml.feff.verdict import MESSAGE_BYTES, Request, one_line
 
 #: Lower end of the core-valence search window without a CORVAL card, eV (FEFF10, src/COMMON/m_inpmodules.f90).
 DEFAULT_CORVAL = -70.0

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from xanesml.errors import SpectrumError
+from xanesml.files.arrays import Floats
 
 # A number as Fortran's E format prints it.
 _NUMBER = r"-?\d*\.\d+E[+-]\d+"
@@ -72,9 +72,9 @@ class Spectrum:
         Further cards that the header repeats.
     """
 
-    energy: npt.NDArray[np.float64]
-    mu: npt.NDArray[np.float64]
-    mu0: npt.NDArray[np.float64]
+    energy: Floats
+    mu: Floats
+    mu0: Floats
     edge: float
     absorber_number: int
     shell: str
@@ -155,7 +155,7 @@ def _header_cards(header: str) -> HeaderCards:
     )
 
 
-def _columns(name: str, rows: list[str]) -> npt.NDArray[np.float64]:
+def _columns(name: str, rows: list[str]) -> Floats:
     values = []
     for row in rows:
         # Fortran drops the E of three-digit exponents: 1.0-101.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from xanesml.files.arrays import Complexes
 from xanesml.fms.harmonics import complex_from_real
 from xanesml.fms.propagator import degrees
 
@@ -24,7 +24,7 @@ _CAPTION = """\
 _ROUNDING = 1e-13
 
 
-def feff_convention(blocks: npt.NDArray[np.complex128]) -> npt.NDArray[np.complex128]:
+def feff_convention(blocks: Complexes) -> Complexes:
     """Return Green's functions in FEFF's basis.
 
     Parameters
@@ -50,7 +50,7 @@ def feff_convention(blocks: npt.NDArray[np.complex128]) -> npt.NDArray[np.comple
     return np.asarray(green)
 
 
-def green_text(blocks: npt.NDArray[np.complex128]) -> str:
+def green_text(blocks: Complexes) -> str:
     """Return the content of gg.bin.
 
     Parameters

@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 from numpy.polynomial.legendre import leggauss
 
+from xanesml.files.arrays import Complexes, Floats
 
-def real_harmonics(directions: npt.NDArray[np.float64], lmax: int) -> npt.NDArray[np.float64]:
+
+def real_harmonics(directions: Floats, lmax: int) -> Floats:
     """Return the orthonormal real spherical harmonics of directions.
 
     Parameters
@@ -55,7 +56,7 @@ def real_harmonics(directions: npt.NDArray[np.float64], lmax: int) -> npt.NDArra
 
 
 @lru_cache(maxsize=8)
-def real_gaunt(lmax: int, lmax_third: int) -> npt.NDArray[np.float64]:
+def real_gaunt(lmax: int, lmax_third: int) -> Floats:
     """Return the integrals of three real spherical harmonics over the sphere.
 
     Parameters
@@ -79,13 +80,13 @@ def real_gaunt(lmax: int, lmax_third: int) -> npt.NDArray[np.float64]:
     harmonics = real_harmonics(points.reshape(-1, 3), max(lmax, lmax_third))
     first = harmonics[:, : (lmax + 1) ** 2]
     third = harmonics[:, : (lmax_third + 1) ** 2] * np.repeat(weights * 2 * np.pi / (degree + 1), degree + 1)[:, None]
-    gaunt: npt.NDArray[np.float64] = np.einsum("pi,pj,pk->ijk", first, first, third, optimize=True)
+    gaunt: Floats = np.einsum("pi,pj,pk->ijk", first, first, third, optimize=True)
     gaunt[np.abs(gaunt) < 1e-14] = 0.0
     gaunt.flags.writeable = False
     return gaunt
 
 
-def complex_from_real(lmax: int) -> npt.NDArray[np.complex128]:
+def complex_from_real(lmax: int) -> Complexes:
     """Return the matrix that takes real harmonics to the complex ones of FEFF's Green's function.
 
     Parameters

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from xanesml.files.arrays import Complexes, Floats, Indices
 from xanesml.fms import FmsNotApplicable
 from xanesml.fms.phases import Phases
 
@@ -33,9 +33,9 @@ class FmsInput:
         Mean squared displacement of the SIG2 card that damps every free propagation, Å².
     """
 
-    positions: npt.NDArray[np.float64]
-    potentials: npt.NDArray[np.intp]
-    lmax: npt.NDArray[np.intp]
+    positions: Floats
+    potentials: Indices
+    lmax: Indices
     cutoff: float
     sigma2: float
 
@@ -77,9 +77,7 @@ def read_input(folder: Path) -> FmsInput:
         raise FmsNotApplicable(f"the run's input is not understood: {error}") from error
 
 
-def orbital_scattering(
-    cluster: FmsInput, phases: Phases, order: npt.NDArray[np.intp] | None = None
-) -> npt.NDArray[np.complex128]:
+def orbital_scattering(cluster: FmsInput, phases: Phases, order: Indices | None = None) -> Complexes:
     """Return the scattering amplitude of every orbital.
 
     Parameters

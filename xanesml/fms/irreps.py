@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from xanesml.files.arrays import Floats
 from xanesml.fms.harmonics import real_harmonics
-
-Floats = NDArray[np.float64]
 
 
 def rotation_matrices(rotations: Floats, lmax: int) -> Floats:

@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xanesml.files.arrays import Floats, Indices
 from xanesml.fms.irreps import Irrep, irreducible_parts, projector_range, rotation_matrices
 from xanesml.fms.point_group import point_group
-
-Floats = NDArray[np.float64]
-Indices = NDArray[np.intp]
 
 # A component of a unit vector below this is zero.
 _ROUNDING = 1e-13

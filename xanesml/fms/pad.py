@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
+
+from xanesml.files.arrays import Floats
 
 #: Characters of one number in the files that FEFF10 writes.
 WIDTH = 8
@@ -13,7 +14,7 @@ _OFFSET = 37
 _EXPONENT_ZERO = 45
 
 
-def decode(text: bytes, width: int = WIDTH) -> npt.NDArray[np.float64]:
+def decode(text: bytes, width: int = WIDTH) -> Floats:
     """Decode numbers packed as text.
 
     Parameters

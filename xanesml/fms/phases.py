@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from xanesml.files.arrays import Complexes, Floats
 from xanesml.fms import FmsNotApplicable
 from xanesml.fms.pad import decode
 
@@ -25,10 +25,10 @@ class Phases:
         Phase shifts δ_l of each potential, rad, potential 0 being the absorber's; no NaN.
     """
 
-    momentum: npt.NDArray[np.complex128]
-    shifts: tuple[npt.NDArray[np.complex128], ...]
+    momentum: Complexes
+    shifts: tuple[Complexes, ...]
 
-    def scattering(self, potential: int, lmax: int) -> npt.NDArray[np.complex128]:
+    def scattering(self, potential: int, lmax: int) -> Complexes:
         """Return the scattering amplitudes of a potential.
 
         Parameters
@@ -88,7 +88,7 @@ def read_phases(path: Path) -> Phases:
     return Phases(momentum=np.sqrt(2 * (energy - reference)), shifts=tuple(shifts))
 
 
-def _numbers(lines: Iterator[bytes], count: int, width: int) -> npt.NDArray[np.float64]:
+def _numbers(lines: Iterator[bytes], count: int, width: int) -> Floats:
     parts = []
     missing = count * width
     while missing > 0:

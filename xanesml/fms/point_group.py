@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Indices = NDArray[np.intp]
+from xanesml.files.arrays import Floats, Indices
 
 #: Two operations whose product has at least this trace with a third one (3 cos 0) are the same.
 SAME_OPERATION = 3 - 1e-5

@@ -8,14 +8,12 @@ directions only.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from xanesml.files.arrays import Complex, Complexes, Floats, Indices
 from xanesml.fms.harmonics import real_gaunt, real_harmonics
-
-Complex = npt.NDArray[np.complexfloating[Any, Any]]
 
 # Room for the blocks of several energies at once, bytes.
 _CHUNK_BYTES = 32 * 1024**2
@@ -24,12 +22,12 @@ _CHUNK_BYTES = 32 * 1024**2
 _PAIRS = 256
 
 
-def degrees(lmax: int) -> npt.NDArray[np.intp]:
+def degrees(lmax: int) -> Indices:
     """Return the angular momentum l of each flat index l² + l + m, ((lmax + 1)**2,)."""
     return np.repeat(np.arange(lmax + 1), 2 * np.arange(lmax + 1) + 1)
 
 
-def angular_factors(directions: npt.NDArray[np.float64], lmax: int) -> npt.NDArray[np.float64]:
+def angular_factors(directions: Floats, lmax: int) -> Floats:
     """Return the angular part of free propagation.
 
     Parameters
@@ -63,7 +61,7 @@ def angular_factors(directions: npt.NDArray[np.float64], lmax: int) -> npt.NDArr
     return factors
 
 
-def radial_factors(x: npt.NDArray[np.complex128], lmax: int) -> npt.NDArray[np.complex128]:
+def radial_factors(x: Complexes, lmax: int) -> Complexes:
     """Return i times the outgoing spherical Hankel functions.
 
     Parameters
@@ -88,7 +86,7 @@ def radial_factors(x: npt.NDArray[np.complex128], lmax: int) -> npt.NDArray[np.c
     return result
 
 
-def damping(momentum: npt.NDArray[np.complex128], sigma2: float, bohr: float) -> npt.NDArray[np.complex128]:
+def damping(momentum: Complexes, sigma2: float, bohr: float) -> Complexes:
     """Return the factor of every free propagation that a mean squared displacement gives, (E,).
 
     Parameters
@@ -125,8 +123,8 @@ class FreePropagator:
 
     def __init__(
         self,
-        positions: npt.NDArray[np.float64],
-        lmax: npt.NDArray[np.intp],
+        positions: Floats,
+        lmax: Indices,
         *,
         cutoff: float = np.inf,
         dtype: npt.DTypeLike = np.complex64,
@@ -148,9 +146,7 @@ class FreePropagator:
         self._ends = kept.sum(axis=1).cumsum()
         self.size = int(self._ends[-1])
 
-    def matrices(
-        self, momentum: npt.NDArray[np.complex128], damping: npt.NDArray[np.complex128] | None = None
-    ) -> Iterator[Complex]:
+    def matrices(self, momentum: Complexes, damping: Complexes | None = None) -> Iterator[Complex]:
         """Yield the lower triangle of the symmetric matrix S of each energy.
 
         Parameters

@@ -7,15 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from xanesml.files.arrays import Complexes, Floats, Indices
 from xanesml.fms.inputs import BOHR, FmsInput, orbital_scattering
 from xanesml.fms.orbits import SymmetricCluster
 from xanesml.fms.phases import Phases
 from xanesml.fms.propagator import angular_factors, damping, radial_factors
 from xanesml.fms.solve import Solution, absorber_block, inverse_scattering, relative_residual, solve_checked
-
-Floats = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.intp]
-Complex = npt.NDArray[np.complex128]
 
 #: Largest distance between the image of an atom under an operation and the atom it lands on, Å; FEFF's
 #: files have five decimals.
@@ -145,7 +142,7 @@ def _reduced_propagators(
 
 
 def _solve_blocks(
-    propagators: npt.NDArray[Any], scattering: Complex, width: int
+    propagators: npt.NDArray[Any], scattering: Complexes, width: int
 ) -> tuple[npt.NDArray[Any], float, int]:
     """Return Σ at every energy, the worst residual, and how many factorizations LU stood in for."""
     count = propagators.shape[1] - width

@@ -7,12 +7,12 @@ G_aa = (1 − Σ t_a)⁻¹ Σ, where Σ = S_ao (t_o⁻¹ − S_oo)⁻¹ S_oa is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-Complex = npt.NDArray[np.complexfloating[Any, Any]]
+from xanesml.files.arrays import Complex, Complexes
 
 # Least modulus of a scattering amplitude: below it an orbital does not scatter, and its inverse, squared in
 # complex divisions, stays a number of the precision.
@@ -47,7 +47,7 @@ class Solution:
         Worst residual, relative to the right-hand side.
     """
 
-    blocks: npt.NDArray[np.complex128]
+    blocks: Complexes
     method: str
     largest: int
     by_lu: int
@@ -186,7 +186,7 @@ def _probe(system: Complex, factors: Complex, width: int) -> float:
     return relative_residual(product, wanted)
 
 
-def absorber_block(sigma: Complex, scattering: Complex) -> npt.NDArray[np.complex128]:
+def absorber_block(sigma: Complex, scattering: Complex) -> Complexes:
     """Return the absorber's block of G from what returns to it.
 
     Parameters

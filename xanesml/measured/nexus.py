@@ -9,7 +9,8 @@ import h5py
 import numpy as np
 
 from xanesml.errors import SpectrumError
-from xanesml.measured.spectrum import COLUMNS_TEXT, Floats, Found, absorption
+from xanesml.files.arrays import Floats
+from xanesml.measured.spectrum import COLUMNS_TEXT, Found, absorption
 
 #: A file of HDF5 begins with this.
 SIGNATURE = b"\x89HDF\r\n\x1a\n"

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from xanesml.errors import SpectrumError
+from xanesml.files.arrays import Floats
 from xanesml.measured.athena import is_athena, read_athena, unpacked
 from xanesml.measured.nexus import SIGNATURE, read_nexus
-from xanesml.measured.spectrum import Floats, Found, MeasuredSpectrum
+from xanesml.measured.screening import tabulated_edge
+from xanesml.measured.spectrum import Found, MeasuredSpectrum
 from xanesml.measured.text import read_text
 from xanesml.measured.theory import is_xmu, read_theory
 from xanesml.measured.xdi import is_xdi, read_xdi
-from xanesml.screening import tabulated_edge
 
 #: Fewer points than this are no spectrum.
 MINIMUM_POINTS = 20

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xanesml.errors import EnvironmentProblem
-
-Floats = NDArray[np.float64]
+from xanesml.files.arrays import Floats
 
 #: Columns that hold μ(E), in order of preference, and the last resort: normalized by others.
 _ABSORPTION = ("mutrans", "mufluor", "xmu", "mu")

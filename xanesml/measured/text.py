@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xanesml.errors import SpectrumError
-from xanesml.measured.spectrum import COLUMNS_TEXT, Floats, Found, absorption
+from xanesml.files.arrays import Floats
+from xanesml.measured.spectrum import COLUMNS_TEXT, Found, absorption
 
 #: What lines of comment begin with.
 _COMMENT = ("#", "%", "!", "*")
@@ -59,7 +59,7 @@ def read_text(path: Path, text: str, choice: str = "") -> Found:
     return Found(energy=table[:, energy], mu=mu, columns=columns, name=choice, unit=unit[0] if unit is not None else "")
 
 
-def _table(path: Path, text: str) -> tuple[list[str], NDArray[np.float64]]:
+def _table(path: Path, text: str) -> tuple[list[str], Floats]:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     first = next((n for n, line in enumerate(lines) if not line.startswith(_COMMENT) and _numeric(line)), len(lines))
     rows = [line for line in lines[first:] if not line.startswith(_COMMENT)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from xanesml.files.arrays import Floats, Indices
 from xanesml.plots.style import (
     ABSORPTION,
     BLACK,
@@ -17,7 +17,6 @@ from xanesml.plots.style import (
     MSD,
     TWO_COLUMNS,
     VERMILION,
-    Floats,
     colored_curves,
     evenly_spread,
     new_figure,
@@ -117,7 +116,7 @@ def differences(
 
 def choose_like_particles(
     msd: Floats, mean_shift: Floats, particle_msd: Floats, particle_shift: Floats, most: int
-) -> NDArray[np.intp]:
+) -> Indices:
     """Choose statistical averages over the particles' range of MSD that are shifted like the particles.
 
     A mean shift moves a spectrum by more than disorder damps it, and statistical averages have

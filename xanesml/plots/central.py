@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xanesml.comparison import ParticleComparison
+from xanesml.averages.comparison import ParticleComparison
 from xanesml.plots.style import (
     ABSORPTION,
     BLACK,

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from xanesml.averages.series import OUTLIER, outliers
+from xanesml.files.arrays import Floats, Indices
 from xanesml.plots.style import (
     ABSORPTION,
     BLACK,
@@ -18,12 +19,10 @@ from xanesml.plots.style import (
     GRAY,
     MSD,
     VERMILION,
-    Floats,
     colored_curves,
     new_figure,
     paths,
 )
-from xanesml.series import OUTLIER, outliers
 
 #: Shapes of line for skewness to the left, none, and to the right.
 _LINESTYLES: tuple[Literal["dashed", "solid", "dashdot"], ...] = ("dashed", "solid", "dashdot")
@@ -153,7 +152,7 @@ def weightings(delta: Floats, weights: Floats, msd: Floats, alpha: Floats, out: 
     return paths(out)
 
 
-def choose_weightings(msd: Floats, alpha: Floats, mean_shift: Floats) -> NDArray[np.intp]:
+def choose_weightings(msd: Floats, alpha: Floats, mean_shift: Floats) -> Indices:
     """Choose a handful of distributions across MSD and α, all with a mean shift near 0.
 
     Parameters

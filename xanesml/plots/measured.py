@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xanesml.files.arrays import Reals
 from xanesml.plots.style import (
     ABSORPTION,
     BLACK,
@@ -15,7 +16,6 @@ from xanesml.plots.style import (
     ORANGE,
     TWO_COLUMNS,
     VERMILION,
-    Floats,
     new_figure,
     paths,
 )
@@ -28,10 +28,10 @@ _TAIL = 1e-3
 
 
 def measured_against_simulated(
-    energy: Floats,
-    measured: Floats,
-    simulated: Floats,
-    band: Floats,
+    energy: Reals,
+    measured: Reals,
+    simulated: Reals,
+    band: Reals,
     out: Path,
     *,
     edge: float,
@@ -40,7 +40,7 @@ def measured_against_simulated(
     msd: float | None = None,
     interval: tuple[float, float] | None = None,
     confidence: float | None = None,
-    distribution: tuple[Floats, Floats] | None = None,
+    distribution: tuple[Reals, Reals] | None = None,
     first_shell: float | None = None,
     mean_shift: float | None = None,
 ) -> tuple[Path, Path]:
@@ -131,7 +131,7 @@ def _answer(
     return [line.replace("-", "−") for line in lines]
 
 
-def _bond_lengths(axes: Axes, r: Floats, shares: Floats, first_shell: float | None, mean_shift: float | None) -> None:
+def _bond_lengths(axes: Axes, r: Reals, shares: Reals, first_shell: float | None, mean_shift: float | None) -> None:
     """Draw a distribution of bond lengths as a density, its mean and the reference."""
     width = r[1] - r[0]
     edges = np.append(r - width / 2, r[-1] + width / 2)

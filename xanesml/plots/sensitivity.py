@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from xanesml.assessment import LABELS, NETWORK
+from xanesml.assessment.assess import LABELS, NETWORK
+from xanesml.assessment.sensitivity import ERRORS, Sensitivity
 from xanesml.plots.style import (
     BLACK,
     BLUE,
@@ -20,7 +21,6 @@ from xanesml.plots.style import (
     paths,
     plain_logarithms,
 )
-from xanesml.sensitivity import ERRORS, Sensitivity
 
 #: Color and marker of each predictor.
 _LOOKS = {
@@ -40,7 +40,7 @@ def sensitivity_curves(rows: Sequence[Sensitivity], out: Path) -> tuple[Path, Pa
     Parameters
     ----------
     rows : sequence of Sensitivity
-        From `xanesml.sensitivity.sensitivity`, at most seven errors.
+        From `xanesml.assessment.sensitivity.sensitivity`, at most seven errors.
     out : Path
         The PNG file; the PDF gets the same name. A dotted line marks the campaign's size of an error that it has on.
 

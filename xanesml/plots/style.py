@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from xanesml.errors import EnvironmentProblem
+from xanesml.files.arrays import Floats, Indices
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import LineCollection
     from matplotlib.figure import Figure
 
-Floats = NDArray[np.floating[Any]]
 
 #: Okabe and Ito's colors, told apart by all kinds of color vision.
 BLACK, ORANGE, BLUE, GREEN, VERMILION = "#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00"
@@ -154,7 +154,7 @@ def colored_curves(
     return lines
 
 
-def evenly_spread(values: ArrayLike, most: int = MOST_CURVES) -> NDArray[np.intp]:
+def evenly_spread(values: ArrayLike, most: int = MOST_CURVES) -> Indices:
     """Choose some of many values so that they are spread evenly over their range.
 
     Parameters
@@ -177,7 +177,7 @@ def evenly_spread(values: ArrayLike, most: int = MOST_CURVES) -> NDArray[np.intp
     rising = numbers[order]
     targets = np.linspace(rising[0], rising[-1], most)
     nearest = np.abs(rising - targets[:, np.newaxis]).argmin(axis=1)
-    chosen: NDArray[np.intp] = order[np.unique(nearest)]
+    chosen: Indices = order[np.unique(nearest)]
     return chosen
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from xanesml.comparison import ParticleComparison, compare, has_undistorted, undistorted_spectrum
-from xanesml.distributions import skew_normal_weights
-from xanesml.hdf5 import open_file
-from xanesml.layout import TENSORS
-from xanesml.mesh import normalize
+from xanesml.averages.comparison import ParticleComparison, compare, has_undistorted, undistorted_spectrum
+from xanesml.averages.distributions import skew_normal_weights
+from xanesml.averages.mesh import normalize
+from xanesml.files.hdf5 import open_file
+from xanesml.files.layout import TENSORS
 from xanesml.plots import averages, central, distorted
 from xanesml.plots.style import MOST_CURVES
 

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from xanesml.assessment.sensitivity import read_sensitivity, sensitivity_file
+from xanesml.assessment.summary import read_report
+from xanesml.averages.mesh import normalize
 from xanesml.errors import StoreError
-from xanesml.hdf5 import open_file
-from xanesml.layout import TENSORS
-from xanesml.mesh import normalize
+from xanesml.files.arrays import Floats
+from xanesml.files.hdf5 import open_file
+from xanesml.files.layout import TENSORS
 from xanesml.plots.distorted import series
 from xanesml.plots.sensitivity import sensitivity_curves
 from xanesml.plots.style import (
@@ -24,13 +26,10 @@ from xanesml.plots.style import (
     ORANGE,
     TWO_COLUMNS,
     VERMILION,
-    Floats,
     new_figure,
     paths,
     plain_logarithms,
 )
-from xanesml.report import read_report
-from xanesml.sensitivity import read_sensitivity, sensitivity_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -224,7 +223,7 @@ def _padded(values: Floats) -> tuple[float, float]:
     return lowest - margin, highest + margin
 
 
-def _binned(true: Floats, *columns: Floats) -> tuple[NDArray[np.float64], ...]:
+def _binned(true: Floats, *columns: Floats) -> tuple[Floats, ...]:
     """Return the edges of bins that hold as many labels each, and the means of some columns in them."""
     order = np.argsort(true, kind="stable")
     parts = np.array_split(order, min(_BINS, len(order)))
@@ -233,7 +232,7 @@ def _binned(true: Floats, *columns: Floats) -> tuple[NDArray[np.float64], ...]:
     return edges, *(np.array([column[part].mean() for part in parts]) for column in columns)
 
 
-def _columns(path: Path, *names: str) -> list[NDArray[np.float64]]:
+def _columns(path: Path, *names: str) -> list[Floats]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))

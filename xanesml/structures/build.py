@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from xanesml.campaign import CUBOCTAHEDRA, StructureSection
 from xanesml.errors import StructureError
+from xanesml.files.arrays import Floats
 from xanesml.structures.cluster import Cluster
 from xanesml.structures.overlap import check_overlap
 
@@ -112,9 +113,7 @@ def _find_absorber(atoms: Atoms, section: StructureSection, source: str) -> int:
     return int(candidates[np.argmin(np.round(distances, 6))])
 
 
-def _cut_sphere(
-    atoms: Atoms, absorber: int, radius: float | None, source: str
-) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+def _cut_sphere(atoms: Atoms, absorber: int, radius: float | None, source: str) -> tuple[NDArray[np.int32], Floats]:
     if radius is None:
         raise StructureError(f"{source} is periodic; set structure.radius, the sphere to cut around the absorber, Å")
     if (atoms.cell.lengths()[atoms.pbc] == 0).any():
@@ -130,10 +129,8 @@ def _cut_sphere(
     return numbers, np.concatenate((np.zeros((1, 3)), vectors[order]))
 
 
-def _first_shell_lengths(
-    positions: NDArray[np.float64], absorber: int, cutoff: float | None, source: str
-) -> NDArray[np.float64]:
-    lengths: NDArray[np.float64] = np.delete(np.linalg.norm(positions - positions[absorber], axis=1), absorber)
+def _first_shell_lengths(positions: Floats, absorber: int, cutoff: float | None, source: str) -> Floats:
+    lengths: Floats = np.delete(np.linalg.norm(positions - positions[absorber], axis=1), absorber)
     if lengths.size == 0:
         raise StructureError(f"{source}: the absorber {absorber} has no neighbors; give a larger structure or radius")
     if cutoff is not None and lengths.min() > cutoff:

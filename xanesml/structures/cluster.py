@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from xanesml.campaign import DisorderSection
 from xanesml.errors import StructureError
+from xanesml.files.arrays import Floats, Indices
 
 
 @dataclass(frozen=True)
@@ -34,14 +35,14 @@ class Cluster:
     """
 
     numbers: NDArray[np.int32]
-    positions: NDArray[np.float64]
+    positions: Floats
     absorber: int
     first_shell: float
     first_shell_cutoff: float
     minimum_distance: float
 
 
-def first_neighbors(positions: NDArray[np.float64], index: int, cutoff: float) -> NDArray[np.intp]:
+def first_neighbors(positions: Floats, index: int, cutoff: float) -> Indices:
     """Find the atoms within a distance of one atom.
 
     Parameters
@@ -63,7 +64,7 @@ def first_neighbors(positions: NDArray[np.float64], index: int, cutoff: float) -
     return np.flatnonzero(near)
 
 
-def absorbers(cluster: Cluster, section: DisorderSection) -> NDArray[np.intp]:
+def absorbers(cluster: Cluster, section: DisorderSection) -> Indices:
     """Return the absorbers of a particle average.
 
     Parameters

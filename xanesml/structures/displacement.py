@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xanesml.campaign import DisorderSection, DistortionSection
 from xanesml.errors import StructureError
+from xanesml.files.arrays import Floats
 from xanesml.structures.cluster import Cluster
 
 
-def deltas(section: DistortionSection) -> NDArray[np.float64]:
+def deltas(section: DistortionSection) -> Floats:
     """Return the shifts of an isotropic series.
 
     Parameters
@@ -28,11 +28,11 @@ def deltas(section: DistortionSection) -> NDArray[np.float64]:
     """
     count = round((section.maximum - section.minimum) / section.step) + 1
     # Adding zero turns the −0 that rounding may leave into 0.
-    shifts: NDArray[np.float64] = np.round(np.linspace(section.minimum, section.maximum, count), 10) + 0.0
+    shifts: Floats = np.round(np.linspace(section.minimum, section.maximum, count), 10) + 0.0
     return shifts
 
 
-def distort(cluster: Cluster, delta: float, reference: str = "first_shell") -> NDArray[np.float64]:
+def distort(cluster: Cluster, delta: float, reference: str = "first_shell") -> Floats:
     """Scale a cluster about its absorber.
 
     Parameters
@@ -57,11 +57,11 @@ def distort(cluster: Cluster, delta: float, reference: str = "first_shell") -> N
     ValueError
         If the reference is neither of the two.
     """
-    scaled: NDArray[np.float64] = distort_block(cluster, np.array([delta], dtype=np.float64), reference)[0]
+    scaled: Floats = distort_block(cluster, np.array([delta], dtype=np.float64), reference)[0]
     return scaled
 
 
-def distort_block(cluster: Cluster, deltas: NDArray[np.float64], reference: str = "first_shell") -> NDArray[np.float64]:
+def distort_block(cluster: Cluster, deltas: Floats, reference: str = "first_shell") -> Floats:
     """Scale a cluster about its absorber by each of several shifts.
 
     Parameters
@@ -96,11 +96,11 @@ def distort_block(cluster: Cluster, deltas: NDArray[np.float64], reference: str 
         )
     center = cluster.positions[cluster.absorber]
     scales = ((length + deltas) / length)[:, np.newaxis, np.newaxis]
-    scaled: NDArray[np.float64] = center + (cluster.positions - center) * scales
+    scaled: Floats = center + (cluster.positions - center) * scales
     return scaled
 
 
-def sigmas(section: DisorderSection) -> NDArray[np.float64]:
+def sigmas(section: DisorderSection) -> Floats:
     """Return the displacement σ of each disordered structure.
 
     Parameters
@@ -134,9 +134,7 @@ def structure_rng(seed: int, index: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))
 
 
-def disorder(
-    cluster: Cluster, sigma: float, rng: np.random.Generator, directions: str = "sphere"
-) -> NDArray[np.float64]:
+def disorder(cluster: Cluster, sigma: float, rng: np.random.Generator, directions: str = "sphere") -> Floats:
     """Displace every atom of a cluster at random.
 
     Parameters
@@ -161,13 +159,11 @@ def disorder(
     ValueError
         If the directions are neither of the two.
     """
-    displaced: NDArray[np.float64] = _displaced(cluster, np.array([sigma], dtype=np.float64), [rng], directions)[0]
+    displaced: Floats = _displaced(cluster, np.array([sigma], dtype=np.float64), [rng], directions)[0]
     return displaced
 
 
-def disorder_block(
-    cluster: Cluster, sigmas: NDArray[np.float64], *, seed: int, first: int, directions: str = "sphere"
-) -> NDArray[np.float64]:
+def disorder_block(cluster: Cluster, sigmas: Floats, *, seed: int, first: int, directions: str = "sphere") -> Floats:
     """Displace every atom of a cluster at random, for a run of consecutive structures.
 
     Parameters
@@ -198,9 +194,7 @@ def disorder_block(
     return _displaced(cluster, sigmas, rngs, directions)
 
 
-def _displaced(
-    cluster: Cluster, sigmas: NDArray[np.float64], rngs: Iterable[np.random.Generator], directions: str
-) -> NDArray[np.float64]:
+def _displaced(cluster: Cluster, sigmas: Floats, rngs: Iterable[np.random.Generator], directions: str) -> Floats:
     if directions not in ("sphere", "uniform_angles"):
         raise ValueError(f"directions is {directions!r}; accepted: sphere, uniform_angles")
     shape = (len(sigmas), len(cluster.positions))

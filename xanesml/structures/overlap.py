@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xanesml.errors import StructureError
+from xanesml.files.arrays import Floats
 from xanesml.structures.cluster import Cluster
 
 #: Rounding that the bound on distances is given, Å; a structure this close to the limit is looked at.
 _ROUNDING = 1e-9
 
 
-def check_overlap(positions: NDArray[np.float64], minimum_distance: float, label: str) -> None:
+def check_overlap(positions: Floats, minimum_distance: float, label: str) -> None:
     """Refuse a structure whose atoms overlap.
 
     Parameters
@@ -45,7 +45,7 @@ def check_overlap(positions: NDArray[np.float64], minimum_distance: float, label
     )
 
 
-def check_overlaps(cluster: Cluster, positions: NDArray[np.float64], labels: Callable[[int], str]) -> None:
+def check_overlaps(cluster: Cluster, positions: Floats, labels: Callable[[int], str]) -> None:
     """Refuse a block of structures if atoms overlap in any of them.
 
     The same as `check_overlap` of each with the cluster's own limit, without looking at

@@ -10,7 +10,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from xanesml.distributions import weighted_moments
+from xanesml.averages.distributions import weighted_moments
+from xanesml.files.arrays import Integers
 from xanesml.validation.report import about
 
 #: Bytes read at a time.
@@ -40,12 +41,12 @@ class Fault(NamedTuple):
     path: str
     one: str
     many: str
-    rows: NDArray[np.int64]
+    rows: Integers
 
 
 def lines(faults: Iterable[Fault]) -> list[str]:
     """Return a line for every dataset and kind of fault, the rows of all blocks together."""
-    gathered: dict[tuple[str, str, str], list[NDArray[np.int64]]] = {}
+    gathered: dict[tuple[str, str, str], list[Integers]] = {}
     for path, one, many, rows in faults:
         if len(rows):
             gathered.setdefault((path, one, many), []).append(rows)

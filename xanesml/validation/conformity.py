@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 
 from xanesml.campaign import Campaign
-from xanesml.layout import Array, Layout
+from xanesml.files.layout import Array, Layout
 
 
 def attribute_problems(file: h5py.File, layout: Layout) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 
 from xanesml.errors import StoreError
-from xanesml.hdf5 import METADATA_BYTES, full_size, reason
+from xanesml.files.hdf5 import METADATA_BYTES, full_size, reason
 
 #: What HDF5 raises on damaged metadata, by way of h5py.
 DAMAGE = (OSError, KeyError, RuntimeError, TypeError, ValueError)

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xanesml.errors import StoreError
-from xanesml.hdf5 import reason
-from xanesml.layout import STORE, row_arrays
-from xanesml.outcomes import Outcome
-from xanesml.store import open_store
+from xanesml.feff.outcomes import Outcome
+from xanesml.files.arrays import Integers
+from xanesml.files.hdf5 import reason
+from xanesml.files.layout import STORE, row_arrays
+from xanesml.store.rows import open_store
 from xanesml.validation.opening import Extent
 from xanesml.validation.report import about, stretches
 from xanesml.validation.rows import BLOCK, RowFindings, fill_value
@@ -64,7 +65,7 @@ def mend(path: Path, found: Extent, rows: RowFindings) -> list[str]:
     return did
 
 
-def _set_back(file: h5py.File, rows: NDArray[np.int64]) -> None:
+def _set_back(file: h5py.File, rows: Integers) -> None:
     # The outcome first, so that a kill leaves pending rows.
     arrays = row_arrays(STORE)[::-1]
     for first, last in stretches(rows):
@@ -75,6 +76,6 @@ def _set_back(file: h5py.File, rows: NDArray[np.int64]) -> None:
                 dataset[start:stop] = np.full((stop - start, *dataset.shape[1:]), fill_value(array), array.dtype)
 
 
-def _mark(file: h5py.File, rows: NDArray[np.int64], marks: NDArray[np.uint8]) -> None:
+def _mark(file: h5py.File, rows: Integers, marks: NDArray[np.uint8]) -> None:
     for row, mark in zip(rows.tolist(), marks.tolist(), strict=True):
         file["runs/outcome"][row] = mark

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+
+from xanesml.files.arrays import Integers
 
 #: Length that a list of rows is cut to, characters.
 WIDTH = 60
@@ -35,7 +36,7 @@ class ValidationReport:
     path: Path
     content: str = ""
     problems: tuple[str, ...] = ()
-    torn: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    torn: Integers = field(default_factory=lambda: np.empty(0, np.int64))
     repairs: tuple[str, ...] = ()
 
     @property
@@ -51,14 +52,14 @@ class ValidationReport:
         return [*found, f"{self.path}: {verdict}{': ' if self.content else ''}{self.content}"]
 
 
-def stretches(rows: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+def stretches(rows: Integers) -> Iterator[tuple[int, int]]:
     """Yield the first and last of each stretch of neighbors among increasing integers."""
     breaks = np.flatnonzero(np.diff(rows) != 1)
     firsts, lasts = (np.concatenate(parts) for parts in ((rows[:1], rows[breaks + 1]), (rows[breaks], rows[-1:])))
     yield from zip(firsts.tolist(), lasts.tolist(), strict=True)
 
 
-def ranges(rows: NDArray[np.int64], width: int = WIDTH) -> str:
+def ranges(rows: Integers, width: int = WIDTH) -> str:
     """Return increasing integers as text, such as ``3, 17–19, 40``, cut where it becomes too long."""
     text = ""
     for first, last in stretches(rows):
@@ -69,6 +70,6 @@ def ranges(rows: NDArray[np.int64], width: int = WIDTH) -> str:
     return text
 
 
-def about(rows: NDArray[np.int64], one: str, many: str, noun: str = "row") -> str:
+def about(rows: Integers, one: str, many: str, noun: str = "row") -> str:
     """Return a sentence about some rows: ``row 3 is …`` or ``rows 3, 17–19 are …``."""
     return f"{noun} {ranges(rows)} {one}" if len(rows) == 1 else f"{noun}s {ranges(rows)} {many}"

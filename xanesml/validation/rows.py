@@ -12,17 +12,16 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from xanesml.layout import STORE, Array, row_arrays
-from xanesml.outcomes import Outcome
-from xanesml.store import torn_rows
+from xanesml.feff.outcomes import Outcome
+from xanesml.files.arrays import Booleans, Indices, Integers
+from xanesml.files.layout import STORE, Array, row_arrays
+from xanesml.store.rows import torn_rows
 from xanesml.validation.report import about
 
 #: Rows looked at together.
 BLOCK = 1024
 
 _CODES = [int(outcome) for outcome in Outcome if outcome is not Outcome.PENDING]
-
-Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,17 +48,17 @@ class RowFindings:
         Number of rows with each outcome code.
     """
 
-    torn: Indices
-    unfinished: Indices
-    unmarked: Indices
+    torn: Integers
+    unfinished: Integers
+    unmarked: Integers
     marks: NDArray[np.uint8]
-    unknown: Indices
-    cut: Indices
-    faults: dict[str, Indices]
-    outcomes: Indices
+    unknown: Integers
+    cut: Integers
+    faults: dict[str, Integers]
+    outcomes: Integers
 
     @property
-    def suspect(self) -> Indices:
+    def suspect(self) -> Integers:
         """Rows that are run again, or were they marked would not be; increasing."""
         return np.sort(np.concatenate((self.torn, self.unfinished, self.unmarked)))
 
@@ -99,9 +98,9 @@ class RowFindings:
 class _Suspects(NamedTuple):
     """A block's rows that do not agree with their checksum, and the outcomes that the unmarked ones agree with."""
 
-    torn: Indices
-    unfinished: Indices
-    unmarked: Indices
+    torn: Integers
+    unfinished: Integers
+    unmarked: Integers
     marks: NDArray[np.uint8]
 
 
@@ -119,7 +118,7 @@ def examine_rows(file: h5py.File, size: int) -> RowFindings:
     parts: dict[str, list[NDArray[Any]]] = {
         name: [np.empty(0, np.int64)] for name in ("torn", "unfinished", "unmarked", "unknown", "cut")
     } | {"marks": [np.empty(0, np.uint8)]}
-    faults: dict[str, list[Indices]] = {}
+    faults: dict[str, list[Integers]] = {}
     outcomes = np.zeros(256, np.int64)
     total = len(file["runs/outcome"])
     there = {array.path: _rows_there(file[array.path], size) for array in arrays}
@@ -168,7 +167,7 @@ def fill_value(array: Array) -> Any:
     return b"" if array.dtype.startswith("|S") else array.fill
 
 
-def _blank(columns: dict[str, NDArray[Any]]) -> Indices:
+def _blank(columns: dict[str, NDArray[Any]]) -> Integers:
     """Return the pending rows of a block that are as in a fresh store, to the bit."""
     pending = np.flatnonzero((columns["runs/outcome"] == Outcome.PENDING) & (columns["runs/checksum"] == 0))
     fresh = {
@@ -178,7 +177,7 @@ def _blank(columns: dict[str, NDArray[Any]]) -> Indices:
     return blank
 
 
-def _content(columns: dict[str, NDArray[Any]], rows: Indices) -> NDArray[np.uint8]:
+def _content(columns: dict[str, NDArray[Any]], rows: Integers) -> NDArray[np.uint8]:
     """Return the bytes that the checksum covers, shape (rows, bytes), the outcome last."""
     views = [
         column[rows].reshape(len(rows), math.prod(column.shape[1:])).view(np.uint8)
@@ -188,7 +187,7 @@ def _content(columns: dict[str, NDArray[Any]], rows: Indices) -> NDArray[np.uint
     return np.concatenate(views, axis=1)
 
 
-def _suspects(columns: dict[str, NDArray[Any]], torn: Indices, unfinished: Indices) -> _Suspects:
+def _suspects(columns: dict[str, NDArray[Any]], torn: Integers, unfinished: Integers) -> _Suspects:
     rows = np.concatenate((torn, unfinished))
     marks = {}
     for row, content in zip(rows.tolist(), _content(columns, rows), strict=True):
@@ -206,7 +205,7 @@ def _suspects(columns: dict[str, NDArray[Any]], torn: Indices, unfinished: Indic
     )
 
 
-def _faults(columns: dict[str, NDArray[Any]], sound: NDArray[np.bool_]) -> Iterator[tuple[str, Indices]]:
+def _faults(columns: dict[str, NDArray[Any]], sound: Booleans) -> Iterator[tuple[str, Integers]]:
     """Yield what is wrong with sound rows, and which of the block they are."""
     codes, points = columns["runs/outcome"], columns["spectra/points"]
     done = sound & (codes == Outcome.DONE)

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
 from xanesml.campaign import Campaign
-from xanesml.layout import TENSORS
+from xanesml.files.arrays import Integers
+from xanesml.files.layout import TENSORS
 from xanesml.validation.averages import Fault, average_problems, blocks, lines
 from xanesml.validation.conformity import attribute
 from xanesml.validation.report import about
@@ -95,7 +95,7 @@ def _ranges(file: h5py.File, families: int | None) -> list[str]:
     }
     problems = []
     for path, (low, high) in limits.items():
-        found: list[NDArray[np.int64]] = []
+        found: list[Integers] = []
         first = ""
         for start, (block,) in blocks(file[path]):
             outside = (block < low) | (block > high + (_ROUNDING if high == 1 else 0))

@@ -8,11 +8,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from xanesml.campaign_store import inputs_digest
 from xanesml.errors import StoreError
-from xanesml.hdf5 import content_digest, reason
-from xanesml.in_use import unused
-from xanesml.layout import STORE, TENSORS, Layout, fixed_arrays
+from xanesml.files.hdf5 import content_digest, reason
+from xanesml.files.layout import STORE, TENSORS, Layout, fixed_arrays
+from xanesml.files.lock import unused
+from xanesml.store.create import inputs_digest
 from xanesml.validation.conformity import (
     attribute,
     attribute_problems,

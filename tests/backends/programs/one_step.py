@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from hpc.collective import Collective
-from hpc.step import compiled_step
-from xanesml.augmentation import Augmentation, Augmenter
-from xanesml.batches import StoredBatches
+from hpc.training.collective import Collective
+from hpc.training.step import compiled_step
 from xanesml.campaign import TrainingSection
-from xanesml.network import answers_of, build_network, import_keras
-from xanesml.scaling import Scaling
+from xanesml.learning.augmentation import Augmentation, Augmenter
+from xanesml.learning.batches import StoredBatches
+from xanesml.learning.network import answers_of, build_network, import_keras
+from xanesml.learning.scaling import Scaling
 
 POINTS, BINS, COUNT = 24, 5, 32
 

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from hpc.collective import Collective
-from hpc.fitting import Fitted, HeldOut, Schedule, fit
-from hpc.jax_step import share_devices
-from xanesml.augmentation import augmenter
-from xanesml.batches import StoredBatches, label_columns
+from hpc.training.collective import Collective
+from hpc.training.jax_step import share_devices
+from hpc.training.loop import Fitted, HeldOut, Schedule, fit
 from xanesml.campaign import TrainingSection
-from xanesml.dataset import load_tensors
-from xanesml.network import answers_of, build_network
-from xanesml.scaling import FeatureSums, Scaling
+from xanesml.learning.augmentation import augmenter
+from xanesml.learning.batches import StoredBatches, label_columns
+from xanesml.learning.dataset import load_tensors
+from xanesml.learning.network import answers_of, build_network
+from xanesml.learning.scaling import FeatureSums, Scaling
 
 share_devices()
 folder = Path(sys.argv[1])

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from hpc.comm import world
 from hpc.drain import Drain
-from hpc.farm import Farm
+from hpc.farming.farm import Farm
 from xanesml.errors import EnvironmentProblem, StoreError, XanesmlError
 
 

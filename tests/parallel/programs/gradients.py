@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from hpc.collective import open_world
 from hpc.comm import from_root
-from hpc.step import compiled_step
+from hpc.training.collective import open_world
+from hpc.training.step import compiled_step
 from xanesml.campaign import TrainingSection
-from xanesml.network import build_network
+from xanesml.learning.network import build_network
 
 folder, batch_normalization = Path(sys.argv[1]), sys.argv[2] == "normalized"
 _, collective = open_world().group(1)

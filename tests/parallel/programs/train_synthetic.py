@@ -7,9 +7,9 @@ import json
 import sys
 from pathlib import Path
 
-from hpc.collective import open_world
 from hpc.drain import RESUBMIT
-from hpc.train import train
+from hpc.training.collective import open_world
+from hpc.training.train import train
 from xanesml.campaign import Campaign
 from xanesml.errors import XanesmlError
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from hpc.comm import world
-from hpc.shared_file import SharedFile
-from xanesml.feff.output import Spectrum
-from xanesml.outcomes import Outcome
-from xanesml.store import Row, RowWriter, open_store
+from hpc.farming.shared_file import SharedFile
+from xanesml.feff.outcomes import Outcome
+from xanesml.feff.verdict import Spectrum
+from xanesml.store.rows import Row, RowWriter, open_store
 
 TASKS, POINTS = 23, 40
 

@@ -1,0 +1,1 @@
+"""Farming: FEFF runs dispatched over MPI ranks into one store."""

@@ -1,0 +1,62 @@
+"""A file that all ranks write."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from mpi4py import MPI
+
+from xanesml.store.rows import Piece
+
+
+class SharedFile:
+    """An existing file, opened by all ranks through MPI-IO; opening and closing are collective.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Intracomm
+        The ranks.
+    path : Path
+        The file.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened; also from the other methods.
+    """
+
+    def __init__(self, comm: MPI.Intracomm, path: Path) -> None:
+        try:
+            self._file = MPI.File.Open(comm, os.fspath(path), MPI.MODE_WRONLY)
+        except MPI.Exception as error:
+            raise _os_error(error) from error
+        self._status = MPI.Status()
+
+    def write_pieces(self, pieces: Iterable[Piece]) -> None:
+        """Write pieces in order, independently of the other ranks."""
+        write_at, status, get_count, byte = self._file.Write_at, self._status, self._status.Get_count, MPI.BYTE
+        try:
+            for offset, content in pieces:
+                write_at(offset, (content, byte), status)
+                written = get_count(byte)
+                # Open MPI tells of a full disk by this number alone.
+                if written != len(content):
+                    raise OSError(errno.EIO, f"{written} of {len(content)} bytes written at {offset}")
+        except MPI.Exception as error:
+            raise _os_error(error) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        try:
+            self._file.Close()
+        except MPI.Exception as error:
+            raise _os_error(error) from error
+
+
+def _os_error(error: MPI.Exception) -> OSError:
+    numbers = {MPI.ERR_NO_SPACE: errno.ENOSPC, MPI.ERR_QUOTA: errno.EDQUOT, MPI.ERR_READ_ONLY: errno.EROFS}
+    number = numbers.get(error.Get_error_class(), errno.EIO)
+    return OSError(number, os.strerror(number) if number != errno.EIO else error.Get_error_string())

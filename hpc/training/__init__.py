@@ -1,0 +1,1 @@
+"""Training: networks over ranks and devices."""

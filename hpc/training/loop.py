@@ -1,0 +1,263 @@
+"""The training loop: equal steps on every rank, gradients averaged, the best epoch kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpc.training.checkpoint import Checkpoint, Epoch, assign, values
+from hpc.training.collective import Collective
+from hpc.training.step import compiled_step
+from xanesml.files.arrays import Floats, Singles
+from xanesml.learning.batches import Batches
+from xanesml.learning.dataset import Stream, stream_seed
+from xanesml.learning.model import evaluate
+from xanesml.learning.network import reseed
+from xanesml.learning.scaling import Scaling
+
+if TYPE_CHECKING:
+    import keras
+
+
+#: Steps between two looks at whether any rank was asked to stop.
+STEPS_BETWEEN_LOOKS = 20
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """One rank's part of the spectra that choose the epoch.
+
+    Attributes
+    ----------
+    features : ndarray
+        Scaled spectra with the errors of a measurement, shape (n, M), float32; n may be 0 on some ranks.
+    msd : ndarray
+        Their labels, shape (n,), float64, Å².
+    """
+
+    features: Singles
+    msd: Floats
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How a network is fitted.
+
+    Attributes
+    ----------
+    epochs : int
+        Passes over the source.
+    learning_rate : float
+        Adam's learning rate for one rank.
+    warmup_epochs : float
+        Epochs over which it rises.
+    head_weight : float
+        Weight of the answers beside the MSD; see `xanesml.learning.network.loss_of`.
+    seed : int
+        Seed of the campaign.
+    key : tuple of int
+        What tells this network and this rank from the others.
+    identity : str
+        Hash of all that the network depends on; a checkpoint of another one is not gone on from.
+    keep_last : bool
+        Whether the weights of the last epoch are kept, not those of the best.
+    """
+
+    epochs: int
+    learning_rate: float
+    warmup_epochs: float
+    head_weight: float
+    seed: int
+    key: tuple[int, ...]
+    identity: str
+    keep_last: bool = False
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What came of a call of `fit`.
+
+    Attributes
+    ----------
+    history : list of Epoch
+        One per epoch, also those of earlier calls; the same on every rank but for the seconds.
+    samples, seconds : float
+        Training spectra over all ranks in this call, and the time that they took, s; the first of several
+        epochs, in which TensorFlow traces the step, is left out.
+    finished : bool
+        False where it was stopped with epochs left.
+    """
+
+    history: list[Epoch]
+    samples: float
+    seconds: float
+    finished: bool
+
+
+def fit(
+    network: keras.Model,
+    collective: Collective,
+    *,
+    source: Batches,
+    held_out: HeldOut,
+    scaling: Scaling,
+    schedule: Schedule,
+    echo: Callable[[str], None],
+    checkpoint: Path | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    after_epoch: Callable[[list[Epoch]], bool | None] = lambda _history: None,
+) -> Fitted:
+    """Train a network in place and leave it with the weights of its best epoch.
+
+    Every random number of an epoch follows from the campaign's seed, the epoch and the
+    key, so that a training continued from a checkpoint is that which was not interrupted.
+
+    Parameters
+    ----------
+    network : keras.Model
+        The network; rank 0's weights are taken everywhere.
+    collective : Collective
+        The ranks that train it.
+    source : Batches
+        What is trained on.
+    held_out : HeldOut
+        What chooses the epoch.
+    scaling : Scaling
+        Scaling from the training side.
+    schedule : Schedule
+        Epochs, learning rate, seeds.
+    echo : callable
+        Takes one line per epoch.
+    checkpoint : Path, optional
+        File that rank 0 writes after each epoch, and goes on from where it is of the same identity.
+    stop : callable
+        Whether this rank was asked to stop; the epoch under way is then given up on all ranks.
+    after_epoch : callable
+        Takes the history, on rank 0; where it answers true, the training is given up on all ranks.
+
+    Returns
+    -------
+    Fitted
+        The history, the speed, and whether all epochs were trained.
+
+    Raises
+    ------
+    EnvironmentProblem
+        If the checkpoint cannot be written.
+    """
+    import keras  # noqa: PLC0415 (heavy)
+
+    optimizer = keras.optimizers.Adam(schedule.learning_rate)
+    optimizer.build(network.trainable_variables)
+    state = _restore(checkpoint, network, optimizer, collective, schedule.identity)
+    if state.history:
+        echo(f"continuing after epoch {len(state.history)}")
+    collective.broadcast([*network.weights, *optimizer.variables])
+    step = compiled_step(network, optimizer, collective, source, schedule.head_weight)
+    steps, timed = source.steps, list[tuple[float, float]]()
+
+    rate = None
+
+    def set_rate(number: int) -> None:
+        nonlocal rate
+        wanted = learning_rate(
+            number, base=schedule.learning_rate, size=collective.size, warmup=schedule.warmup_epochs * steps
+        )
+        if wanted != rate:
+            optimizer.learning_rate = rate = wanted
+
+    def fitted(*, finished: bool) -> Fitted:
+        counted = timed[1:] or timed
+        samples = collective.sum(np.array([sum(count for count, _ in counted)], dtype=np.float64))[0]
+        return Fitted(state.history, float(samples), sum(seconds for _, seconds in counted), finished)
+
+    for epoch in range(len(state.history) + 1, schedule.epochs + 1):
+        started = time.perf_counter()
+        reseed(network, stream_seed(schedule.seed, Stream.DROPOUT, epoch, *schedule.key))
+        loss: Any = 0.0
+        samples = 0
+        for number, arrays in enumerate(source.epoch(epoch), start=(epoch - 1) * steps + 1):
+            if number % STEPS_BETWEEN_LOOKS == 0 and collective.sum(np.array([float(stop())]))[0]:
+                return fitted(finished=False)
+            set_rate(number)
+            # A tensor: a number would make this process wait for the GPU.
+            loss = loss + step(*arrays)
+            samples += len(arrays[0])
+        # Batch normalization saw other batches on each rank; its gradients were averaged, its statistics were not.
+        collective.average(network.non_trainable_weights)
+        mean_loss = float(collective.sum(np.array([float(loss)]))[0]) / (steps * collective.size)
+        timed.append((samples, time.perf_counter() - started))
+        mae = _mean_absolute_error(network, held_out, scaling, collective)
+        if schedule.keep_last or mae < min((one.validation_mae for one in state.history), default=np.inf):
+            state.best = network.get_weights()
+        seconds = time.perf_counter() - started
+        state.history.append(Epoch(epoch, float(optimizer.learning_rate.numpy()), mean_loss, mae, seconds))
+        echo(f"epoch {epoch}/{schedule.epochs}: loss {mean_loss:.3g}, validation MAE {mae:.3g} Å²")
+        given_up: bool | None = False
+        if collective.rank == 0:
+            given_up = after_epoch(state.history)
+            if checkpoint is not None:
+                state.weights, state.optimizer = network.get_weights(), values(optimizer.variables)
+                state.save(checkpoint)
+        if epoch < schedule.epochs and collective.sum(np.array([float(bool(given_up))]))[0]:
+            return fitted(finished=False)
+    if state.best:
+        network.set_weights(state.best)
+    return fitted(finished=True)
+
+
+def _restore(
+    path: Path | None,
+    network: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    collective: Collective,
+    identity: str,
+) -> Checkpoint:
+    """Put rank 0's network and optimizer where a checkpoint left them; return what all ranks need to know of it."""
+    found = Checkpoint.load(path, identity) if path is not None and collective.rank == 0 else None
+    if found is not None:
+        network.set_weights(found.weights)
+        assign(optimizer.variables, found.optimizer)
+    history, best = collective.bcast(None if found is None else (found.history, found.best)) or ([], [])
+    return Checkpoint(identity, history, best, [], [])
+
+
+def learning_rate(step: int, *, base: float, size: int, warmup: float) -> float:
+    """Return the learning rate of a step.
+
+    It rises linearly over the warm-up to `size` times the rate of one rank, as the
+    batch of all ranks together is `size` times as large.
+
+    Parameters
+    ----------
+    step : int
+        Number of the step, from 1.
+    base : float
+        Learning rate for one rank.
+    size : int
+        Number of ranks.
+    warmup : float
+        Steps of the warm-up; may be 0.
+
+    Returns
+    -------
+    float
+        The learning rate.
+
+    References
+    ----------
+    P. Goyal et al., Accurate, Large Minibatch SGD, arXiv:1706.02677 (2017), section 2.
+    """
+    return base * size * min(1.0, step / max(warmup, 1.0))
+
+
+def _mean_absolute_error(network: keras.Model, held_out: HeldOut, scaling: Scaling, collective: Collective) -> float:
+    answers = scaling.unscale_labels(evaluate(network, held_out.features)["msd"][:, 0])
+    residuals = np.abs(answers - held_out.msd)
+    total, count = collective.sum(np.array([residuals.sum(), residuals.size]))
+    return float(total / count)

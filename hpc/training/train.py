@@ -1,0 +1,383 @@
+"""Training, from a tensor file to the folder of a trained model and its errors.
+
+Ranks part into groups. A group trains one network after the other, data-parallel over its
+ranks (`hpc.training.loop`, `hpc.training.collective`); one process trains all of them with the same code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpc.comm import from_root
+from hpc.training.collective import Collective, World, open_world
+from hpc.training.trainer import TRAINED_SECTIONS, Trained, Trainer, csv_text, silent
+from xanesml.assessment.assess import LABELS, NETWORK, Assessment, assess, verdict
+from xanesml.assessment.model_card import write_card
+from xanesml.assessment.sensitivity import most_harmful, sensitivity, sensitivity_file, write_sensitivity
+from xanesml.campaign import Campaign
+from xanesml.errors import EnvironmentProblem, StoreError
+from xanesml.files.hdf5 import package_versions
+from xanesml.learning.augmentation import Mode
+from xanesml.learning.dataset import (
+    Split,
+    Tensors,
+    load_tensors,
+    read_families,
+    shard,
+    split_by_family,
+    steps_per_epoch,
+)
+from xanesml.learning.model import ModelMetadata, Series, answers_of_ensemble, complete_model, network_file, write_text
+from xanesml.learning.network import answers_of, import_keras
+from xanesml.learning.particle_set import ParticleSet, particle_split
+from xanesml.learning.predictor_files import save_baselines
+from xanesml.learning.predictors import Predictor
+from xanesml.learning.scaling import SCALED_LABELS, FeatureSums, Scaling
+
+if TYPE_CHECKING:
+    import keras
+
+#: Sections that the averages depend on; training on averages of another campaign is refused.
+_AVERAGED_SECTIONS = tuple(section for section in TRAINED_SECTIONS if section != "training")
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """What came of a training; the content of `report.json`.
+
+    Attributes
+    ----------
+    campaign, campaign_digest : str
+        Name and hash of the campaign.
+    modes : dict of str to dict
+        By mode of training, `Assessment.to_dict` and the epoch of which each network's weights were kept.
+    training, validation, calibration, families : int
+        Spectra trained on, spectra that chose the epoch, spectra that calibrated the intervals, families in all.
+    tuned : int
+        Disordered structures that the networks were fine-tuned on.
+    epochs : int
+        Epochs of each network.
+    parameters : int
+        Parameters of a network, the statistics of batch normalization included.
+    ranks, groups : int
+        Number of ranks, and of groups of them that trained networks side by side.
+    seconds : float
+        Wall time of the epochs of this call, s: that of the slowest group.
+    samples_per_second : float
+        Spectra per second over all ranks, validation not included, s⁻¹.
+    """
+
+    campaign: str
+    campaign_digest: str
+    modes: dict[str, dict[str, Any]]
+    training: int
+    validation: int
+    calibration: int
+    families: int
+    tuned: int
+    epochs: int
+    parameters: int
+    ranks: int
+    groups: int
+    seconds: float
+    samples_per_second: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON can hold it."""
+        return {"units": "Å²"} | {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+def train(
+    campaign: Campaign,
+    tensors: Path,
+    folder: Path,
+    *,
+    echo: Callable[[str], None],
+    stop: Callable[[], bool] = lambda: False,
+    world: World | None = None,
+    ranks_per_network: int = 1,
+) -> TrainingReport | None:
+    """Train the networks of a campaign and write them with their errors.
+
+    Collective: every rank of the launcher calls it with the same arguments. Written are the
+    networks, `model.json`, `series.npz`, `history-*.csv`, `parity-*.csv`, `report.json` and, for
+    TensorBoard, `logs/`; until these are complete, a checkpoint after every epoch, from which
+    the next call goes on. Reproducible from the campaign's seed on the same number of ranks.
+
+    Parameters
+    ----------
+    campaign : Campaign
+        The campaign.
+    tensors : Path
+        Its tensor file.
+    folder : Path
+        Folder of the trained model.
+    echo : callable
+        Takes one line per epoch, on the first rank of every group.
+    stop : callable
+        Whether this rank was asked to stop.
+    world : World, optional
+        The ranks; by default those of the launcher.
+    ranks_per_network : int, optional
+        Ranks that train a network together at least, where there are so many. Default 1: networks are
+        trained together only where there are more ranks than networks.
+
+    Returns
+    -------
+    TrainingReport or None
+        The same on every rank; None where training was stopped and can go on.
+
+    Raises
+    ------
+    StoreError
+        If the tensor file is unusable or belongs to another campaign.
+    EnvironmentProblem
+        If a library is missing or the folder cannot be written to.
+    """
+    section = campaign.training
+    family, split = read_split(campaign, tensors)
+    world = world or open_world()
+    _make_folder(folder)
+    jobs = [(mode, member) for mode in section.modes for member in range(section.members)]
+    groups = min(max(1, world.size // ranks_per_network), len(jobs))
+    number, collective = world.group(groups)
+    data, local, scaling = load_share(campaign, tensors, len(family), split, world, collective)
+    steps = steps_per_epoch(split, len(family), batch_size=section.batch_size, size=collective.size)
+    trainer = Trainer(campaign, collective, data, local, scaling, steps, folder, stop)
+    say = echo if collective.rank == 0 else silent
+    if world.rank == 0:
+        echo(f"training {len(jobs)} networks on {split.training.size} spectra: {world.size} ranks in {groups} groups")
+        for remark in collective.remarks():
+            echo(remark)
+    mine = []
+    for mode, member in jobs[number::groups]:
+        mine.append(trainer.train(mode, member, say))
+        if not mine[-1].finished:
+            break
+    trained = [one for some in world.gather(mine if collective.rank == 0 else []) for one in some]
+    if len(trained) < len(jobs) or not all(one.finished for one in trained):
+        done = sum(one.finished for one in trained)
+        if world.rank == 0:
+            echo(f"stopped with {done} of {len(jobs)} networks trained: start the same command again")
+        return None
+    del data, trainer
+    return from_root(
+        world, lambda: _finish(campaign, tensors, folder, split, scaling, trained, world.size, groups, echo)
+    )
+
+
+def read_split(campaign: Campaign, tensors: Path) -> tuple[NDArray[np.int32], Split]:
+    """Return the family of every statistical average of a tensor file, and the campaign's split of them."""
+    section, family = campaign.training, read_families(tensors)
+    return family, split_by_family(
+        family,
+        validation=section.validation,
+        calibration=section.calibration,
+        test=section.test,
+        seed=campaign.seed,
+    )
+
+
+def load_share(
+    campaign: Campaign, tensors: Path, count: int, split: Split, world: World, collective: Collective
+) -> tuple[Tensors, Split, Scaling]:
+    """Read this rank's share of the averages; collective over all ranks.
+
+    Parameters
+    ----------
+    campaign : Campaign
+        The campaign.
+    tensors : Path
+        Its tensor file.
+    count : int
+        Number of all averages.
+    split : Split
+        Their split.
+    world, collective : World, Collective
+        All ranks, and those that this one trains with.
+
+    Returns
+    -------
+    tensors, split, scaling : Tensors, Split, Scaling
+        The share, the split of its rows, and the scaling, which is the same on all ranks.
+
+    Raises
+    ------
+    StoreError
+        If the file belongs to another campaign, or a rank would have nothing to train on.
+    """
+    rows = shard(count, collective.rank, collective.size)
+    data = load_tensors(tensors, rows)
+    _refuse_other_campaign(campaign, data, tensors)
+    local = split.within(rows)
+    if not all(world.gather(local.training.size)):
+        raise StoreError(
+            f"{split.training.size} training spectra do not suffice for groups of {collective.size} ranks; "
+            "start fewer ranks, or raise averaging.families and run `xanesml average`"
+        )
+    # The same in all groups, to the last bit.
+    return data, local, world.bcast(_scaling(campaign, data, local, collective))
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"cannot make the folder {folder}: {error.strerror}; name one that can be written to"
+        ) from error
+
+
+def _scaling(campaign: Campaign, data: Tensors, split: Split, collective: Collective) -> Scaling:
+    """Return the scaling of the training split, of which every rank has a part."""
+    section, rows = campaign.training, split.training
+    center = np.asarray(collective.bcast(data.spectra[rows[0]].astype(np.float64)))
+    sums = FeatureSums(center, collective.sum(FeatureSums.of(data.spectra[rows], center).sums))
+    labels = {}
+    for name in answers_of(section):
+        if name in SCALED_LABELS:
+            values = getattr(data, name)[rows]
+            labels[name] = collective.extremes(values)
+    return Scaling.fit(sums, labels, noise=section.noise)
+
+
+def _finish(
+    campaign: Campaign,
+    tensors: Path,
+    folder: Path,
+    split: Split,
+    scaling: Scaling,
+    trained: Sequence[Trained],
+    ranks: int,
+    groups: int,
+    echo: Callable[[str], None],
+) -> TrainingReport:
+    """Judge the networks that are in a folder and complete the model."""
+    section, data = campaign.training, load_tensors(tensors)
+    load = import_keras().saving.load_model
+    tuned, _ = particle_split(len(data.particle_msd), campaign)
+    assessments: dict[Mode, Assessment] = {}
+    for mode in section.modes:
+        networks = [load(folder / network_file(mode, member), compile=False) for member in range(section.members)]
+        untuned = [one.untuned for one in trained if one.mode == mode and one.untuned is not None]
+        assessments[mode] = assess(
+            networks,
+            mode,
+            data,
+            split,
+            scaling,
+            campaign,
+            particles=ParticleSet.kept(data, mode, campaign),
+            untuned=np.asarray(np.mean(untuned, axis=0)) if untuned else None,
+        )
+        _write_tables(folder, mode, assessments[mode])
+        predictors = _predictors(networks, scaling) | assessments[mode].baselines
+        rows = sensitivity(predictors, mode, data, split, scaling, campaign)
+        write_sensitivity(folder / sensitivity_file(mode), rows)
+        for line in [*_summary(mode, assessments[mode]), f"{mode}: {most_harmful(rows)}"]:
+            echo(line)
+    best = {
+        mode: [
+            min(one.history, key=lambda epoch: epoch.validation_mae).epoch
+            for one in sorted(trained, key=lambda one: one.member)
+            if one.mode == mode
+        ]
+        for mode in section.modes
+    }
+    slowest = max((sum(one.seconds for one in trained[start::groups]) for start in range(groups)), default=0.0)
+    report = TrainingReport(
+        campaign=campaign.name,
+        campaign_digest=campaign.digest(),
+        modes={mode: assessments[mode].to_dict() | {"best_epochs": best[mode]} for mode in section.modes},
+        training=split.training.size,
+        validation=split.validation.size,
+        calibration=split.calibration.size,
+        families=np.unique(data.family).size,
+        tuned=len(tuned),
+        epochs=section.epochs,
+        parameters=networks[0].count_params(),
+        ranks=ranks,
+        groups=groups,
+        seconds=slowest,
+        samples_per_second=sum(one.samples for one in trained) / slowest if slowest else 0.0,
+    )
+    write_text(folder / "report.json", json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n")
+    save_baselines(folder, {mode: assessment.baselines for mode, assessment in assessments.items()})
+    metadata = _metadata(campaign, data, split, scaling, assessments)
+    write_card(folder, metadata, report.to_dict())
+    complete_model(
+        folder,
+        metadata,
+        Series(data.delta, data.series, data.edge_step, data.r),
+        [network_file(mode, member) for mode in section.modes for member in range(section.members)],
+    )
+    for checkpoint in folder.glob("checkpoint-*.npz"):
+        checkpoint.unlink()
+    return report
+
+
+def _refuse_other_campaign(campaign: Campaign, data: Tensors, path: Path) -> None:
+    theirs: dict[str, Any] = json.loads(data.campaign)
+    ours: dict[str, Any] = json.loads(campaign.resolved())
+    for section in _AVERAGED_SECTIONS:
+        if theirs.get(section) != ours[section]:
+            raise StoreError(
+                f"{path} was averaged for a campaign with another {section!r} ({theirs.get('name')!r}, "
+                f"not {campaign.name!r} as it is now); run `xanesml average` again"
+            )
+
+
+def _metadata(
+    campaign: Campaign, data: Tensors, split: Split, scaling: Scaling, assessments: dict[Mode, Assessment]
+) -> ModelMetadata:
+    return ModelMetadata(
+        element=campaign.structure.element,
+        edge=campaign.feff.edge,
+        mesh=data.mesh.tolist(),
+        reference=scaling.feature_mean.tolist(),
+        band=np.percentile(data.spectra[split.training], (5, 95), axis=0).tolist(),
+        scaling=scaling.to_dict(),
+        intervals={mode: assessment.interval.to_dict() for mode, assessment in assessments.items()},
+        distances={mode: assessment.distance for mode, assessment in assessments.items()},
+        edge_energy=data.edge,
+        first_shell=data.first_shell,
+        normalization=data.normalization,
+        normalization_energy=data.normalization_energy,
+        campaign=json.loads(campaign.resolved()),
+        campaign_digest=campaign.digest(),
+        versions=json.loads(package_versions()),
+        metrics={mode: assessment.to_dict() for mode, assessment in assessments.items()},
+    )
+
+
+def _predictors(networks: Sequence[keras.Model], scaling: Scaling) -> dict[str, Predictor]:
+    return {NETWORK: lambda features: answers_of_ensemble(networks, features, scaling).msd}
+
+
+def _write_tables(folder: Path, mode: Mode, assessment: Assessment) -> None:
+    columns = assessment.labels, assessment.answers.msd, assessment.answers.spread, assessment.half_widths
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    write_text(folder / f"parity-{mode}.csv", csv_text(["label", "prediction", "spread", "half_width"], rows))
+    rows = zip(assessment.particle_labels.tolist(), assessment.particle_answers.tolist(), strict=True)
+    write_text(folder / f"particles-{mode}.csv", csv_text(["label", "prediction"], rows))
+
+
+def _summary(mode: Mode, assessment: Assessment) -> Iterable[str]:
+    for comparison in (assessment.test, assessment.fitted, assessment.particle):
+        if comparison.n:
+            errors = ", ".join(f"{LABELS[name]} {error.mae:.2g}" for name, error in comparison.errors.items())
+            yield f"{mode}: MAE in Å² on {comparison.n} {comparison.spectra}: {errors}"
+    if assessment.untuned is not None:
+        yield f"{mode}: before fine-tuning the networks had {assessment.untuned.mae:.2g} Å² on the particle averages"
+    yield f"{mode}: {verdict(assessment.test, assessment.particle)}"
+    yield (
+        f"{mode}: the interval of {assessment.interval.confidence:.0%} holds {assessment.coverage:.1%} of the test "
+        f"split, {assessment.width:.2g} Å² wide"
+    )

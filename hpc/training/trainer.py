@@ -1,0 +1,285 @@
+"""Training one network after the other on a group of ranks: what it is trained on, and for how long."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import astuple, dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hpc.training.checkpoint import Epoch
+from hpc.training.collective import Collective
+from hpc.training.loop import Fitted, HeldOut, Schedule, fit
+from xanesml.campaign import Campaign
+from xanesml.files.arrays import Floats
+from xanesml.learning.augmentation import Augmentation, Augmenter, Mode, augmenter
+from xanesml.learning.batches import Batches, EndlessBatches, MixedBatches, StoredBatches, label_columns
+from xanesml.learning.dataset import Split, Stream, Tensors, stream_seed
+from xanesml.learning.model import evaluate, network_file, save_network, write_text
+from xanesml.learning.network import answers_of, build_network
+from xanesml.learning.particle_set import ParticleSet
+from xanesml.learning.scaling import Scaling
+
+if TYPE_CHECKING:
+    import keras
+
+#: Sections that a trained network depends on.
+TRAINED_SECTIONS = ("structure", "distortion", "disorder", "feff", "averaging", "training", "seed")
+
+#: Steps of an epoch of fine-tuning, and its learning rate in units of the campaign's.
+TUNING_STEPS, TUNING_RATE = 10, 0.1
+
+
+def checkpoint_file(mode: Mode, member: int) -> str:
+    """Return the name of a network's state between two epochs, in the model's folder until that is complete."""
+    return f"checkpoint-{mode}-{member}.npz"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What is known of a network after its training.
+
+    Attributes
+    ----------
+    mode : {"direct", "reference"}
+        What it is for.
+    member : int
+        Its number in the ensemble.
+    history : list of Epoch
+        One per epoch.
+    samples, seconds : float
+        See `hpc.training.loop.Fitted`.
+    finished : bool
+        False where it was stopped.
+    untuned : ndarray or None
+        What it answered to particle averages before it was fine-tuned on others, shape (n,), Å².
+    """
+
+    mode: Mode
+    member: int
+    history: list[Epoch]
+    samples: float
+    seconds: float
+    finished: bool
+    untuned: Floats | None = None
+
+
+class Trainer:
+    """Trains the networks of one group of ranks.
+
+    Parameters
+    ----------
+    campaign : Campaign
+        The campaign.
+    collective : Collective
+        The ranks of the group.
+    data : Tensors
+        This rank's part of the statistical averages.
+    split : Split
+        Its rows on each side.
+    scaling : Scaling
+        The scaling, the same on all ranks.
+    steps : int
+        Steps of an epoch, the same on all ranks.
+    folder : Path
+        Folder of the model.
+    stop : callable
+        Whether this rank was asked to stop.
+    """
+
+    def __init__(
+        self,
+        campaign: Campaign,
+        collective: Collective,
+        data: Tensors,
+        split: Split,
+        scaling: Scaling,
+        steps: int,
+        folder: Path,
+        stop: Callable[[], bool],
+    ) -> None:
+        self._campaign, self._collective, self._stop = campaign, collective, stop
+        self._data, self._split, self._scaling = data, split, scaling
+        self._steps, self._folder = steps, folder
+        self._names = answers_of(campaign.training)
+
+    def train(self, mode: Mode, member: int, say: Callable[[str], None]) -> Trained:
+        """Train one network and write it; collective over the group."""
+        section, name = self._campaign.training, f"{mode} {member + 1}"
+        key = (section.modes.index(mode), member)
+        network, fitted = self.fit(
+            mode,
+            member,
+            echo=lambda line: say(f"{name}: {line}"),
+            checkpoint=self._folder / checkpoint_file(mode, member),
+            after_epoch=_Log(self._folder, f"{mode}-{member}"),
+        )
+        trained = Trained(mode, member, fitted.history, fitted.samples, fitted.seconds, fitted.finished)
+        if not fitted.finished:
+            return trained
+        untuned = None
+        tuning = ParticleSet.tuned(self._data, mode, self._campaign)
+        if len(tuning.msd):
+            untuned = self._on_particles(network, ParticleSet.kept(self._data, mode, self._campaign))
+            self._fine_tune(network, mode, key, tuning)
+            say(f"{name}: fine-tuned on {len(tuning.one_each)} structures")
+        if self._collective.rank == 0:
+            save_network(self._folder / network_file(mode, member), network)
+        return Trained(mode, member, fitted.history, fitted.samples, fitted.seconds, True, untuned)
+
+    def fit(
+        self,
+        mode: Mode,
+        member: int,
+        *,
+        echo: Callable[[str], None],
+        after_epoch: Callable[[list[Epoch]], bool | None],
+        checkpoint: Path | None = None,
+    ) -> tuple[keras.Model, Fitted]:
+        """Train one network on statistical averages and return it; collective over the group, see `loop.fit`."""
+        campaign, section = self._campaign, self._campaign.training
+        key = (section.modes.index(mode), member)
+        weights = stream_seed(campaign.seed, Stream.WEIGHTS, *key, self._collective.rank)
+        # The ranks start from rank 0's weights, but each drops out units of its own.
+        network = build_network(
+            self._data.mesh.size, section, bins=self._data.r.size, seed=int(weights.generate_state(1)[0])
+        )
+        errors = augmenter(section, mode, self._data, self._scaling.ranges["msd"])
+        return network, fit(
+            network,
+            self._collective,
+            source=self._source(errors, key),
+            held_out=self._held_out(errors, key),
+            scaling=self._scaling,
+            schedule=self._schedule(key),
+            echo=echo,
+            checkpoint=checkpoint,
+            stop=self._stop,
+            after_epoch=after_epoch,
+        )
+
+    def _source(self, errors: Augmenter, key: tuple[int, ...], *, steps: int = 0) -> Batches:
+        section, mine = self._campaign.training, (*key, self._collective.rank)
+        if section.source == "on_the_fly":
+            return EndlessBatches(
+                self._data, self._names, self._scaling, errors, self._campaign, key=mine, steps=steps or self._steps
+            )
+        return StoredBatches(
+            self._data.spectra,
+            label_columns(self._data, self._scaling, self._names),
+            self._names,
+            self._split.training,
+            self._scaling,
+            errors,
+            seed=self._campaign.seed,
+            key=mine,
+            batch_size=section.batch_size,
+            steps=steps or self._steps,
+        )
+
+    def _held_out(self, errors: Augmenter, key: tuple[int, ...]) -> HeldOut:
+        rows = self._split.validation
+        seed = stream_seed(self._campaign.seed, Stream.HELD_OUT, 0, *key, self._collective.rank)
+        spectra = errors.on_arrays(self._data.spectra[rows], seed)
+        return HeldOut(self._scaling.scale_features(spectra), self._data.msd[rows])
+
+    def _schedule(self, key: tuple[int, ...]) -> Schedule:
+        section = self._campaign.training
+        return Schedule(
+            epochs=section.epochs,
+            learning_rate=section.learning_rate,
+            warmup_epochs=section.warmup_epochs,
+            head_weight=section.head_weight,
+            seed=self._campaign.seed,
+            key=(*key, self._collective.rank),
+            identity=self._campaign.digest(*TRAINED_SECTIONS) + "-".join(map(str, key)),
+        )
+
+    def _fine_tune(self, network: keras.Model, mode: Mode, key: tuple[int, ...], particles: ParticleSet) -> None:
+        """Go on with batches of which half are particle averages, at a small learning rate."""
+        section, data = self._campaign.training, self._data
+        noise = Augmentation(noise=particles.noises * section.noise, slope=section.slope)
+        columns = [column[particles.rows] for column in label_columns(data, self._scaling, self._names, particle=True)]
+        tuning = StoredBatches(
+            particles.spectra.astype(np.float32),
+            columns,
+            self._names,
+            np.arange(len(particles.msd)),
+            self._scaling,
+            Augmenter(noise, data.mesh, data.edge),
+            seed=self._campaign.seed,
+            key=(*key, self._collective.rank, 1),
+            batch_size=section.batch_size,
+            steps=TUNING_STEPS,
+        )
+        errors = augmenter(section, mode, data, self._scaling.ranges["msd"])
+        schedule = replace(
+            self._schedule((*key, 1)),
+            epochs=section.fine_tuning,
+            learning_rate=TUNING_RATE * section.learning_rate,
+            warmup_epochs=0.0,
+            keep_last=True,
+        )
+        fit(
+            network,
+            self._collective,
+            source=MixedBatches(self._source(errors, (*key, 1), steps=TUNING_STEPS), tuning),
+            held_out=HeldOut(self._scaling.scale_features(particles.spectra), particles.msd),
+            scaling=self._scaling,
+            schedule=schedule,
+            echo=silent,
+        )
+
+    def _on_particles(self, network: keras.Model, particles: ParticleSet) -> Floats:
+        seed = stream_seed(self._campaign.seed, Stream.HELD_OUT, 4)
+        features = particles.features(self._scaling, self._campaign.training.noise, seed)
+        return self._scaling.unscale_labels(evaluate(network, features)["msd"][:, 0])
+
+
+class _Log:
+    """Writes what an epoch has come to: the table of all, and a point in TensorBoard's curves."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder, self._name = folder, name
+        self._writer: Any = None
+
+    def __call__(self, history: list[Epoch]) -> None:
+        # TensorBoard's own writer, which needs no TensorFlow.
+        from tensorboard.compat.proto.event_pb2 import Event  # noqa: PLC0415 (heavy)
+        from tensorboard.compat.proto.summary_pb2 import Summary  # noqa: PLC0415
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter  # noqa: PLC0415
+
+        columns = [field.name for field in fields(Epoch)]
+        write_text(self._folder / f"history-{self._name}.csv", csv_text(columns, [astuple(epoch) for epoch in history]))
+        logs = self._folder / "logs" / self._name
+        if self._writer is None:
+            if len(history) == 1:
+                # A training from the start has curves of its own.
+                shutil.rmtree(logs, ignore_errors=True)
+            self._writer = EventFileWriter(str(logs))
+        last = history[-1]
+        points = [
+            Summary.Value(tag=name, simple_value=getattr(last, name))
+            for name in ("learning_rate", "train_loss", "validation_mae")
+        ]
+        self._writer.add_event(Event(wall_time=time.time(), step=last.epoch, summary=Summary(value=points)))
+        self._writer.flush()
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return a table as comma-separated values."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def silent(line: str) -> None:
+    """Take a line and say nothing."""

@@ -1,0 +1,1 @@
+"""Tuning: a search for better training settings, over ranks."""

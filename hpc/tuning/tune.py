@@ -1,0 +1,238 @@
+"""The search for better training settings: trials side by side on groups of ranks.
+
+A trial trains one network for a few epochs by `hpc.training.trainer` and is judged on the validation
+split. The groups share `hpc.tuning.study`; the test split is left for the network that is trained
+with what comes out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hpc.comm import from_root
+from hpc.training.checkpoint import Epoch
+from hpc.training.collective import Collective, World, open_world
+from hpc.training.train import load_share, read_split
+from hpc.training.trainer import Trainer, csv_text, silent
+from hpc.tuning.study import Study, import_optuna, is_own, mend_journal, outcome, settings_of, smallest_error
+from xanesml.campaign import Campaign, TrainingSection
+from xanesml.errors import CampaignError
+from xanesml.files.lock import StoreLock
+from xanesml.learning.dataset import steps_per_epoch
+from xanesml.learning.model import write_text
+
+if TYPE_CHECKING:
+    import optuna
+
+JOURNAL_FILE, TRIALS_FILE, BEST_FILE = "journal.log", "trials.csv", "best.toml"
+
+
+@dataclass(frozen=True)
+class TuningReport:
+    """What came of a search.
+
+    Attributes
+    ----------
+    trials, pruned : int
+        Trials that were judged, and those of them that were given up early.
+    best : int or None
+        Number of the best; None where none got to its end.
+    best_mae, own_mae : float
+        Smallest validation error of the best and of the campaign's own settings, Å²; NaN where there is none.
+    complete : bool
+        False where the search was stopped with trials left.
+    """
+
+    trials: int
+    pruned: int
+    best: int | None
+    best_mae: float
+    own_mae: float
+    complete: bool
+
+    def line(self) -> str:
+        """Return the result in a line."""
+        if self.best is None:
+            return f"none of {self.trials} trials got to its end"
+        return (
+            f"best validation MAE {self.best_mae:.3g} Å² (trial {self.best}), "
+            f"{self.own_mae:.3g} Å² with the campaign's own settings; {self.trials} trials, {self.pruned} pruned"
+        )
+
+
+def tune(
+    campaign: Campaign,
+    tensors: Path,
+    folder: Path,
+    *,
+    ranks_per_trial: int = 1,
+    echo: Callable[[str], None],
+    stop: Callable[[], bool] = lambda: False,
+    world: World | None = None,
+) -> TuningReport:
+    """Search for better training settings and write the best.
+
+    Collective: every rank of the launcher calls it with the same arguments. Written are
+    `journal.log`, Optuna's, from which the next call goes on, and, of what is judged so far,
+    `trials.csv` and `best.toml`. Networks are of the campaign's first mode, and start from the same weights
+    in all trials. Reproducible from the campaign's seed where there is one group.
+
+    Parameters
+    ----------
+    campaign : Campaign
+        The campaign.
+    tensors : Path
+        Its tensor file. Calibration and test split and particle averages have no part in the search.
+    folder : Path
+        Folder of the search.
+    ranks_per_trial : int
+        Ranks that train a trial together. A learning rate and batch size found with one number are
+        not those for another.
+    echo : callable
+        Takes one line per trial, on the first rank of every group.
+    stop : callable
+        Whether this rank was asked to stop; the trial under way is then given up.
+    world : World, optional
+        The ranks; by default those of the launcher.
+
+    Returns
+    -------
+    TuningReport
+        The same on every rank.
+
+    Raises
+    ------
+    CampaignError
+        If the ranks do not part into groups of the size asked for.
+    StoreError
+        If the tensor file is unusable or belongs to another campaign, the journal is not Optuna's, or
+        another process writes it.
+    EnvironmentProblem
+        If a library is missing or the folder cannot be written to.
+    """
+    import_optuna()
+    family, split = read_split(campaign, tensors)
+    # What selects settings sees nothing of the splits that judge them.
+    none = np.empty(0, np.int64)
+    split = replace(split, calibration=none, test=none)
+    world = world or open_world()
+    if world.size % ranks_per_trial:
+        raise CampaignError(
+            f"{world.size} ranks do not part into groups of {ranks_per_trial}; "
+            "start a multiple, or give another --ranks-per-trial"
+        )
+    number, collective = world.group(world.size // ranks_per_trial)
+    data, local, scaling = load_share(campaign, tensors, len(family), split, world, collective)
+
+    def trainer(tried: Campaign) -> Trainer:
+        batch = tried.training.batch_size
+        steps = steps_per_epoch(split, len(family), batch_size=batch, size=collective.size)
+        return Trainer(tried, collective, data, local, scaling, steps, folder, stop)
+
+    journal, locks = folder / JOURNAL_FILE, list[StoreLock]()
+    with ExitStack() as at_the_end:
+
+        def begin() -> int:
+            locks.append(at_the_end.enter_context(StoreLock(journal, echo)))
+            mend_journal(journal)
+            return Study(campaign, journal, ranks_per_trial).begin()
+
+        needed = from_root(world, begin)
+        study = Study(campaign, journal, ranks_per_trial, number) if collective.rank == 0 else None
+        beat = locks[0].beat if locks else _nothing
+        _run_trials(campaign, study, needed, collective, trainer, echo=echo, stop=stop, beat=beat)
+        # The last trials of all groups are to be in the table.
+        world.gather(None)
+        return from_root(world, lambda: _finish(campaign, study, folder))
+
+
+class _Watch:
+    """Looks at a trial after every epoch, on the first rank of its group."""
+
+    def __init__(self, study: Study, trial: optuna.Trial, stop: Callable[[], bool], beat: Callable[[], None]) -> None:
+        self._study, self._trial, self._stop, self._beat = study, trial, stop, beat
+        self.hopeless = False
+
+    def __call__(self, history: list[Epoch]) -> bool:
+        self._beat()
+        self.hopeless = self._study.report(self._trial, history)
+        return self.hopeless or self._stop()
+
+    def end(self, *, finished: bool) -> optuna.trial.FrozenTrial:
+        return self._study.end(self._trial, finished=finished, hopeless=self.hopeless)
+
+
+def _run_trials(
+    campaign: Campaign,
+    study: Study | None,
+    needed: int,
+    collective: Collective,
+    trainer: Callable[[Campaign], Trainer],
+    *,
+    echo: Callable[[str], None],
+    stop: Callable[[], bool],
+    beat: Callable[[], None],
+) -> None:
+    """Take one trial after the other until none is left or a rank of the group is stopped; the first has the study."""
+    stopped = False
+    while True:
+        trial = study.draw(needed) if study is not None and not (stopped or stop()) else None
+        settings = collective.bcast(None if trial is None else settings_of(trial))
+        if settings is None:
+            return
+        changes = settings | {"epochs": campaign.tuning.epochs}
+        section = TrainingSection.model_validate(campaign.training.model_dump() | changes)
+        one = trainer(campaign.model_copy(update={"training": section}))
+        watch = None if study is None or trial is None else _Watch(study, trial, stop, beat)
+        _, fitted = one.fit(section.modes[0], 0, echo=silent, after_epoch=watch or _nothing)
+        if watch is not None:
+            stopped = not (fitted.finished or watch.hopeless)
+            echo(_line(watch.end(finished=fitted.finished)))
+
+
+def _nothing(*_arguments: object) -> None:
+    pass
+
+
+def _line(trial: optuna.trial.FrozenTrial) -> str:
+    settings = ", ".join(f"{name} {json.dumps(value)}" for name, value in settings_of(trial).items())
+    epochs = len(trial.intermediate_values)
+    return (
+        f"trial {trial.number} {outcome(trial)} after {epochs} epochs: "
+        f"validation MAE {smallest_error(trial):.3g} Å², {settings}"
+    )
+
+
+def _finish(campaign: Campaign, study: Study | None, folder: Path) -> TuningReport:
+    """Write what the trials have come to so far."""
+    assert study is not None  # noqa: S101 (this rank is the first of all)
+    trials = study.judged()
+    names = list(settings_of(trials[0])) if trials else []
+    rows = [
+        [trial.number, outcome(trial), smallest_error(trial), len(trial.intermediate_values)]
+        + [json.dumps(settings_of(trial)[name]) for name in names]
+        for trial in trials
+    ]
+    write_text(folder / TRIALS_FILE, csv_text(["trial", "outcome", "validation_mae", "epochs", *names], rows))
+    own = next((trial for trial in trials if is_own(trial)), None)
+    best = min((trial for trial in trials if outcome(trial) == "complete"), key=smallest_error, default=None)
+    report = TuningReport(
+        trials=len(trials),
+        pruned=sum(outcome(trial) == "pruned" for trial in trials),
+        best=None if best is None else best.number,
+        best_mae=np.nan if best is None else smallest_error(best),
+        own_mae=np.nan if own is None else smallest_error(own),
+        complete=own is not None and len(trials) >= campaign.tuning.trials,
+    )
+    if best is not None:
+        keys = {name: value for name, value in settings_of(best).items() if value != getattr(campaign.training, name)}
+        lines = [f"# {report.line()}", "[training]", *(f"{name} = {json.dumps(value)}" for name, value in keys.items())]
+        write_text(folder / BEST_FILE, "\n".join(lines) + "\n")
+    return report

@@ -1,0 +1,159 @@
+"""The command line: one clear line for what the user got wrong, and no file left behind."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from conftest import ROOT
+from small_tensors import write_small
+from synthetic import campaign, write_tensors
+
+from xanesml.averages.comparison import compare
+from xanesml.averages.trace import trace_lines
+from xanesml.campaign import load_campaign
+
+EXAMPLES = ROOT / "examples"
+SERIES = 'name = "x"\n[distortion]\nstep = 0.45\n'
+
+
+def run(xanesml: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([xanesml, *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.parametrize("verb", ["plan", "simulate"])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[feff]\nscff = 1\n", "unknown key 'feff.scff'; accepted here:"),
+        ('[feff]\ns02 = "one"\n', "feff.s02: Input should be a valid number"),
+        ('[structure]\nelement = "Zz"\n', "'Zz' is not a chemical element"),
+        ('[feff]\nedge = "Q9"\n', "FEFF does not know the edge 'Q9'"),
+        ('[structure]\nelement = "Cu"\n[feff]\nedge = "N7"\n', "feff.edge: Cu has no N7 edge"),
+        ("[structure]\nminimum_distance = 2.6\n", "closer than structure.minimum_distance = 2.6 Å"),
+        ("[structure]\nabsorber = 55\n", "structure.absorber is 55; 55-atom cuboctahedron has atoms 0 to 54"),
+        ("[disorder]\nabsorbers = [0, 99]\n", "99"),
+        ('[structure]\nfile = "broken.xyz"\n', "broken.xyz"),
+        ('[structure]\nfile = "none.cif"\n', "none.cif"),
+        ('[engine]\nkind = "command"\ncommands = [["no-such-feff"]]\nversion = "9"\n', "no-such-feff"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_no_file(
+    xanesml: str, tmp_path: Path, verb: str, text: str, message: str
+) -> None:
+    (tmp_path / "broken.xyz").write_text("3\n\nAu 0 0\n")
+    (tmp_path / "x.toml").write_text(SERIES + text)
+    before = sorted(tmp_path.iterdir())
+    done = run(xanesml, verb, "x.toml", cwd=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stderr.startswith("xanesml: ")
+    assert done.stderr.count("\n") == 1
+    assert message in done.stderr
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["average", "x.toml"], "store.h5 does not exist; make it with `xanesml simulate CAMPAIGN`"),
+        (["plot", "x.toml"], "x/tensors.h5 does not exist; make it with `xanesml average CAMPAIGN`"),
+        (["compare", "x.toml"], "x/tensors.h5 does not exist; make it with `xanesml average CAMPAIGN`"),
+        (["trace", "x/tensors.h5", "0"], "x/tensors.h5 does not exist; make it with `xanesml average CAMPAIGN`"),
+        (["train", "x.toml"], "tensors.h5"),
+        (["status", "x.toml"], "nothing was simulated there yet"),
+        (["predict", "no-model", str(EXAMPLES / "Au_Foil_L3_rt_2016Foils.xdi")], "no-model"),
+        (["plan", "none.toml"], "cannot read the campaign none.toml"),
+        (["plan", "x.toml", "--task", "3"], "--task 3 is not in the campaign; give 0 … 2"),
+    ],
+)
+def test_what_is_missing_is_named(xanesml: str, tmp_path: Path, arguments: list[str], message: str) -> None:
+    (tmp_path / "x.toml").write_text(SERIES)
+    done = run(xanesml, *arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert message in done.stderr
+    assert len([line for line in done.stderr.splitlines() if line.startswith("xanesml: ")]) == 1
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["x.toml"]
+
+
+def test_debug_shows_the_traceback(xanesml: str, tmp_path: Path) -> None:
+    done = run(xanesml, "--debug", "plan", "none.toml", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "CampaignError" in done.stderr
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(xanesml: str, tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text(SERIES)
+    (tmp_path / "file").write_text("")
+    done = run(xanesml, "simulate", "x.toml", "-o", "file", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "cannot write file/store.h5" in done.stderr
+
+
+def test_plan_counts_prints_and_touches_nothing(xanesml: str, tmp_path: Path) -> None:
+    demo = EXAMPLES / "demo.toml"
+    done = run(xanesml, "plan", str(demo), "--task", "31", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("TITLE Au55")
+    assert "31 distorted, 2 disordered, 55 atoms each" in done.stdout
+    assert "57, 31 for the series and 26 for particle averages" in done.stdout
+    assert "core-hours" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_demo_has_what_it_promises() -> None:
+    demo = load_campaign(EXAMPLES / "demo.toml")
+    assert demo.averaging.families * demo.averaging.means_per_family >= 20_000
+
+
+def test_plot_draws_and_says_what_it_left_out(xanesml: str, tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text(SERIES)
+    write_small(tmp_path / "out" / "tensors.h5", particles=0, averages=0)
+    done = run(xanesml, "plot", "x.toml", "-o", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    left_out, drawn = done.stdout.splitlines()
+    assert left_out == (
+        "left out: weightings: the file has no statistical averages; "
+        "disordered, differences, distribution, comparison, comparison_rms: the file has no particle averages"
+    )
+    assert drawn == "figures: out/figures: 2, each as PNG and PDF"
+    names = sorted(path.name for path in (tmp_path / "out" / "figures").iterdir())
+    assert names == ["roughness.pdf", "roughness.png", "series.pdf", "series.png"]
+
+
+def test_compare_prints_its_numbers_and_names_its_files(xanesml: str, tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text(SERIES)
+    tensors = write_small(tmp_path / "x" / "tensors.h5")
+    done = run(xanesml, "compare", "x.toml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    *numbers, files = done.stdout.splitlines()
+    assert numbers == compare(tensors).lines()
+    assert files == (
+        "table: x/comparison.csv; figures: x/figures: "
+        "comparison.png, comparison.pdf, comparison_rms.png, comparison_rms.pdf"
+    )
+    assert len((tmp_path / "x" / "comparison.csv").read_text().splitlines()) == 5
+    assert len(list((tmp_path / "x" / "figures").iterdir())) == 4
+
+
+def test_compare_without_particle_averages_is_one_line(xanesml: str, tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text(SERIES)
+    write_small(tmp_path / "x" / "tensors.h5", particles=0)
+    done = run(xanesml, "compare", "x.toml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("xanesml: x/tensors.h5 has no particle averages to compare; give the campaign")
+    assert done.stderr.count("\n") == 1
+    assert [path.name for path in (tmp_path / "x").iterdir()] == ["tensors.h5"]
+
+
+@pytest.mark.parametrize(("option", "kind"), [([], "statistical"), (["--particle"], "particle")])
+def test_trace_prints_what_the_function_says(
+    xanesml: str, tmp_path: Path, option: list[str], kind: Literal["statistical", "particle"]
+) -> None:
+    write_tensors(tmp_path / "tensors.h5", campaign(), families=2, members=2, particles=3)
+    done = run(xanesml, "trace", str(tmp_path / "tensors.h5"), "2", *option, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == trace_lines(tmp_path / "tensors.h5", 2, kind)

@@ -1,0 +1,278 @@
+"""The contract of the network and of the folder that holds it."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from synthetic import campaign
+
+from xanesml.campaign import TrainingSection
+from xanesml.errors import EnvironmentProblem, SpectrumError, StoreError
+from xanesml.learning.model import (
+    ModelMetadata,
+    Series,
+    TrainedModel,
+    complete_model,
+    evaluate,
+    load_model,
+    network_file,
+    save_network,
+    write_text,
+)
+from xanesml.learning.network import build_network, import_keras, loss_of
+from xanesml.learning.predictor_files import save_baselines
+from xanesml.learning.predictors import Constant
+from xanesml.learning.scaling import Scaling
+
+pytestmark = pytest.mark.skipif(find_spec("keras") is None, reason="needs the extra `train`")
+
+POINTS, BINS = 21, 6
+SMALL: dict[str, Any] = {"filters": [4, 8], "kernel": 3, "dense": [8]}
+SERIES = Series(np.linspace(-0.1, 0.1, 3), np.ones((3, POINTS)), np.ones(3), np.arange(6.0))
+INTERVAL = {
+    "confidence": 0.9,
+    "floor": 0.001,
+    "quantile": 2.0,
+    "count": 20,
+    "particle_quantile": None,
+    "particle_count": 0,
+}
+RANGES = {"msd": (0.002, 0.02), "mean_shift": (-0.1, 0.3), "skewness": (-1.0, 1.0)}
+
+
+def network(seed: int = 1, **section: Any) -> Any:
+    return build_network(POINTS, TrainingSection(**SMALL | section), bins=BINS, seed=seed)
+
+
+def metadata() -> ModelMetadata:
+    scaling = Scaling(np.linspace(0, 1, POINTS), np.full(POINTS, 0.1), RANGES)
+    return ModelMetadata(
+        element="Au",
+        edge="L3",
+        mesh=(11900.0 + np.arange(POINTS)).tolist(),
+        reference=scaling.feature_mean.tolist(),
+        band=[[0.0] * POINTS, [1.0] * POINTS],
+        scaling=scaling.to_dict(),
+        intervals={"direct": INTERVAL},
+        distances={"direct": 1.5},
+        edge_energy=11919.0,
+        first_shell=2.88,
+        normalization="absolute",
+        normalization_energy=11950.0,
+        campaign=json.loads(campaign().resolved()),
+        campaign_digest=campaign().digest(),
+        versions={},
+        metrics={"direct": {"baseline_intervals": {"mean": INTERVAL | {"quantile": 3.0}}}},
+    )
+
+
+def write_model(folder: Path, *networks: Any) -> Path:
+    for member, one in enumerate(networks):
+        save_network(folder / network_file("direct", member), one)
+    save_baselines(folder, {"direct": {"mean": Constant(0.01)}})
+    complete_model(folder, metadata(), SERIES, [network_file("direct", member) for member in range(len(networks))])
+    return folder
+
+
+@pytest.fixture
+def spectra() -> np.ndarray:
+    return np.random.default_rng(0).random((37, POINTS))
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    return write_model(tmp_path / "model", network(1), network(2))
+
+
+def test_the_network_has_the_layers_asked_for() -> None:
+    plain = network(batch_normalization=False, dropout=0.0)
+    # Convolutions (3·1+1)·4 and (3·4+1)·8; 21 points pooled twice are 6, so 48 inputs to 8 units, then the answers.
+    trunk = [(3, 1, 4), (4,), (3, 4, 8), (8,), (48, 8), (8,)]
+    shapes = [tuple(weight.shape) for weight in plain.trainable_weights]
+    assert shapes[:6] == trunk
+    assert sorted(shapes[6:]) == sorted([(8, 1), (1,)] * 3 + [(8, 6), (6,)])
+    assert list(plain.output) == ["msd", "mean_shift", "skewness", "distribution"]
+    assert list(network(heads=[]).output) == ["msd"]
+
+
+def test_batch_normalization_replaces_the_offsets() -> None:
+    names = [weight.path for weight in network(batch_normalization=True).trainable_weights]
+    assert "convolution_1/bias" not in names
+    assert "normalization_1/beta" in names
+
+
+def test_many_blocks_on_a_short_mesh_leave_one_point() -> None:
+    short = build_network(5, TrainingSection(filters=[2] * 6, kernel=3, dense=[]), bins=BINS, seed=1)
+    answers = evaluate(short, np.zeros((3, 5), dtype=np.float32))
+    assert answers["msd"].shape == (3, 1)
+    np.testing.assert_allclose(answers["distribution"].sum(axis=1), 1.0, rtol=1e-6)
+
+
+def test_initial_weights_depend_on_the_seed_alone() -> None:
+    first, again, other = (network(seed).get_weights() for seed in (1, 1, 2))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first[0], other[0])
+
+
+def test_building_leaves_the_global_random_state_alone() -> None:
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    network()
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
+def test_the_loss_by_hand() -> None:
+    ops = import_keras().ops
+    targets = {"msd": [[0.5], [0.0]], "skewness": [[1.0], [1.0]], "distribution": [[1.0, 0.0], [0.5, 0.5]]}
+    answers = {"msd": [[0.0], [0.0]], "skewness": [[0.0], [1.0]], "distribution": [[0.5, 0.5], [0.5, 0.5]]}
+    tensors = [
+        {name: ops.cast(np.array(rows), "float32") for name, rows in side.items()} for side in (answers, targets)
+    ]
+    # 0.125 of the MSD, and a tenth each of 0.5 and of ln 2 / 2 over ln 2.
+    assert float(loss_of(*tensors, 0.1)) == pytest.approx(0.125 + 0.1 * 0.5 + 0.1 * 0.5, rel=1e-5)
+    assert float(loss_of(*tensors, 0.0)) == pytest.approx(0.125, rel=1e-5)
+
+
+def test_a_loaded_model_predicts_what_the_saved_one_did(tmp_path: Path, spectra: np.ndarray) -> None:
+    networks = [network(1), network(2)]
+    scaling, mesh = Scaling.from_dict(metadata()["scaling"]), np.array(metadata()["mesh"])
+    before = TrainedModel({"direct": networks}, mesh, scaling, SERIES, metadata(), {}).predict(spectra)
+    model = load_model(write_model(tmp_path / "model", *networks))
+    after = model.predict(spectra)
+    for name in ("msd", "spread", "mean_shift", "skewness", "distribution"):
+        np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
+    np.testing.assert_array_equal(model.mesh, mesh)
+    np.testing.assert_array_equal(model.series.mu, SERIES.mu)
+    assert model.metadata == metadata()
+    assert model.interval("direct").quantile == 2.0
+    names = ["baselines.npz", "direct-0.keras", "direct-1.keras", "model.json", "series.npz"]
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == names
+
+
+def test_an_answer_is_the_mean_of_the_unscaled_answers_to_the_scaled_spectrum(saved: Path, spectra: np.ndarray) -> None:
+    model = load_model(saved)
+    features = ((spectra - np.linspace(0, 1, POINTS)) / 0.1).astype(np.float32)
+    each = [one(features, training=False) for one in model.ensembles["direct"]]
+    msd = np.array([np.asarray(answers["msd"])[:, 0] for answers in each]) * 0.018 + 0.002
+    found = model.predict(spectra)
+    np.testing.assert_allclose(found.msd, msd.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(found.spread, np.abs(msd[0] - msd[1]) / 2, rtol=1e-4, atol=1e-9)
+    shift = np.mean([np.asarray(answers["mean_shift"])[:, 0] for answers in each], axis=0) * 0.4 - 0.1
+    np.testing.assert_allclose(found.mean_shift, shift, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(found.distribution.sum(axis=1), 1.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 37])
+def test_predictions_do_not_depend_on_the_batch_size(saved: Path, spectra: np.ndarray, batch_size: int) -> None:
+    model = load_model(saved)
+    whole = model.predict(spectra)
+    assert whole.msd.shape == (37,)
+    assert whole.distribution.shape == (37, BINS)
+    np.testing.assert_allclose(model.predict(spectra, batch_size=batch_size).msd, whole.msd, rtol=1e-5, atol=1e-8)
+
+
+def test_no_spectra_have_no_predictions(saved: Path) -> None:
+    assert load_model(saved).predict(np.empty((0, POINTS))).msd.shape == (0,)
+
+
+def test_spectra_on_another_mesh_are_refused(saved: Path) -> None:
+    with pytest.raises(SpectrumError, match=rf"\(2, 20\).*\(N, {POINTS}\)"):
+        load_model(saved).predict(np.zeros((2, 20)))
+
+
+def test_spectra_with_nan_are_refused(saved: Path, spectra: np.ndarray) -> None:
+    spectra[1, 1] = np.nan
+    with pytest.raises(SpectrumError, match="not finite"):
+        load_model(saved).predict(spectra)
+
+
+def test_a_mode_without_networks_is_refused(saved: Path, spectra: np.ndarray) -> None:
+    with pytest.raises(StoreError, match=r"no networks for the mode 'reference', only for direct; .*training\.modes"):
+        load_model(saved).predict(spectra, "reference")
+
+
+def test_a_baseline_answers_with_an_interval_of_its_own(saved: Path) -> None:
+    model = load_model(saved)
+    mean, interval = model.baseline("direct", "mean")
+    assert mean(np.zeros((2, POINTS), np.float32)).tolist() == [0.01, 0.01]
+    assert interval.quantile == 3.0
+    with pytest.raises(StoreError, match=r"no baseline 'ridge'; it has mean"):
+        model.baseline("direct", "ridge")
+
+
+def test_an_empty_folder_holds_no_model(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"no trained model.*xanesml train"):
+        load_model(tmp_path)
+
+
+def test_networks_of_an_earlier_training_are_removed(saved: Path) -> None:
+    complete_model(saved, metadata(), SERIES, ["direct-0.keras"])
+    assert not (saved / "direct-1.keras").exists()
+    assert len(load_model(saved).ensembles["direct"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema": "other"}, "'other'.*'xanesml-model'"),
+        ({"schema_version": 9}, "version 9 .*reads 2"),
+        ({"mesh": None}, "lacks mesh"),
+    ],
+)
+def test_another_format_is_refused(saved: Path, change: dict[str, Any], message: str) -> None:
+    content = json.loads((saved / "model.json").read_text()) | change
+    (saved / "model.json").write_text(json.dumps({name: value for name, value in content.items() if value is not None}))
+    with pytest.raises(StoreError, match=message):
+        load_model(saved)
+
+
+def test_a_description_that_is_not_json_is_refused(saved: Path) -> None:
+    (saved / "model.json").write_text("{")
+    with pytest.raises(StoreError, match="not valid JSON"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("name", ["direct-0.keras", "series.npz"])
+def test_a_file_of_another_description_is_refused(saved: Path, tmp_path: Path, name: str) -> None:
+    other = Series(SERIES.delta, 2 * SERIES.mu, SERIES.edge_step, SERIES.r)
+    save_network(tmp_path / "other" / "direct-0.keras", network(3))
+    save_baselines(tmp_path / "other", {})
+    complete_model(tmp_path / "other", metadata(), other, ["direct-0.keras"])
+    (tmp_path / "other" / name).replace(saved / name)
+    with pytest.raises(StoreError, match=r"not the file that model\.json describes"):
+        load_model(saved)
+
+
+def test_a_missing_network_is_named(saved: Path) -> None:
+    (saved / "direct-1.keras").unlink()
+    with pytest.raises(StoreError, match=r"direct-1\.keras cannot be read"):
+        load_model(saved)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EnvironmentProblem, match="cannot write the network"):
+        save_network(tmp_path / "file" / "direct-0.keras", network())
+
+
+def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(path: Path, *_: Any, **__: Any) -> None:
+        with path.open("wb") as file:
+            file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    one = network()
+    monkeypatch.setattr(one, "save", fill)
+    with pytest.raises(EnvironmentProblem, match="No space left on device; check the folder"):
+        save_network(tmp_path / "direct-0.keras", one)
+    monkeypatch.setattr(np, "savez", lambda file, **_: fill(Path(file.name)))
+    with pytest.raises(EnvironmentProblem, match="No space left on device; check the folder"):
+        complete_model(tmp_path, metadata(), SERIES, [])
+    monkeypatch.setattr(Path, "write_text", fill)
+    with pytest.raises(EnvironmentProblem, match="No space left on device; check the folder"):
+        write_text(tmp_path / "report.json", "{}")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,257 @@
+"""Predictions for measured spectra by a model that knows its theory exactly."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from xanesml.campaign import Campaign, DistortionSection
+from xanesml.errors import SpectrumError, StoreError
+from xanesml.learning.intervals import Interval
+from xanesml.learning.model import Answers, Series, TrainedModel
+from xanesml.learning.scaling import Scaling
+from xanesml.measured import read_spectrum
+from xanesml.measured.normalization import NormalizedSpectrum, normalize, on_mesh
+from xanesml.measured.synthetic_gap import Gap, measure
+from xanesml.prediction import batch as module
+from xanesml.prediction.batch import KnownReference, Predictions, figure_names, predict_files, write_predictions
+from xanesml.prediction.predict import predict_spectrum
+from xanesml.prediction.reference import make_reference, normalized_for
+
+FOIL = ROOT / "examples" / "Au_Foil_L3_rt_2016Foils.xdi"
+SHIFT = 3.25
+MESH = np.arange(11908.0, 11974.0, 0.5)
+EDGE = 11922.0
+DELTA = np.round(np.linspace(-0.45, 0.45, 91), 10)
+R = 2.4 + 0.1 * np.arange(10)
+
+THEORY = on_mesh(normalize(read_spectrum(FOIL)), MESH, SHIFT)
+#: What first and second moments of a distribution add to the spectrum.
+FIRST, SECOND = 0.4 * np.sin((MESH - EDGE) / 4), 1.5 * np.cos((MESH - EDGE) / 5) * (MESH > EDGE)
+SERIES = Series(DELTA, THEORY + DELTA[:, np.newaxis] * FIRST + DELTA[:, np.newaxis] ** 2 * SECOND, np.ones(91), R)
+
+
+def theory(msd: float, shift: float = 0.0) -> np.ndarray:
+    return np.asarray(THEORY + shift * FIRST + (msd + shift**2) * SECOND)
+
+
+@dataclass
+class Exact:
+    """Finds the two moments by projecting a spectrum on what they add to it."""
+
+    modes: tuple[str, ...] = ("direct", "reference")
+    factor: float = 1.0
+    offset: float = 0.0
+    mesh: np.ndarray = field(default_factory=lambda: MESH)
+    series: Series = SERIES
+    metadata: dict[str, Any] = field(default_factory=dict)
+    seen: list[tuple[np.ndarray, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        mean = theory(0.008) - self.offset * 0.02
+        self.scaling = Scaling(mean, np.full(MESH.size, 0.02), {"msd": (0.0004, 0.02)})
+        self.metadata = {
+            "element": "Au",
+            "edge": "L3",
+            "reference": mean.tolist(),
+            "band": [(mean - 0.02).tolist(), (mean + 0.02).tolist()],
+            "distances": {"direct": 2.5, "reference": 2.5},
+            "edge_energy": EDGE,
+            "first_shell": 2.88,
+            "normalization_energy": 11972.0,
+            "campaign": json.loads(Campaign(name="c", distortion=DistortionSection()).resolved()),
+        } | self.metadata
+
+    def predict(self, spectra: np.ndarray, mode: str) -> Answers:
+        self.seen.append((spectra, mode))
+        (moments, *_) = np.linalg.lstsq(np.column_stack([FIRST, SECOND]), (spectra - THEORY).T, rcond=None)
+        msd = self.factor * (moments[1] - moments[0] ** 2)
+        return Answers(msd, np.full(len(msd), 1e-4), moments[0], np.zeros(len(msd)), np.full((len(msd), 10), 0.1))
+
+    def interval(self, _mode: str) -> Interval:
+        return Interval(0.9, 2e-4, 2.0, 100)
+
+    def baseline(self, mode: str, name: str) -> tuple[Any, Interval]:
+        if name != "ridge":
+            raise StoreError(f"no baseline {name}")
+        return lambda features: np.full(len(features), 0.0123), self.interval(mode)
+
+
+def model(**settings: Any) -> TrainedModel:
+    return cast(TrainedModel, Exact(**settings))
+
+
+def foil() -> NormalizedSpectrum:
+    return normalize(read_spectrum(FOIL))
+
+
+def spectrum(mu: np.ndarray, source: str = "sample.dat", energy: np.ndarray = MESH) -> NormalizedSpectrum:
+    """Return a measurement with the foil's own spectrum far from the edge and another one near it."""
+    own = foil()
+    inside = (own.energy >= energy[0]) & (own.energy <= energy[-1])
+    absorption = own.mu.copy()
+    absorption[inside] += np.interp(own.energy[inside], energy, mu - on_mesh(own, energy, 0.0))
+    return replace(own, mu=absorption, source=source)
+
+
+def test_the_foil_is_aligned_and_given_to_the_networks() -> None:
+    exact = model(metadata={"reference": THEORY.tolist()})
+    found = predict_spectrum(exact, foil())
+    assert found.shift == pytest.approx(SHIFT, abs=0.01)
+    assert found.rms < 1e-4
+    ((seen, mode),) = cast(Exact, exact).seen
+    assert (seen.shape, mode) == ((1, MESH.size), "direct")
+    np.testing.assert_array_equal(seen[0], found.spectrum)
+    assert (found.element, found.edge, found.source) == ("Au", "L3", str(FOIL))
+    assert (found.mode, found.predictor) == ("direct", "network")
+    assert found.mesh_range == (11908.0, 11973.5)
+    assert found.label_range == (0.0004, 0.02)
+    assert found.msd == pytest.approx(0.0, abs=1e-4)
+    assert found.noise < 0.001
+    assert found.reference is None
+
+
+def test_the_interval_is_that_of_the_ensemble() -> None:
+    found = predict_spectrum(model(), spectrum(theory(0.008), energy=MESH - SHIFT))
+    half = 2.0 * np.hypot(1e-4, 2e-4)
+    # The fits before and after the edge take the sample's edge step to be half a percent larger.
+    assert found.msd == pytest.approx(0.008, abs=1e-3)
+    assert found.interval == pytest.approx((found.msd - half, found.msd + half))
+    assert (found.confidence, found.spread) == (0.9, 1e-4)
+    assert f"90% in {found.interval[0]:.4f}" in found.line()
+
+
+def test_the_nearest_simulated_spectrum_has_the_moments_of_the_measured_one() -> None:
+    found = predict_spectrum(model(), spectrum(theory(0.006), energy=MESH - SHIFT))
+    assert found.nearest["msd"] == pytest.approx(0.006, rel=0.15)
+    assert found.nearest["rms"] < 1e-3
+    np.testing.assert_allclose(found.nearest_spectrum, found.spectrum, atol=5e-3)
+
+
+def test_the_step_is_taken_where_the_training_spectra_had_theirs() -> None:
+    exact = model(metadata={"normalization_energy": EDGE})
+    at_edge = predict_spectrum(exact, normalized_for(exact, read_spectrum(FOIL)))
+    assert at_edge.normalization["step_offset"] == 0.0
+    assert at_edge.edge_step == pytest.approx(at_edge.normalization["edge_step_at_e0"])
+
+
+def test_doubtful_predictions_say_so() -> None:
+    sample = spectrum(theory(0.008), energy=MESH - SHIFT)
+    assert predict_spectrum(model(), sample).warnings == ()
+    far = "; ".join(predict_spectrum(model(offset=4.0), sample).warnings)
+    assert re.search(r"[34]\.\d of their standard deviations .* 99 % of held-out spectra lie below 2\.5", far)
+    outside = predict_spectrum(model(factor=5.0), sample)
+    assert "outside the 0.0004 … 0.0200 Å²" in outside.warnings[0]
+    assert outside.warnings[0] in outside.line()
+
+
+def test_beside_a_reference_the_difference_is_put_upon_its_simulated_spectrum() -> None:
+    exact = model()
+    gap = Gap(noise=1e-4)
+    measured, sample = measure(np.array([theory(0.0081), theory(0.012)]), MESH, edge=EDGE, gap=gap, seed=3)
+    assert np.sqrt(np.mean((on_mesh(measured, MESH[20:-20], 2.0) - theory(0.0081)[20:-20]) ** 2)) > 0.03
+
+    reference = make_reference(exact, measured, 0.0081, msd_error=0.0005)
+    found = predict_spectrum(exact, sample, reference=reference)
+    itself = predict_spectrum(exact, measured, reference=reference)
+    direct = predict_spectrum(exact, sample)
+    difference = reference.calibration.apply(sample, MESH) - reference.calibration.apply(measured, MESH)
+    np.testing.assert_allclose(found.spectrum, theory(0.0081) + difference, atol=1e-4)
+    assert itself.msd == pytest.approx(0.0081, abs=1e-4)
+    assert found.msd == pytest.approx(0.012, abs=6e-4)
+    assert abs(direct.msd - 0.012) > 3 * abs(found.msd - 0.012)
+    assert found.mode == "reference"
+    assert found.reference is not None
+    assert (found.reference["msd"], found.reference["calibration"]["source"]) == (0.0081, measured.source)
+    half = np.hypot(2.0 * np.hypot(1e-4, 2e-4), 1.6449 * 0.0005)
+    assert found.interval[1] - found.msd == pytest.approx(half, rel=1e-3)
+    assert cast(Exact, exact).seen[0][1] == "reference"
+
+
+def test_a_reference_outside_the_training_labels_is_refused() -> None:
+    with pytest.raises(SpectrumError, match=r"MSD 0\.05 Å² lies outside the 0\.0004 … 0\.0200 Å²"):
+        make_reference(model(), foil(), 0.05)
+
+
+def test_a_measurement_broader_than_what_was_trained_is_doubted() -> None:
+    exact = model(metadata={"reference": THEORY.tolist()})
+    cast(Exact, exact).metadata["campaign"]["training"]["broadening"] = 0.0
+    reference = make_reference(exact, foil(), 0.0081)
+    wide = replace(reference, calibration=replace(reference.calibration, broadening=1.5))
+    found = predict_spectrum(exact, foil(), reference=wide)
+    assert any("broader than theory by 1.50 eV, more than the 0 eV of training.broadening" in w for w in found.warnings)
+
+
+def test_a_baseline_answers_in_place_of_the_networks() -> None:
+    exact = model()
+    found = predict_spectrum(exact, foil(), predictor="ridge")
+    assert (found.msd, found.spread, found.distribution, found.mean_shift) == (0.0123, 0.0, None, None)
+    assert "ridge" in found.line()
+    assert not cast(Exact, exact).seen
+    with pytest.raises(StoreError, match="no baseline other"):
+        predict_spectrum(exact, foil(), predictor="other")
+
+
+def test_another_element_or_edge_is_refused() -> None:
+    with pytest.raises(SpectrumError, match="is of Au L3, but the network is for Cu L3"):
+        normalized_for(model(metadata={"element": "Cu"}), read_spectrum(FOIL))
+
+
+def test_a_model_that_answers_nan_is_refused() -> None:
+    with pytest.raises(SpectrumError, match="answers nan"):
+        predict_spectrum(model(factor=float("nan")), foil())
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "load_model", lambda _: model())
+    monkeypatch.setattr(module, "draw", lambda _model, _prediction, path: path.touch())
+
+
+def test_predictions_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    good = predict_spectrum(model(), foil())
+    write_predictions(tmp_path, Predictions([good, good], [("bad.xdi", "no edge")]))
+    content = json.loads((tmp_path / "predictions.json").read_text())
+    assert content["refused"] == [{"source": "bad.xdi", "reason": "no edge"}]
+    first = content["predictions"][0]
+    assert first == json.loads(json.dumps(good.as_dict()))
+    assert not {"spectrum", "nearest_spectrum"} & first.keys()
+    with (tmp_path / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["msd"]) for row in rows] == [good.msd] * 2
+    before = (tmp_path / "predictions.json").read_bytes()
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_predictions(tmp_path, Predictions([replace(good, msd=float("nan"))], []))
+    assert (tmp_path / "predictions.json").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["predictions.csv", "predictions.json"]
+
+
+@pytest.mark.usefixtures("loaded")
+def test_a_file_that_cannot_be_used_does_not_keep_the_others_from_being_answered(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.dat"
+    bad.write_text("1 2\n3 4\n")
+    found = predict_files(tmp_path / "model", [FOIL, bad, FOIL], tmp_path / "new")
+    assert [prediction.source for prediction in found.predictions] == [str(FOIL)] * 2
+    assert [source for source, _ in found.refused] == [str(bad)]
+    figures = sorted(path.name for path in (tmp_path / "new" / "figures").iterdir())
+    assert figures == [f"{FOIL.stem}-2.png", f"{FOIL.stem}.png"]
+    assert figure_names(found.predictions) == [FOIL.stem, f"{FOIL.stem}-2"]
+
+
+@pytest.mark.usefixtures("loaded")
+def test_where_nothing_can_be_used_nothing_is_written(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.dat"
+    bad.write_text("1 2\n3 4\n")
+    with pytest.raises(SpectrumError, match="bad"):
+        predict_files(tmp_path / "model", [bad], tmp_path / "new")
+    with pytest.raises(SpectrumError, match="bad"):
+        predict_files(tmp_path / "model", [FOIL], tmp_path / "new", reference=KnownReference(bad, 0.008))
+    assert not (tmp_path / "new").exists()

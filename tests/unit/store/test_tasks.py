@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from numpy.typing import NDArray
+
+from xanesml.campaign import Campaign, load_campaign
+from xanesml.errors import CampaignError, StructureError
+from xanesml.store.tasks import Kind, expand
+
+EXAMPLES = ROOT / "examples"
+R1 = 4.0782 / np.sqrt(2)
+
+
+def campaign(**sections: object) -> Campaign:
+    return Campaign.model_validate({"name": "x", **sections})
+
+
+def test_the_reference_campaign_is_91_and_13000_runs() -> None:
+    reference = load_campaign(EXAMPLES / "au55-l3.toml")
+    assert reference.disorder is not None
+    few = reference.model_copy(update={"disorder": reference.disorder.model_copy(update={"structures": 4})})
+    table = expand(few)
+    assert len(table) == 91 + 4 * 13
+    assert (table.kind == Kind.DISTORTED).sum() == 91
+    assert reference.disorder.structures * 13 == 13_000
+    np.testing.assert_allclose(table.delta[:91], np.linspace(-0.45, 0.45, 91))
+    assert np.isnan(table.delta[91:]).all()
+    assert np.isnan(table.sigma[:91]).all()
+    assert table.structure[90:95].tolist() == [90, 91, 91, 91, 91]
+    assert len(set(table.absorber[91 : 91 + 13])) == 13
+
+
+def test_radii_follow_the_distortion() -> None:
+    table = expand(campaign(distortion={"step": 0.45}))
+    np.testing.assert_allclose(table.scale, (R1 + np.array([-0.45, 0.0, 0.45])) / R1)
+    assert f"FMS {7 * table.scale[0]:.4f}"[:9] in table.feff_input(0)
+    fixed = expand(campaign(distortion={"step": 0.45}, feff={"radii": "fixed"}))
+    assert "FMS 7.0" in fixed.feff_input(0)
+
+
+def identities(campaign: Campaign, engine: str) -> NDArray[np.bytes_]:
+    table = expand(campaign)
+    return np.concatenate([table.identities(engine, tasks, table.positions[block]) for block, tasks in table.blocks()])
+
+
+def test_a_changed_card_changes_only_the_identities_it_touches() -> None:
+    base = {"distortion": {"step": 0.45}, "disorder": {"structures": 1}}
+    first = identities(campaign(**base), "engine 1")
+    more = identities(campaign(**base | {"disorder": {"structures": 1, "sigma_minimum": 0.03}}), "engine 1")
+    assert len(set(first)) == 3 + 13
+    assert (first[:3] == more[:3]).all()
+    assert not np.isin(first[3:], more[3:]).any()
+    assert not np.isin(first, identities(campaign(**base), "engine 2")).any()
+    assert not np.isin(first, identities(campaign(**base, feff={"s02": 0.9}), "engine 1")).any()
+
+
+def test_identities_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    several = campaign(distortion={"step": 0.09}, disorder={"structures": 7})
+    whole = identities(several, "engine")
+    monkeypatch.setattr("xanesml.store.tasks.BLOCK", 4)
+    np.testing.assert_array_equal(identities(several, "engine"), whole)
+    assert len(set(whole)) == 11 + 7 * 13
+
+
+def test_inputs_that_differ_have_identities_that_differ() -> None:
+    oxide = campaign(distortion={"step": 0.45}, disorder={"structures": 2}, structure={"atoms": 13})
+    table = expand(oxide)
+    texts = [table.feff_input(task) for task in range(len(table))]
+    assert len(set(texts)) == len(set(identities(oxide, "engine"))) == len(table)
+
+
+def test_a_structure_does_not_depend_on_how_many_there_are() -> None:
+    disorder = {"sigma_minimum": 0.05, "sigma_maximum": 0.05}
+    two = expand(campaign(disorder={"structures": 2, **disorder}))
+    three = expand(campaign(disorder={"structures": 3, **disorder}))
+    np.testing.assert_array_equal(two.positions[:2], three.positions[:2])
+    np.testing.assert_array_equal(three.positions[1], three.positions[:2][1])
+
+
+def test_an_edge_that_the_element_lacks_is_named() -> None:
+    with pytest.raises(CampaignError, match=r"feff.edge: Cu has no O5 edge; it has K, L1"):
+        expand(campaign(distortion={"step": 0.45}, structure={"element": "Cu"}, feff={"edge": "O5"}))
+
+
+def test_overlapping_atoms_are_named_with_their_structure() -> None:
+    with pytest.raises(StructureError, match=r"structure 0 .*δ = -0.45 Å"):
+        expand(campaign(distortion={"step": 0.45}, structure={"minimum_distance": 2.5})).check()

@@ -1,0 +1,23 @@
+"""The reference stores of the repository: whole, of their campaigns, and made by the native solver."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from xanesml.campaign import load_campaign
+from xanesml.store.create import check_campaign
+from xanesml.store.rows import open_store, outcome_counts
+from xanesml.validation import validate
+
+
+@pytest.mark.parametrize(("name", "runs"), [("au55", 91), ("au561", 611)])
+def test_the_reference_data_are_whole(name: str, runs: int) -> None:
+    path = ROOT / "reference" / name / "store.h5"
+    assert validate(path).ok
+    with open_store(path) as file:
+        check_campaign(path, file, load_campaign(ROOT / "reference" / f"{name}.toml"), "")
+        assert outcome_counts(file) == {"done": runs}
+        assert np.char.startswith(file["runs/solver"][:], b"xanesml fms: ").all()
+        assert set(file["runs/changes"][:]) == {b""}

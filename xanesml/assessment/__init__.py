@@ -1,0 +1,1 @@
+"""Assessment: how good a model is, in numbers and words."""

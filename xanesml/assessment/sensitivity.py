@@ -1,0 +1,204 @@
+"""How much each error of a measurement, by itself, costs a network and the baselines."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from xanesml.assessment.assess import LABELS, NETWORK
+from xanesml.campaign import Campaign, TrainingSection
+from xanesml.errors import StoreError
+from xanesml.learning.augmentation import Mode, augmenter
+from xanesml.learning.dataset import Split, Stream, Tensors, stream_seed
+from xanesml.learning.model import write_text
+from xanesml.learning.predictors import Predictor
+from xanesml.learning.scaling import Scaling
+
+#: Names and units of the errors, by their key in the campaign's training section.
+ERRORS = {
+    "noise": ("counting noise", "edge steps"),
+    "energy_shift": ("energy shift", "eV"),
+    "broadening": ("broadening", "eV"),
+    "step_error": ("edge-step error", "relative"),
+    "slope": ("background slope", "edge steps per 50 eV"),
+    "drift": ("drift against the reference", "eV"),
+    "amplitude": ("amplitude of differences", "relative"),
+}
+
+#: Errors that only a measurement beside a reference has.
+BESIDE_A_REFERENCE = ("drift", "amplitude")
+
+#: Sizes of an error in units of the campaign's, or of the default where the campaign has it off.
+FACTORS = (0.0, 0.5, 1.0, 2.0, 4.0)
+
+#: Test spectra, evenly taken, at most.
+SENSITIVITY_SPECTRA = 2000
+
+_DRAW = 5
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """What a predictor comes to on spectra with a single error of measurement; a row of the table.
+
+    Attributes
+    ----------
+    error : str
+        The error, a key of `ERRORS`.
+    factor : float
+        Its size in units of the campaign's, or of the default where the campaign has it off.
+    size : float
+        Its size, in the unit of `ERRORS`.
+    trained : float
+        The campaign's size, in the same unit; 0 where it is off.
+    predictor : str
+        The predictor, a key of `xanesml.assessment.assess.LABELS`.
+    mae : float
+        Mean absolute error of the mean squared displacement, Å².
+    """
+
+    error: str
+    factor: float
+    size: float
+    trained: float
+    predictor: str
+    mae: float
+
+
+def errors_of_mode(mode: Mode) -> list[str]:
+    """Return which of `ERRORS` a mode of training knows."""
+    return [name for name in ERRORS if mode == "reference" or name not in BESIDE_A_REFERENCE]
+
+
+def sensitivity(
+    predictors: Mapping[str, Predictor],
+    mode: Mode,
+    tensors: Tensors,
+    split: Split,
+    scaling: Scaling,
+    campaign: Campaign,
+) -> list[Sensitivity]:
+    """Measure what each error of a measurement does by itself, all others off.
+
+    Parameters
+    ----------
+    predictors : mapping of str to callable
+        From scaled features to mean squared displacements, Å², by their key in `LABELS`; `network` among them.
+    mode : {"direct", "reference"}
+        What they were made for.
+    tensors : Tensors
+        All averages.
+    split : Split
+        Of its test side at most 2,000 spectra, evenly taken, are used.
+    scaling : Scaling
+        The scaling of the features.
+    campaign : Campaign
+        Its training section, for the sizes, and its seed. All sizes of an error see the same draws.
+
+    Returns
+    -------
+    list of Sensitivity
+        By error, factor and predictor.
+    """
+    section, default = campaign.training, TrainingSection()
+    count = min(len(split.test), SENSITIVITY_SPECTRA)
+    rows = split.test[np.linspace(0, len(split.test) - 1, count, dtype=int)]
+    labels = tensors.msd[rows]
+
+    def errors_with(**sizes: float) -> dict[str, float]:
+        only = section.model_copy(update=dict.fromkeys(ERRORS, 0.0) | sizes)
+        drawn = augmenter(only, mode, tensors, scaling.ranges["msd"]).on_arrays(
+            tensors.spectra[rows], stream_seed(campaign.seed, Stream.HELD_OUT, _DRAW)
+        )
+        features = scaling.scale_features(drawn)
+        return {name: float(np.abs(predict(features) - labels).mean()) for name, predict in predictors.items()}
+
+    found = []
+    # The matrices are small, and on cores shared with other ranks the threads wait for each other.
+    with threadpool_limits(1):
+        none = errors_with()
+        for error in errors_of_mode(mode):
+            trained = float(getattr(section, error))
+            unit = trained or float(getattr(default, error))
+            for factor in FACTORS:
+                maes = errors_with(**{error: factor * unit}) if factor else none
+                found += [Sensitivity(error, factor, factor * unit, trained, name, mae) for name, mae in maes.items()]
+    return found
+
+
+def most_harmful(rows: Sequence[Sensitivity]) -> str:
+    """Return in one sentence which error, at the campaign's size, hurts the network most.
+
+    Parameters
+    ----------
+    rows : sequence of Sensitivity
+        From `sensitivity`.
+
+    Returns
+    -------
+    str
+        The sentence, without a full stop.
+    """
+    ours = [row for row in rows if row.predictor == NETWORK]
+    none = next(row.mae for row in ours if row.factor == 0)
+    worst = max((row for row in ours if row.factor == 1), key=lambda row: row.mae)
+    if worst.mae <= none:
+        return f"none of the errors of a measurement alone hurts the network, which has {none:.3g} Å² without any"
+    name, unit = ERRORS[worst.error]
+    off = "" if worst.trained else ", off in the campaign"
+    return (
+        f"of the errors of a measurement alone, {name} ({worst.size:g} {unit}{off}) hurts the network most: "
+        f"MAE {worst.mae:.3g} Å², without any {none:.3g} Å²"
+    )
+
+
+def sensitivity_file(mode: str) -> str:
+    """Return the name of the table in a model's folder."""
+    return f"sensitivity-{mode}.csv"
+
+
+def write_sensitivity(path: Path, rows: Sequence[Sensitivity]) -> None:
+    """Write the table as CSV, one row for each of `rows`; it appears under its name only when complete.
+
+    Raises
+    ------
+    EnvironmentProblem
+        If the folder cannot be written to.
+    """
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow([field.name for field in fields(Sensitivity)])
+    writer.writerows(astuple(row) for row in rows)
+    write_text(path, table.getvalue())
+
+
+def read_sensitivity(path: Path) -> list[Sensitivity]:
+    """Read what `write_sensitivity` wrote.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be read, or holds something else.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(_rows(file))
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read: {error}; make it again with `xanesml train`") from error
+    if not rows:
+        raise StoreError(f"{path} has no rows; make it again with `xanesml train`")
+    return rows
+
+
+def _rows(lines: Iterator[str]) -> Iterator[Sensitivity]:
+    for row in csv.DictReader(lines):
+        if row["error"] not in ERRORS or row["predictor"] not in LABELS:
+            raise ValueError(f"no error or predictor is called {row['error']!r}, {row['predictor']!r}")
+        factor, size, trained = (float(row[name]) for name in ("factor", "size", "trained"))
+        yield Sensitivity(row["error"], factor, size, trained, row["predictor"], float(row["mae"]))

@@ -1,0 +1,1 @@
+"""Averages: the distorted series, distributions, statistical and particle averages, the tensor file."""

@@ -1,0 +1,236 @@
+"""The central test of the method: particle averages against statistical averages of the same bonds.
+
+The network learns from distorted spectra averaged under a distribution of bond lengths, as if
+the distribution were all that matters. A disordered structure tells how far that holds: its
+particle average is set beside the series averaged under that structure's own bond lengths.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xanesml.averages.mesh import normalize
+from xanesml.errors import StoreError
+from xanesml.files.arrays import Booleans, Floats
+from xanesml.files.hdf5 import open_file
+from xanesml.files.layout import TENSORS
+from xanesml.learning.model import write_text
+from xanesml.structures.bonds import shares_in_series
+
+#: Columns of the table; msd in Å², both RMS in edge steps.
+COLUMNS = ("structure", "msd", "outside", "usable", "rms", "rms_undistorted")
+
+
+@dataclass(frozen=True)
+class ParticleComparison:
+    """Particle averages and the statistical averages weighted with the same structures' bonds.
+
+    Attributes
+    ----------
+    structure : ndarray of int32, shape (P,)
+        Index of the structure in the store.
+    msd : ndarray of float64, shape (P,), Å²
+        Mean squared displacement of its bonds.
+    outside : ndarray of float64, shape (P,)
+        Share of its bonds outside the series.
+    limit : float
+        Largest such share of a structure that counts, the campaign's `averaging.truncation_limit`.
+    usable : ndarray of bool, shape (P,)
+        Whether the structure counts.
+    rms : ndarray of float64, shape (P,), edge steps
+        Root mean square, over the mesh, of particle − statistical. NaN where no bond lies within
+        the series. All that the bond lengths do not tell is in it: angles, farther shells, and
+        absorbers that are surrounded otherwise than the center of the series.
+    rms_undistorted : ndarray of float64, shape (P,), edge steps
+        The same of particle − undistorted: what disorder and all else do to the spectrum, the scale
+        of `rms`.
+    particle : ndarray of float64, shape (P, M), edge steps
+        Particle averages.
+    statistical : ndarray of float64, shape (P, M), edge steps
+        Statistical averages weighted with the bonds of each structure. NaN as in `rms`.
+    undistorted : ndarray of float64, shape (M,), edge steps
+        The series at δ = 0.
+    energy : ndarray of float64, shape (M,), eV
+        The common mesh.
+    edge : float, eV
+        Photon energy of the edge.
+    """
+
+    structure: NDArray[np.int32]
+    msd: Floats
+    outside: Floats
+    limit: float
+    usable: Booleans
+    rms: Floats
+    rms_undistorted: Floats
+    particle: Floats
+    statistical: Floats
+    undistorted: Floats
+    energy: Floats
+    edge: float
+
+    def lines(self) -> list[str]:
+        """Return the numbers as printed: what counts, and its medians in both ends of the MSD."""
+        count, left_out = len(self.usable), int((~self.usable).sum())
+        lines = [f"structures: {count} compared"]
+        if left_out:
+            lines[0] += (
+                f"; {left_out} of them not counted below, with more than {self.limit:g} of the bonds outside the series"
+            )
+        rising = np.flatnonzero(self.usable)[np.argsort(self.msd[self.usable], kind="stable")]
+        third = len(rising) // 3
+        parts = {"lower third": rising[:third], "upper third": rising[-third:]} if third else {"all": rising}
+        for name, rows in parts.items():
+            if len(rows):
+                noun = "structure" if len(rows) == 1 else "structures"
+                low, high = 1e3 * self.msd[rows[0]], 1e3 * self.msd[rows[-1]]
+                lines.append(
+                    f"{name}: MSD {low:.2f} to {high:.2f} × 10⁻³ Å², {len(rows)} {noun}: median RMS difference "
+                    f"{np.median(self.rms[rows]):.5f} edge steps; "
+                    f"from the undistorted spectrum {np.median(self.rms_undistorted[rows]):.5f}"
+                )
+        return lines
+
+
+def undistorted_spectrum(delta: Floats, mu: Floats, steps: Floats) -> Floats:
+    """Return the series at δ = 0, normalized; linear in δ where the series has no such spectrum.
+
+    Parameters
+    ----------
+    delta : ndarray of float64, shape (D,)
+        Shifts of the series, evenly spaced, rising, Å.
+    mu : ndarray of float64, shape (D, M)
+        Distorted spectra, not normalized, finite.
+    steps : ndarray of float64, shape (D,)
+        Edge steps.
+
+    Returns
+    -------
+    ndarray of float64, shape (M,)
+        The undistorted spectrum, edge steps.
+
+    Raises
+    ------
+    StoreError
+        If δ = 0 lies outside the series.
+    """
+    weights = _weights_of_undistorted(delta)
+    if weights is None:
+        reach = f"reaches from {delta[0]:g} to {delta[-1]:g} Å" if len(delta) else "is empty"
+        raise StoreError(
+            f"the distorted series {reach}, so that it has no undistorted spectrum; "
+            "let distortion.minimum and distortion.maximum span 0"
+        )
+    return normalize(weights @ mu, weights @ steps)
+
+
+def has_undistorted(delta: Floats) -> bool:
+    """Tell whether δ = 0 lies within a series of shifts, (D,), evenly spaced, rising, Å."""
+    return _weights_of_undistorted(delta) is not None
+
+
+def compare(tensors: Path) -> ParticleComparison:
+    """Set every particle average beside the statistical average of the same bonds.
+
+    Parameters
+    ----------
+    tensors : Path
+        A tensor file with a series and particle averages.
+
+    Returns
+    -------
+    ParticleComparison
+        In the order of the file. Structures with more bonds outside the series than the
+        campaign's truncation limit are kept and marked.
+
+    Raises
+    ------
+    StoreError
+        If the file is not readable, or has no series, no spectrum at δ = 0 or no particle
+        averages.
+    """
+    with open_file(tensors, TENSORS) as file:
+        if not len(file["series/delta"]):
+            raise StoreError(
+                f"{tensors} has no distorted series to compare with; give the campaign a [distortion] section and run "
+                "`xanesml simulate` and `xanesml average` again"
+            )
+        if not len(file["particle/spectra"]):
+            raise StoreError(
+                f"{tensors} has no particle averages to compare; give the campaign a [disorder] section and run "
+                "`xanesml simulate` and `xanesml average` again, or see which structures averaging refused"
+            )
+        limit = float(json.loads(str(file.attrs["campaign"]))["averaging"]["truncation_limit"])
+        delta, mu, steps = (file[f"series/{name}"][:] for name in ("delta", "mu", "edge_step"))
+        weights = file["particle/weights"][:]
+        particle = file["particle/spectra"][:].astype(np.float64)
+        structure, msd, outside = (file[f"particle/{name}"][:] for name in ("structure", "msd", "outside"))
+        energy, edge = file["mesh/energy"][:], float(file.attrs["edge"])
+    undistorted = undistorted_spectrum(delta, mu, steps)
+    statistical = np.full_like(particle, np.nan)
+    inside = weights.sum(axis=1) > 0
+    statistical[inside] = normalize(weights[inside] @ mu, weights[inside] @ steps)
+    return ParticleComparison(
+        structure=structure,
+        msd=msd,
+        outside=outside,
+        limit=limit,
+        usable=inside & (outside <= limit),
+        rms=_rms(particle - statistical),
+        rms_undistorted=_rms(particle - undistorted),
+        particle=particle,
+        statistical=statistical,
+        undistorted=undistorted,
+        energy=energy,
+        edge=edge,
+    )
+
+
+def write_table(comparison: ParticleComparison, path: Path) -> None:
+    """Write the numbers of each structure as CSV.
+
+    Parameters
+    ----------
+    comparison : ParticleComparison
+        The numbers.
+    path : Path
+        File to write, with the columns `COLUMNS`: structure, msd (Å²), outside, usable (1 or 0),
+        rms and rms_undistorted (edge steps; an empty field for NaN). Appears only when complete.
+
+    Raises
+    ------
+    EnvironmentProblem
+        If the folder cannot be written to.
+    """
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in zip(*(getattr(comparison, name) for name in COLUMNS), strict=True):
+        writer.writerow([_cell(value) for value in row])
+    write_text(path, table.getvalue())
+
+
+def _weights_of_undistorted(delta: Floats) -> Floats | None:
+    """Return the weights over the series of a single bond of the reference length; None where it lies outside."""
+    if len(delta) < 2:
+        return None
+    weights, outside = shares_in_series(np.zeros((1, 1)), np.ones(1), delta)
+    return None if outside[0] > 0 else np.asarray(weights[0], dtype=np.float64)
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, np.bool_):
+        return int(value)
+    return "" if np.isnan(value) else value.item()
+
+
+def _rms(difference: Floats) -> Floats:
+    return np.asarray(np.sqrt(np.mean(difference**2, axis=-1)), dtype=np.float64)

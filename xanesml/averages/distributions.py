@@ -1,0 +1,386 @@
+"""Skew-normal distributions of the first-shell shift: chosen, weighed on the series, and their moments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import log_ndtr, ndtr, owens_t
+from scipy.stats import qmc
+
+from xanesml.campaign import AveragingSection
+from xanesml.errors import CampaignError, StoreError
+from xanesml.files.arrays import Booleans, Floats, Integers
+
+#: Blocks of candidate families looked at before the limits are said to leave none.
+MOST_BLOCKS = 16
+
+#: Smallest distance between a family's locations, Å.
+MINIMUM_DISTANCE = 1e-4
+
+#: Steps closer to a whole number than this are that number.
+ROUNDING = 1e-9
+
+#: Families that an endless stream chooses at a time.
+STREAM_BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class Distributions:
+    """Families of skew-normal distributions of the first-shell shift, each one shape at several locations.
+
+    The locations of a family lie whole steps of the series apart, or whole parts of a step
+    where the series is coarse, so that its weights are pieces of one curve. The N = F·K
+    distributions are numbered family by family.
+
+    Attributes
+    ----------
+    scale, alpha : ndarray of float64, shape (F,)
+        Scale σ, Å, and shape α of each family.
+    first : ndarray of float64, shape (F,)
+        Location μ of a family's first distribution, Å.
+    steps : ndarray of int, shape (K,)
+        Distance of its distributions from the first, rising from 0, in units of `step`.
+    step : float
+        The series' step over the divisor, Å.
+    divisor : int
+        Parts of the series' step.
+    """
+
+    scale: Floats
+    alpha: Floats
+    first: Floats
+    steps: Integers
+    step: float
+    divisor: int = 1
+
+    def __len__(self) -> int:
+        return len(self.scale) * len(self.steps)
+
+    def __getitem__(self, families: slice | Booleans) -> Distributions:
+        """Return some of the families."""
+        scale, alpha, first = (values[families] for values in (self.scale, self.alpha, self.first))
+        return replace(self, scale=scale, alpha=alpha, first=first)
+
+    @property
+    def locations(self) -> Floats:
+        """Location μ of every distribution, shape (F, K), Å."""
+        return self.first[:, np.newaxis] + self.step * self.steps
+
+    def truncated(self, delta: Floats) -> Floats:
+        """Return the mass of every distribution outside a series, shape (F, K); see `truncated_mass`."""
+        return truncated_mass(delta, self.locations, self.scale[:, np.newaxis], self.alpha[:, np.newaxis])
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Moments of weighted values, the labels.
+
+    Attributes
+    ----------
+    mean_shift : ndarray of float64, shape (N,)
+        m = Σ w_i x_i, Å.
+    msd : ndarray of float64, shape (N,)
+        Σ w_i (x_i − m)², Å².
+    skewness : ndarray of float64, shape (N,)
+        Σ w_i (x_i − m)³ / msd^(3/2); NaN where the MSD is 0.
+    kurtosis : ndarray of float64, shape (N,)
+        Σ w_i (x_i − m)⁴ / msd² − 3, which is 0 for a Gaussian; NaN where the MSD is 0.
+    """
+
+    mean_shift: Floats
+    msd: Floats
+    skewness: Floats
+    kurtosis: Floats
+
+
+def skew_normal_weights(delta: Floats, location: Floats, scale: Floats, alpha: Floats) -> Floats:
+    """Weigh the series by skew-normal distributions.
+
+    Parameters
+    ----------
+    delta : ndarray of float64, shape (D,)
+        Shifts of the series, evenly spaced, Å.
+    location, scale : ndarray of float64, shape (N,)
+        Location μ and scale σ > 0, Å.
+    alpha : ndarray of float64, shape (N,)
+        Shape α; 0 is the Gaussian.
+
+    Returns
+    -------
+    ndarray of float64, shape (N, D)
+        w_i ∝ 2φ(z_i)Φ(αz_i)/σ with z_i = (δ_i − μ)/σ; rows sum to 1.
+
+    Raises
+    ------
+    StoreError
+        If the series is not evenly spaced, so that densities are no weights.
+
+    References
+    ----------
+    A. Azzalini, A class of distributions which includes the normal ones, Scand. J. Stat.
+    12, 171 (1985).
+    """
+    series_step(delta)
+    z = (delta - location[:, np.newaxis]) / scale[:, np.newaxis]
+    # In logarithms, so that distributions far outside the series still sum to 1.
+    logarithm = log_ndtr(alpha[:, np.newaxis] * z) - 0.5 * z**2
+    weights: Floats = np.exp(logarithm - logarithm.max(axis=1, keepdims=True))
+    weights /= weights.sum(axis=1, keepdims=True)
+    return weights
+
+
+def truncated_mass(delta: Floats, location: ArrayLike, scale: ArrayLike, alpha: ArrayLike) -> Floats:
+    """Return the mass of skew-normal distributions outside the series.
+
+    Parameters
+    ----------
+    delta : ndarray of float64, shape (D,)
+        Shifts of the series, Å.
+    location, scale, alpha : array_like, shapes that broadcast to (N,)
+        Location μ and scale σ, Å; shape α.
+
+    Returns
+    -------
+    ndarray of float64, shape (N,)
+        Mass of the continuous distribution below the smallest and above the largest δ,
+        without any margin of half a step.
+
+    References
+    ----------
+    The distribution function is Φ(z) − 2T(z, α) with T Owen's function: D. B. Owen, Ann.
+    Math. Stat. 27, 1075 (1956).
+    """
+    low = (delta[0] - np.asarray(location)) / np.asarray(scale)
+    high = (delta[-1] - np.asarray(location)) / np.asarray(scale)
+    mass = ndtr(low) - 2 * owens_t(low, alpha) + ndtr(-high) + 2 * owens_t(high, alpha)
+    return np.asarray(np.clip(mass, 0.0, 1.0), dtype=np.float64)
+
+
+def weighted_moments(weights: Floats, values: Floats) -> Moments:
+    """Return the moments of weighted values.
+
+    Parameters
+    ----------
+    weights : ndarray of float64, shape (N, D) or one that broadcasts to it
+        Weights; rows sum to 1.
+    values : ndarray of float64, shape (N, D) or one that broadcasts to it
+        Shifts, Å.
+
+    Returns
+    -------
+    Moments
+        Mean shift, MSD, skewness and kurtosis.
+    """
+    mean = (weights * values).sum(axis=-1)
+    deviation = values - mean[:, np.newaxis]
+    return _moments(mean, *((weights * deviation**power).sum(axis=-1) for power in (2, 3, 4)))
+
+
+def moments_from_sums(sums: Floats) -> Moments:
+    """Return the moments of weights of which only sums are known.
+
+    Parameters
+    ----------
+    sums : ndarray of float64, shape (N, 5)
+        Σ w, Σ w x, Σ w x², Σ w x³ and Σ w x⁴, x in Å. Values far from 0 beside their width
+        lose digits: of width 0.02 Å at 0.1 Å, three of sixteen.
+
+    Returns
+    -------
+    Moments
+        Mean shift, MSD, skewness and kurtosis of the normalized weights.
+    """
+    mean, second, third, fourth = np.ascontiguousarray(sums.T)[1:] / sums[:, 0]
+    # By Horner's scheme, as powers are slow.
+    return _moments(
+        mean,
+        np.maximum(second - mean * mean, 0.0),
+        third - mean * (3 * second - 2 * mean * mean),
+        fourth - mean * (4 * third - mean * (6 * second - 3 * mean * mean)),
+    )
+
+
+def _moments(mean: Floats, second: Floats, third: Floats, fourth: Floats) -> Moments:
+    def over(numerator: Floats, denominator: Floats) -> Floats:
+        return np.divide(numerator, denominator, out=np.full_like(second, np.nan), where=second > 0)
+
+    return Moments(mean_shift=mean, msd=second, skewness=over(third, second**1.5), kurtosis=over(fourth, second**2) - 3)
+
+
+def choose_distributions(section: AveragingSection, delta: Floats, seed: int) -> Distributions:
+    """Choose the families that a campaign asks for.
+
+    `sobol` takes successive points of one scrambled Sobol sequence in σ, α and the offset
+    of a family's locations, `random` draws these three independently, `grid` takes evenly
+    spaced σ and α. A family of which a distribution has more than the truncation limit
+    outside the series is passed over, and but on a grid the next one taken.
+
+    Parameters
+    ----------
+    section : AveragingSection
+        Numbers, ranges, sampler and truncation limit.
+    delta : ndarray of float64, shape (D,)
+        Shifts of the series, evenly spaced, Å.
+    seed : int
+        Seed of the campaign.
+
+    Returns
+    -------
+    Distributions
+        As many families as asked for, on a grid perhaps fewer. Depends on the arguments only.
+
+    Raises
+    ------
+    CampaignError
+        If the scales are too small for the series' step, the locations too many for their
+        range, or too many families passed over.
+    StoreError
+        If the series is not evenly spaced.
+    """
+    choice = _Choice(section, delta)
+    if section.grid is not None:
+        found = choice.of(_grid(section.grid))
+        if not len(found):
+            raise choice.too_few(0.0)
+        return found
+    # A Sobol sequence is balanced in blocks of powers of two.
+    block = 1 << (section.families - 1).bit_length()
+    draw = _sampler(section, np.random.SeedSequence(seed))
+    parts: list[Distributions] = []
+    for _ in range(MOST_BLOCKS):
+        parts.append(choice.of(draw(block)))
+        if sum(len(part.scale) for part in parts) >= section.families:
+            return _joined(parts)[: section.families]
+    raise choice.too_few(sum(len(part.scale) for part in parts) / (MOST_BLOCKS * block))
+
+
+def endless_distributions(
+    section: AveragingSection, delta: Floats, seed: np.random.SeedSequence
+) -> Iterator[Distributions]:
+    """Yield ever further families, none twice.
+
+    Parameters
+    ----------
+    section : AveragingSection
+        Ranges, sampler (`grid` counts as `sobol`) and truncation limit.
+    delta : ndarray of float64, shape (D,)
+        Shifts of the series, evenly spaced, Å.
+    seed : numpy.random.SeedSequence
+        What they are drawn from; another one for every stream.
+
+    Yields
+    ------
+    Distributions
+        About a thousand families.
+
+    Raises
+    ------
+    CampaignError, StoreError
+        As `choose_distributions`.
+    """
+    choice = _Choice(section, delta)
+    draw = _sampler(section, seed)
+    fruitless = 0
+    while True:
+        found = choice.of(draw(STREAM_BLOCK))
+        fruitless = 0 if len(found) else fruitless + 1
+        if fruitless == MOST_BLOCKS:
+            raise choice.too_few(0.0)
+        if len(found):
+            yield found
+
+
+def series_step(delta: Floats) -> float:
+    """Return the step of a series' shifts, Å.
+
+    Raises
+    ------
+    StoreError
+        If they are not evenly spaced and rising.
+    """
+    gaps = np.diff(delta)
+    if len(gaps) == 0 or not np.allclose(gaps, gaps.min(), rtol=0, atol=1e-8) or gaps[0] <= 0:
+        widest = int(np.argmax(gaps)) if len(gaps) else 0
+        between = f" between {delta[widest]:g} and {delta[widest + 1]:g} Å" if len(gaps) else ""
+        raise StoreError(
+            f"the distorted series of {len(delta)} spectra is not evenly spaced{between}; run the missing tasks"
+        )
+    return float(np.mean(gaps))
+
+
+class _Choice:
+    """From points of the unit cube to the families that the limits allow."""
+
+    def __init__(self, section: AveragingSection, delta: Floats) -> None:
+        self._section, self._delta, self._step = section, delta, series_step(delta)
+        if section.sigma[0] < self._step / 2:
+            raise CampaignError(
+                f"averaging.sigma starts at {section.sigma[0]} Å, below half the series' step of {self._step:g} Å; "
+                f"raise it to {self._step / 2:g} Å or more, or compute a finer series"
+            )
+        low, high = section.location
+        members = section.means_per_family
+        # A grid includes both ends, so that it has a gap less.
+        gaps = max(1, members - 1) if section.grid is not None else members
+        self._room = (high - low) / gaps
+        if members > 1 and self._room < MINIMUM_DISTANCE:
+            raise CampaignError(
+                f"averaging.location, {low:g} to {high:g} Å, has no room for averaging.means_per_family = {members} "
+                "locations; widen the range, or give 1"
+            )
+        self._divisor = int(np.ceil(self._step / self._room - ROUNDING)) if members > 1 else 1
+        self._divisor = max(1, self._divisor)
+        steps = np.arange(members) * self._room / self._step * self._divisor
+        self._steps = np.floor(steps + ROUNDING).astype(np.int64)
+
+    def of(self, unit: Floats) -> Distributions:
+        """Return the families, in order, of points (n, 3): scale, shape, offset of the locations."""
+        section = self._section
+        found = Distributions(
+            scale=_stretch(unit[:, 0], section.sigma),
+            alpha=_stretch(unit[:, 1], section.alpha),
+            first=section.location[0] + unit[:, 2] * self._room,
+            steps=self._steps,
+            step=self._step / self._divisor,
+            divisor=self._divisor,
+        )
+        # The density is log-concave, so that what lies inside is least at the first or the last location.
+        ends = replace(found, steps=self._steps[[0, -1]])
+        return found[(ends.truncated(self._delta) <= section.truncation_limit).all(axis=1)]
+
+    def too_few(self, share: float) -> CampaignError:
+        section, delta = self._section, self._delta
+        return CampaignError(
+            f"only {share:.1%} of the distributions' shapes keep all but {section.truncation_limit:g} of their mass "
+            f"within the series ({delta[0]:g} to {delta[-1]:g} Å); narrow averaging.sigma or averaging.location, "
+            "raise averaging.truncation_limit or widen the series"
+        )
+
+
+def _sampler(section: AveragingSection, seed: np.random.SeedSequence) -> Callable[[int], Floats]:
+    rng = np.random.default_rng(seed)
+    if section.sampler == "random":
+        return lambda count: rng.random((count, 3))
+    sobol = qmc.Sobol(d=3, scramble=True, seed=rng)
+    return lambda count: np.asarray(sobol.random(count), dtype=np.float64)
+
+
+def _grid(shape: tuple[int, int]) -> Floats:
+    # One alone stands in the middle.
+    scale, alpha = (np.linspace(0, 1, count) if count > 1 else np.array([0.5]) for count in shape)
+    points = np.stack(np.meshgrid(scale, alpha, indexing="ij"), axis=-1).reshape(-1, 2)
+    return np.column_stack([points, np.zeros(len(points))])
+
+
+def _joined(parts: list[Distributions]) -> Distributions:
+    scale, alpha, first = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("scale", "alpha", "first")
+    )
+    return replace(parts[0], scale=scale, alpha=alpha, first=first)
+
+
+def _stretch(unit: Floats, limits: tuple[float, float]) -> Floats:
+    return limits[0] + unit * (limits[1] - limits[0])

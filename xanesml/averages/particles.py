@@ -1,0 +1,115 @@
+"""The structures of a store that get a particle average, and what their labels are made with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import h5py
+import numpy as np
+
+from xanesml.campaign import Campaign
+from xanesml.errors import CampaignError, StoreError
+from xanesml.files.arrays import Booleans, Floats, Indices, Integers, Wholes
+from xanesml.store.tasks import Kind, stored_cluster
+from xanesml.structures import bonds
+
+
+@dataclass(frozen=True)
+class Particles:
+    """The structures that get a particle average, and what their labels are made with.
+
+    Attributes
+    ----------
+    structure : ndarray of int, shape (P,)
+        They, rising.
+    tasks : ndarray of int, shape (P, B)
+        Rows of the store of their absorbers.
+    done : ndarray of bool, shape (P, B)
+        Which of these have a spectrum.
+    multiplicity : ndarray of float64, shape (B,)
+        How much each absorber counts.
+    bonds : ndarray of int, shape (L, 2)
+        Pairs of atoms.
+    weights : ndarray of float64, shape (L,)
+        How much each bond counts; of sum 1.
+    coordination : float
+        Mean number of first neighbors of the absorbers.
+    refused : dict of int to str
+        The other structures, and why.
+    """
+
+    structure: Wholes
+    tasks: Integers
+    done: Booleans
+    multiplicity: Floats
+    bonds: Indices
+    weights: Floats
+    coordination: float
+    refused: dict[int, str]
+
+
+def choose_particles(file: h5py.File, done: Booleans, campaign: Campaign) -> Particles:
+    """Choose the disordered structures of a store of which enough absorbers are done.
+
+    Parameters
+    ----------
+    file : h5py.File
+        The store.
+    done : ndarray of bool, shape (T,)
+        Which of its rows are done.
+    campaign : Campaign
+        Its averaging section says how many absorbers may be missing, and their multiplicity.
+
+    Returns
+    -------
+    Particles
+        Perhaps none.
+
+    Raises
+    ------
+    CampaignError
+        If there is not one multiplicity for each absorber.
+    StoreError
+        If structures have different numbers of absorbers.
+    """
+    structure, kind = file["tasks/structure"][:], file["structures/kind"][:]
+    tasks = np.flatnonzero(kind[structure] == Kind.DISORDERED)
+    ids, counts = np.unique(structure[tasks], return_counts=True)
+    if not len(ids):
+        return Particles(
+            structure=ids,
+            tasks=np.empty((0, 0), np.int64),
+            done=np.empty((0, 0), np.bool_),
+            multiplicity=np.empty(0),
+            bonds=np.empty((0, 2), np.intp),
+            weights=np.empty(0),
+            coordination=0.0,
+            refused={},
+        )
+    absorbers = file["tasks/absorber"][:][tasks[structure[tasks] == ids[0]]]
+    if (counts != len(absorbers)).any():
+        raise StoreError(f"the disordered structures of {file.filename} have different numbers of absorbers")
+    tasks = tasks[np.argsort(structure[tasks], kind="stable")].reshape(len(ids), len(absorbers))
+    multiplicity = np.array(campaign.averaging.multiplicity or [1.0] * len(absorbers))
+    if len(multiplicity) != len(absorbers):
+        raise CampaignError(
+            f"averaging.multiplicity has {len(multiplicity)} weights, but a structure has {len(absorbers)} absorbers; "
+            "give one for each, in the order of the tasks"
+        )
+    missing = campaign.averaging.missing_absorbers
+    found = done[tasks].sum(axis=1)
+    kept = (found >= len(absorbers) - missing) & (found > 0)
+    pairs = bonds.bonds(stored_cluster(file), absorbers)
+    return Particles(
+        structure=ids[kept],
+        tasks=tasks[kept],
+        done=done[tasks[kept]],
+        multiplicity=multiplicity,
+        bonds=pairs,
+        weights=bonds.bond_weights(pairs, absorbers, multiplicity),
+        coordination=bonds.coordination(pairs, absorbers, multiplicity),
+        refused={
+            int(ids[i]): f"{found[i]} of {len(absorbers)} absorbers are done, {missing} may be missing"
+            for i in np.flatnonzero(~kept)
+        },
+    )

@@ -1,0 +1,260 @@
+"""How a row of a tensor file was made: its distribution or structure, its FEFF runs, and all of it made again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from xanesml import structures
+from xanesml.averages.distributions import skew_normal_weights, weighted_moments
+from xanesml.averages.series import smoothed
+from xanesml.averages.source_store import how_run, origin, spectra, unusable
+from xanesml.campaign import Campaign
+from xanesml.errors import StoreError
+from xanesml.files.arrays import Floats, Wholes
+from xanesml.files.hdf5 import open_file
+from xanesml.files.layout import TENSORS
+from xanesml.store.tasks import stored_cluster
+from xanesml.structures import bonds
+
+#: Weights above this are listed one by one.
+LISTED = 0.01
+
+#: Weights in a line.
+PER_LINE = 5
+
+#: The labels that both kinds of averages have, as printed, with their units.
+LABELS = {
+    "msd": ("MSD", " Å²"),
+    "mean_shift": ("mean shift", " Å"),
+    "skewness": ("skewness", ""),
+    "kurtosis": ("excess kurtosis", ""),
+}
+
+Kind = Literal["statistical", "particle"]
+Entry = tuple[str, str]
+
+
+def trace_lines(path: Path, row: int, kind: Kind) -> list[str]:
+    """Say how a row of a tensor file was made, and make it again.
+
+    What only the store knows is told where the store is at hand; see `xanesml.averages.source_store.origin`.
+
+    Parameters
+    ----------
+    path : Path
+        The tensor file.
+    row : int
+        The row, from 0.
+    kind : {"statistical", "particle"}
+        Which averages it is a row of.
+
+    Returns
+    -------
+    list of str
+        Lines ``name: value``, aligned; the name is blank where the line before goes on.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be read, has no such averages or not as many.
+    """
+    with open_file(path, TENSORS) as file:
+        count = len(file[f"{kind}/spectra"])
+        if not count:
+            section = {"statistical": "[distortion]", "particle": "[disorder]"}[kind]
+            raise StoreError(
+                f"{path} holds no {kind} averages; give the campaign a {section} section, "
+                "then `xanesml simulate` and `xanesml average`"
+            )
+        if not 0 <= row < count:
+            raise StoreError(f"row {row} is not among the {count:,} {kind} averages; give 0 … {count - 1}")
+        campaign = _campaign(file)
+        with origin(file) as (store, said):
+            entries = [
+                ("tensor file", f"{path}, {kind} average {row} of {count:,}"),
+                ("campaign", f"{campaign.name}, digest {file.attrs['campaign_digest']}, seed {campaign.seed}"),
+                ("versions", ", ".join(f"{name} {number}" for name, number in _versions(file).items())),
+                ("store", said),
+                ("tasks digest", str(file.attrs["tasks_digest"])),
+                *_mesh(file),
+                *(_statistical(file, row) if kind == "statistical" else _particle(file, row, campaign)),
+            ]
+            if store is not None:
+                tasks = file["series/task"][:] if kind == "statistical" else file["particle/task"][row]
+                tasks = tasks[tasks >= 0]
+                if kind == "particle":
+                    entries += _structure_again(file, row, campaign, store)
+                if lost := unusable(store, tasks):
+                    entries.append(
+                        ("FEFF runs", f"not all there: rows {_ranges(np.array(lost))} are not done or damaged")
+                    )
+                else:
+                    entries += _named("FEFF runs", how_run(store, tasks))
+                    entries.append(_spectra_again(file, row, kind, campaign, store))
+    width = 2 + max(len(name) for name, _ in entries)
+    return [f"{name + ':' if name else '':{width}}{value}" for name, value in entries]
+
+
+def _campaign(file: h5py.File) -> Campaign:
+    try:
+        return Campaign.model_validate_json(str(file.attrs["campaign"]))
+    except ValidationError as error:
+        raise StoreError(
+            f"{file.filename} has a campaign that this xanesml cannot read; it was written by "
+            f"xanesml {_versions(file).get('xanesml', 'of unknown version')}, use that"
+        ) from error
+
+
+def _versions(file: h5py.File) -> dict[str, Any]:
+    versions: dict[str, Any] = json.loads(str(file.attrs["versions"]))
+    return versions
+
+
+def _mesh(file: h5py.File) -> Iterator[Entry]:
+    mesh, r = file["mesh/energy"][:], file["mesh/r"][:]
+    edge, normalized_at = float(file.attrs["edge"]), float(file.attrs["normalization_energy"])
+    window = int(file.attrs["smoothing"])
+    yield "mesh", f"{len(mesh)} energies, {mesh[0]:.2f} to {mesh[-1]:.2f} eV; edge {edge:.2f} eV"
+    yield "", f"{len(r)} bins of bond length, centers {r[0]:.4f} to {r[-1]:.4f} Å"
+    how = f"smoothed along δ over {window} points" if window else "not smoothed"
+    yield "interpolation", f"{file.attrs['interpolation']}; series {how}"
+    yield (
+        "normalization",
+        {
+            "absolute": f"absolute: averaged, then normalized once, by μ0 at {normalized_at:.2f} eV",
+            "feff": "feff: each run by FEFF to its own edge step",
+        }.get(str(file.attrs["normalization"]), "unknown"),
+    )
+
+
+def _statistical(file: h5py.File, row: int) -> Iterator[Entry]:
+    """Tell the distribution of a statistical average, and average the series with it again."""
+    location, scale, alpha, truncated = (
+        float(file[f"statistical/{name}"][row]) for name in ("location", "scale", "alpha", "truncated")
+    )
+    yield "family", f"{file['statistical/family'][row]}"
+    yield "distribution", f"skew-normal, μ = {location:+.6f} Å, σ = {scale:.6f} Å, α = {alpha:+.4f}"
+    yield "truncated", f"{truncated:.2e} of its mass lies outside the series"
+    yield "labels", _labels(file, "statistical", row)
+    delta, mu, steps = (file[f"series/{name}"][:] for name in ("delta", "mu", "edge_step"))
+    weights = skew_normal_weights(delta, *(np.array([value]) for value in (location, scale, alpha)))[0]
+    yield from _weights(weights, delta, file["series/task"][:])
+    again = [_deviation("spectrum", (weights @ mu) / (weights @ steps) - file["statistical/spectra"][row])]
+    if len(file["statistical/weights"]):
+        again.append(_deviation("weights", weights - file["statistical/weights"][row]))
+    yield "recomputed", ", ".join(again)
+    yield "", _label_deviations(file, "statistical", row, weights, delta)
+
+
+def _weights(weights: Floats, delta: Floats, tasks: NDArray[np.int32]) -> Iterator[Entry]:
+    listed = np.flatnonzero(weights > LISTED)
+    parts = [f"{delta[i]:+.3f} Å {weights[i]:.4f} ({tasks[i]})" for i in listed]
+    rest = f"{len(weights) - len(listed)} of {len(weights)} below {LISTED:g} share {1 - weights[listed].sum():.4f}"
+    yield "weights", f"shift, weight (row of the store); {rest}"
+    for start in range(0, len(parts), PER_LINE):
+        yield "", "   ".join(parts[start : start + PER_LINE])
+
+
+def _particle(file: h5py.File, row: int, campaign: Campaign) -> Iterator[Entry]:
+    """Tell the structure of a particle average and its labels."""
+    structure, tasks = int(file["particle/structure"][row]), file["particle/task"][row]
+    outside, coordination = (float(file[f"particle/{name}"][row]) for name in ("outside", "coordination"))
+    index = _index(file, row)
+    yield "structure", f"{structure} of the store, the disordered structure {index}"
+    sigmas = structures.sigmas(campaign.disorder) if campaign.disorder is not None else np.empty(0)
+    if index < len(sigmas):
+        seed = f"SeedSequence({campaign.seed}, spawn_key=({index},))"
+        yield "displacement", f"σ = {sigmas[index]:.6f} Å, drawn from {seed}"
+    yield "absorbers", f"{np.count_nonzero(tasks >= 0)} of {len(tasks)}, rows of the store {_ranges(tasks)}"
+    if campaign.averaging.multiplicity is not None:
+        yield "multiplicity", ", ".join(f"{value:g}" for value in campaign.averaging.multiplicity)
+    yield "labels", _labels(file, "particle", row)
+    yield "", f"mean coordination {coordination:g}; {100 * outside:.2f} % of the bonds outside the series"
+
+
+def _index(file: h5py.File, row: int) -> int:
+    """Return the index of a particle average's structure among the disordered ones, which follow the series."""
+    return int(file["particle/structure"][row]) - len(file["series/delta"])
+
+
+def _structure_again(file: h5py.File, row: int, campaign: Campaign, store: h5py.File) -> Iterator[Entry]:
+    """Displace the atoms of a structure again, and compute its labels from the coordinates in the store."""
+    structure = int(file["particle/structure"][row])
+    cluster, positions = stored_cluster(store), store["structures/positions"][structure]
+    if campaign.disorder is not None:
+        drawn = structures.disorder_block(
+            cluster,
+            store["structures/sigma"][structure : structure + 1],
+            seed=campaign.seed,
+            first=_index(file, row),
+            directions=campaign.disorder.directions,
+        )
+        yield "positions", f"drawn again from the seed: {_deviation('all', drawn[0] - positions, ' Å')}"
+    atoms = store["tasks/absorber"][:][store["tasks/structure"][:] == structure]
+    pairs = bonds.bonds(cluster, atoms)
+    counts = bonds.bond_weights(pairs, atoms, _multiplicity(campaign, len(atoms)))
+    shifts = bonds.bond_lengths(positions, pairs) - float(file.attrs["first_shell"])
+    yield "bonds", f"{len(pairs)} at atoms {_ranges(atoms)}; from their lengths:"
+    yield "", _label_deviations(file, "particle", row, counts, shifts)
+
+
+def _multiplicity(campaign: Campaign, absorbers: int) -> Floats:
+    return np.array(campaign.averaging.multiplicity or np.ones(absorbers), dtype=np.float64)
+
+
+def _spectra_again(file: h5py.File, row: int, kind: Kind, campaign: Campaign, store: h5py.File) -> Entry:
+    """Make the series, or the mean over the absorbers, from the store's spectra again."""
+    if kind == "statistical":
+        window = int(file.attrs["smoothing"])
+        mu, steps = (smoothed(one, window) for one in spectra(file, store, file["series/task"][:]))
+        differences = {"spectra": mu - file["series/mu"][:], "edge steps": steps - file["series/edge_step"][:]}
+        again = ", ".join(_deviation(name, difference) for name, difference in differences.items())
+        return "series", f"from the store's spectra again: {again}"
+    tasks = file["particle/task"][row]
+    mu, steps = spectra(file, store, tasks[tasks >= 0])
+    counts = _multiplicity(campaign, len(tasks))[tasks >= 0]
+    mean = (counts @ mu) / (counts @ steps)
+    return "recomputed", f"from the store's spectra: {_deviation('mean', mean - file['particle/spectra'][row])}"
+
+
+def _labels(file: h5py.File, kind: Kind, row: int) -> str:
+    return ", ".join(f"{name} {file[f'{kind}/{key}'][row]:.6g}{unit}" for key, (name, unit) in LABELS.items())
+
+
+def _label_deviations(file: h5py.File, kind: Kind, row: int, weights: Floats, values: Floats) -> str:
+    """Compare the stored labels with the moments of weighted values."""
+    moments = weighted_moments(weights[np.newaxis], values[np.newaxis])
+    known = {key: label for key, label in LABELS.items() if np.isfinite(getattr(moments, key)[0])}
+    return ", ".join(
+        _deviation(name, getattr(moments, key) - file[f"{kind}/{key}"][row], unit)
+        for key, (name, unit) in known.items()
+    )
+
+
+def _deviation(name: str, difference: Floats, unit: str = "") -> str:
+    largest = float(np.max(np.abs(difference)))
+    # Written so that NaN is not taken for agreement.
+    return f"{name} exactly" if largest == 0 else f"{name} to {largest:.0e}{unit}"
+
+
+def _ranges(values: Wholes) -> str:
+    """Return integers in their order as text such as ``91–95, missing, 97–103``; −1 is missing."""
+    parts: list[list[int]] = []
+    for value in values.tolist():
+        if parts and 0 <= parts[-1][-1] == value - 1:
+            parts[-1][1:] = [value]
+        else:
+            parts.append([value])
+    return ", ".join("missing" if part[0] < 0 else "–".join(map(str, part)) for part in parts)
+
+
+def _named(name: str, texts: list[str]) -> list[Entry]:
+    return [(name if index == 0 else "", text) for index, text in enumerate(texts)]

@@ -1,0 +1,214 @@
+"""Judging by what FEFF leaves behind whether a run is done."""
+
+from __future__ import annotations
+
+import re
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from xanesml.errors import SpectrumError
+from xanesml.feff.outcomes import Outcome
+from xanesml.feff.request import Request, problems
+from xanesml.feff.xmu import IncompleteSpectrum, Spectrum, read_xmu
+
+__all__ = ["Request", "Spectrum", "Verdict", "judge", "log_end", "one_line", "read_log", "read_xmu"]
+
+#: File in the run's folder that takes what the FEFF programs print.
+LOG_NAME = "run.log"
+
+#: Part of a log that is read: its last bytes, far more than FEFF writes.
+LOG_BYTES = 4 * 1024**2
+
+#: Longest message, bytes of UTF-8: the room in the store.
+MESSAGE_BYTES = 240
+
+#: Longest end of a log that is kept, bytes of UTF-8: the room in the store.
+LOG_END_BYTES = 1024
+
+# What FEFF says when a module ends: FEFF10's words, or those of FEFF 8 and 9 with module numbers.
+_FINISHED = {
+    "potentials": r"potentials",
+    "cross-section and phases": r"cross-section and phases",
+    "full multiple scattering": r"FMS",
+    "final spectrum": r"(?:XAS spectra|DW \+ final sum)",
+}
+_REFUSED = re.compile(
+    r"^.*(?:FeffParseError|FeffConfigError|stage 'rdinp' failed|Error reading input|RDINP fatal error|Unknown EDGE"
+    r"|\bRDINP-).*$|^\s*(?:STOP )?RDINP\s*$",
+    re.MULTILINE,
+)
+# A card that FEFF10 passes over and goes on without (src/RDINP/rdinp.f90, src/XSPH/xsphsub.f90).
+_PASSED_OVER = re.compile(
+    r"^.*(?:Keyword unrecognized|Ignoring \w+ card|Ignored \w+ cards|\bignored (?:for|because)"
+    r"|card will be ignored|Invalid number of SCF iterations).*$",
+    re.MULTILINE,
+)
+_USED = re.compile(r"^\s*Using cards: *(.*)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a run.
+
+    Attributes
+    ----------
+    outcome : Outcome
+        The outcome.
+    message : str
+        Why it is not done, one line; empty when it is.
+    spectrum : Spectrum or None
+        The spectrum when done.
+    incomplete : bool
+        Whether the output ends early: a module that did not finish, or an xmu.dat that
+        is missing or cut.
+    """
+
+    outcome: Outcome
+    message: str = ""
+    spectrum: Spectrum | None = None
+    incomplete: bool = False
+
+
+def one_line(text: str, limit: int = MESSAGE_BYTES) -> str:
+    """Return `text` on one line, printable, cut at the end to `limit` bytes of UTF-8."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line.encode("utf-8", errors="replace")[:limit].decode("utf-8", errors="ignore").rstrip()
+
+
+def log_end(text: str) -> str:
+    """Return the last `LOG_END_BYTES` bytes of a log, with its line breaks, printable characters only."""
+    lines = ("".join(c for c in line if c.isprintable()).rstrip() for line in text.expandtabs().splitlines())
+    kept = "\n".join(lines).rstrip("\n").encode("utf-8", errors="replace")[-LOG_END_BYTES:]
+    return kept.decode("utf-8", errors="ignore").lstrip("\n")
+
+
+def judge(folder: Path, request: Request, *, returncode: int, timed_out: bool = False) -> Verdict:
+    """Judge a finished run by its output; its return code can condemn it but never make it done.
+
+    In this order: out of time; input refused by rdinp; stopped in corval; ended by a
+    signal or a return code other than 0; a module that did not finish; a card that FEFF
+    passed over; SCF not converged; xmu.dat missing, unreadable, or not what was asked for.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's folder, with `run.log`, FEFF's own logs and xmu.dat.
+    request : Request
+        What was asked for.
+    returncode : int
+        Return code of the last program; −n where signal n ended it.
+    timed_out : bool, optional
+        Whether the run was killed for taking too long.
+
+    Returns
+    -------
+    Verdict
+        The outcome; the spectrum only when it is `DONE`.
+    """
+    log = read_log(folder)
+    if timed_out:
+        return _not_done(Outcome.TIMED_OUT, f"killed for taking too long; the log ends: {_end(log)}")
+    return _judge_end(log, returncode) or _judge_log(log, request) or _judge_spectrum(folder / "xmu.dat", request)
+
+
+def read_log(folder: Path) -> str:
+    """Return what FEFF said: its own logs (log.dat, log1.dat, …), then what the programs printed."""
+    paths = [*sorted(folder.glob("log*.dat")), folder / LOG_NAME]
+    return "\n".join(_last_part(path) for path in paths if path.is_file())
+
+
+def _last_part(path: Path) -> str:
+    # A program in an endless loop can fill a log that does not fit in memory.
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - LOG_BYTES))
+        return file.read(LOG_BYTES).decode("utf-8", errors="replace")
+
+
+def _end(log: str) -> str:
+    # What a program prints stands in FEFF's own logs as well.
+    lines = dict.fromkeys(line.strip() for line in log.splitlines() if line.strip())
+    return " | ".join([*lines][-3:]) or "(no output)"
+
+
+def _not_done(outcome: Outcome, message: str, *, incomplete: bool = False) -> Verdict:
+    return Verdict(outcome, one_line(message), incomplete=incomplete)
+
+
+def _judge_end(log: str, returncode: int) -> Verdict | None:
+    refusal = _refusal(log)
+    if refusal:
+        return _not_done(Outcome.BAD_INPUT, f"FEFF refused its input: {refusal}")
+    if "Fatal error in subroutine corval" in log:
+        message = "FEFF stopped in corval (core-valence separation); set feff.corval lower, such as -120"
+        return _not_done(Outcome.CORVAL_FAILED, message)
+    if returncode:
+        how = f"return code {returncode}" if returncode > 0 else f"signal {_signal_name(-returncode)}"
+        return _not_done(Outcome.CRASHED, f"FEFF ended with {how}; the log ends: {_end(log)}")
+    return None
+
+
+def _judge_log(log: str, request: Request) -> Verdict | None:
+    missing = _unfinished(log)
+    if missing:
+        message = f"FEFF stopped early, before the end of '{missing}'; the log ends: {_end(log)}"
+        return _not_done(Outcome.BAD_OUTPUT, message, incomplete=True)
+    passed_over = _passed_over(log, request)
+    if passed_over:
+        return _not_done(Outcome.BAD_OUTPUT, passed_over)
+    if request.scf and ("Convergence not reached" in log or "Convergence reached" not in log):
+        charges = re.findall(r"Charge distance= *([\d.]+)", log)
+        last = f"; last charge distance {charges[-1]}" if charges else ""
+        message = f"SCF did not converge{last}; allow more iterations or mix less (feff.scf)"
+        return _not_done(Outcome.SCF_NOT_CONVERGED, message)
+    return None
+
+
+def _judge_spectrum(path: Path, request: Request) -> Verdict:
+    try:
+        spectrum = read_xmu(path)
+    except SpectrumError as error:
+        return _not_done(Outcome.BAD_OUTPUT, str(error), incomplete=isinstance(error, IncompleteSpectrum))
+    problem = next(problems(spectrum, request), None)
+    if problem is not None:
+        return _not_done(Outcome.BAD_OUTPUT, problem)
+    return Verdict(Outcome.DONE, spectrum=spectrum)
+
+
+def _unfinished(log: str) -> str:
+    for module, words in _FINISHED.items():
+        if not re.search(rf"Done with module\s*\d*\s*:\s*{words}", log):
+            return module
+    return ""
+
+
+def _passed_over(log: str, request: Request) -> str:
+    found = _PASSED_OVER.search(log)
+    if found is not None:
+        return f"FEFF passed over a card and ran on: {found[0].strip()}; check feff.extra_cards"
+    used = _USED.search(log)
+    if used is None:
+        return ""
+    # FEFF tells cards apart by their first four letters and lists them by names of its own.
+    known = {name[:4] for name in used[1].split()}
+    missing = [name for name in request.names if name[:4] not in known]
+    if not missing:
+        return ""
+    return f"FEFF ran without the cards {', '.join(missing)}; it used {' '.join(used[1].split())}"
+
+
+def _refusal(log: str) -> str:
+    found = _REFUSED.search(log)
+    if found is None:
+        return ""
+    # FEFF says why before it stops, and quotes a bad line after it.
+    before = [line for line in log[: found.start()].splitlines() if line.strip()][-2:]
+    after = [line for line in log[found.end() :].splitlines() if line.strip()][:1]
+    return " | ".join(line.strip() for line in [*before, found[0], *after])
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)

@@ -1,0 +1,297 @@
+"""HDF5 files: laid out whole, opened with a check of their format, probed for parallel writing.
+
+A file is created by one process under a temporary name, every dataset contiguous
+and allocated, and renamed when complete. After that only raw data is written: no
+group, attribute or size changes, so that ranks may write their rows independently
+through the `mpio` driver, and a kill leaves a readable file.
+
+HDF5's own file locks are not used: file systems that refuse them are common on
+clusters, and a lock of the driver's keeps a second writer out.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from xanesml.errors import StoreError
+from xanesml.files.layout import Layout
+
+_PACKAGES = ("xanesml", "numpy", "scipy", "h5py", "ase", "feff10-rs", "mpi4py", "tensorflow", "jax", "keras", "horovod")
+_MADE_BY = {"xanesml-store": "xanesml simulate", "xanesml-tensors": "xanesml average"}
+
+#: All names and attributes of a file lie in blocks of this size at its front, so that a truncated file
+#: loses rows and not its structure.
+METADATA_BYTES = 256 * 1024
+
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+def package_versions() -> str:
+    """Return the versions of Python, HDF5 and the packages that results depend on, as JSON."""
+    versions = {"python": platform.python_version(), "hdf5": h5py.version.hdf5_version}
+    for package in _PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return json.dumps(versions)
+
+
+def create(
+    path: Path,
+    layout: Layout,
+    *,
+    sizes: Mapping[str, int],
+    attributes: Mapping[str, str | bytes | float | int],
+    initial: Mapping[str, NDArray[Any]],
+    fill: Callable[[h5py.File], None] | None = None,
+) -> None:
+    """Lay a file out whole: all datasets at full size, contiguous and allocated.
+
+    Parameters
+    ----------
+    path : Path
+        File to create; it appears under this name only when complete and on disk.
+    layout : Layout
+        Format of the file.
+    sizes : mapping of str to int
+        Length of each dimension letter of the layout.
+    attributes : mapping
+        Root attributes besides the format's name, version and package versions.
+    initial : mapping of str to array
+        Content of the datasets that are known already; the others hold their fill value.
+    fill : callable, optional
+        Called with the open file after that, to write what is too large to be held at
+        once, and to modify attributes of fixed length (`numpy.bytes_`) that depend on it.
+        Other attributes would go behind the datasets, where a truncated file has lost them.
+
+    Raises
+    ------
+    StoreError
+        If the folder cannot be written to or the disk is too small.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with h5py.File(
+            partial, "w", libver=("earliest", "v108"), meta_block_size=METADATA_BYTES, locking=False
+        ) as file:
+            file.attrs["schema"] = layout.schema
+            file.attrs["schema_version"] = layout.version
+            file.attrs["versions"] = package_versions()
+            for name, value in attributes.items():
+                file.attrs[name] = value
+            for array in layout.arrays:
+                shape = tuple(int(letter) if letter.isdigit() else sizes[letter] for letter in array.shape)
+                properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+                properties.set_layout(h5py.h5d.CONTIGUOUS)
+                properties.set_alloc_time(h5py.h5d.ALLOC_TIME_LATE)
+                dataset = file.create_dataset(
+                    array.path,
+                    shape,
+                    dtype=array.dtype,
+                    fillvalue=None if array.dtype.startswith("|S") else array.fill,
+                    dcpl=properties,
+                )
+                dataset.attrs["units"] = array.units
+                dataset.attrs["description"] = array.description
+            # Only now, when all names and attributes are in the file, are the datasets allocated behind them.
+            for array in layout.arrays:
+                dataset = file[array.path]
+                if array.path in initial:
+                    dataset[...] = initial[array.path]
+                elif dataset.size:
+                    dataset[:1] = dataset[:1]
+            if fill is not None:
+                fill(file)
+        _reserve(partial)
+        partial.replace(path)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {reason(error)}; check the folder and the space left") from error
+    finally:
+        if partial.exists():
+            partial.unlink()
+
+
+def _reserve(path: Path) -> None:
+    """Put a file on disk with all its blocks, so that a full disk shows now and not at a row later."""
+    with path.open("r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                raise
+        os.fsync(file.fileno())
+
+
+def open_file(path: Path, layout: Layout, *, mode: Literal["r", "r+"] = "r", comm: object | None = None) -> h5py.File:
+    """Open a file after checking that it has the layout's format and version.
+
+    Parameters
+    ----------
+    path : Path
+        File to open.
+    layout : Layout
+        Format expected.
+    mode : {"r", "r+"}
+        Read only, or read and write rows.
+    comm : mpi4py.MPI.Comm, optional
+        Open collectively with the `mpio` driver on this communicator.
+
+    Returns
+    -------
+    h5py.File
+        The open file. Written without a communicator, each write reaches the file
+        system before the call returns, so that rows keep their order through a kill.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing, truncated, unreadable, of another format or another version.
+    """
+    made_by = _MADE_BY[layout.schema]
+    if not path.is_file():
+        raise StoreError(f"{path} does not exist; make it with `{made_by} CAMPAIGN`")
+    try:
+        if comm is not None:
+            file = h5py.File(path, mode, driver="mpio", comm=comm)
+        else:
+            access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+            access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+            access.set_sieve_buf_size(0)
+            access.set_file_locking(False, True)
+            flags = h5py.h5f.ACC_RDONLY if mode == "r" else h5py.h5f.ACC_RDWR
+            file = h5py.File(h5py.h5f.open(os.fsencode(path), flags, fapl=access))
+    except OSError as error:
+        raise StoreError(_why_not_open(path, error, made_by)) from error
+    check_format(file, path, layout)
+    return file
+
+
+def check_format(file: h5py.File, path: Path, layout: Layout) -> None:
+    """Close a file and raise StoreError where it does not have the layout's format and version."""
+    schema, found = file.attrs.get("schema"), file.attrs.get("schema_version")
+    if schema != layout.schema or found != layout.version:
+        file.close()
+        made_by = _MADE_BY[layout.schema]
+        raise StoreError(
+            f"{path} is {schema or 'no xanesml file'} version {found}, but {layout.schema} version {layout.version} "
+            f"is needed; make it with `{made_by} CAMPAIGN` in another --output folder"
+        )
+
+
+def full_size(path: Path) -> int | None:
+    """Return how many bytes a file laid out by `create` has when it is whole; None where it is no such file."""
+    with path.open("rb") as file:
+        head = file.read(48)
+    # The end-of-file address in a superblock of version 0, which `libver` earliest gives.
+    if len(head) < 48 or not head.startswith(_SIGNATURE) or head[8] != 0:
+        return None
+    return int.from_bytes(head[40:48], "little")
+
+
+def text_attribute(item: h5py.File | h5py.Dataset, name: str) -> str:
+    """Return an attribute that is text, of fixed or of variable length."""
+    value = item.attrs[name]
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def content_digest(file: h5py.File, paths: Iterable[str]) -> str:
+    """Return the BLAKE2b (32 hexadecimal digits) of the bytes of some datasets, read in bounded memory."""
+    digest = hashlib.blake2b(digest_size=16)
+    for path in paths:
+        dataset = file[path]
+        step = max(1, 2**24 // max(1, dataset.nbytes // max(1, len(dataset))))
+        for start in range(0, len(dataset), step):
+            digest.update(np.ascontiguousarray(dataset[start : start + step]).data)
+    return digest.hexdigest()
+
+
+def parallel_problem(folder: Path, comm: Any) -> str | None:
+    """Say why files in a folder cannot be written through the `mpio` driver.
+
+    Collective: all ranks of the communicator call it and get the same answer. A
+    small file is laid out by rank 0, written by all and read back.
+
+    Parameters
+    ----------
+    folder : Path
+        An existing folder on the file system in question.
+    comm : mpi4py.MPI.Comm
+        The communicator that would write.
+
+    Returns
+    -------
+    str or None
+        The reason in one line, or None where `mpio` works.
+    """
+    if not h5py.get_config().mpi:
+        return "this h5py was built without MPI"
+    probe = folder / ".xanesml-mpio-probe.h5"
+    problem: str | None = None
+    if comm.rank == 0:
+        try:
+            with h5py.File(probe, "w", locking=False) as file:
+                file.create_dataset("rank", (comm.size,), dtype="<i4")
+        except OSError as error:
+            problem = f"{folder} cannot be written: {reason(error)}"
+    problem = comm.bcast(problem)
+    if problem is None:
+        try:
+            with h5py.File(probe, "r+", driver="mpio", comm=comm) as file:
+                file["rank"][comm.rank] = comm.rank + 1
+        except OSError as error:
+            problem = f"the file system refuses parallel HDF5: {reason(error)}"
+        problem = next((p for p in comm.allgather(problem) if p), None)
+    if comm.rank == 0:
+        if problem is None:
+            with h5py.File(probe, "r", locking=False) as file:
+                if not np.array_equal(file["rank"][:], np.arange(1, comm.size + 1)):
+                    problem = "rows written through mpio did not read back"
+        probe.unlink(missing_ok=True)
+    answer: str | None = comm.bcast(problem)
+    return answer
+
+
+def reason(error: OSError, path: Path | None = None) -> str:
+    """Return what went wrong with a file in a few words.
+
+    Parameters
+    ----------
+    error : OSError
+        The system's, MPI-IO's or HDF5's error.
+    path : Path, optional
+        The file, for MPI-IO, which does not tell that a disk is full.
+    """
+    if path is not None and error.errno in (None, errno.EIO) and not os.statvfs(path).f_bavail:
+        return os.strerror(errno.ENOSPC)
+    # HDF5 puts its own message of many lines where the system's words belong.
+    text = " ".join(str(error.strerror or error).split())
+    if error.errno is not None and error.errno != errno.EIO:
+        return os.strerror(error.errno)
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENOLCK):
+        if os.strerror(number) in text:
+            return os.strerror(number)
+    return text[:200]
+
+
+def _why_not_open(path: Path, error: OSError, made_by: str) -> str:
+    whole, size = full_size(path), path.stat().st_size
+    if whole is not None and size < whole:
+        return (
+            f"{path} is truncated: {size} of {whole} bytes are there; "
+            f"`xanesml validate {path}` names the rows that are lost, and --repair keeps the others"
+        )
+    return f"{path} is not a readable HDF5 file ({reason(error)}); make it anew with `{made_by} CAMPAIGN`"

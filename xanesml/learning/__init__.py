@@ -1,0 +1,1 @@
+"""Learning: data sets, scaling, augmentation, the network, other predictors, the trained model."""

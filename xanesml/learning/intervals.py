@@ -1,0 +1,126 @@
+"""Intervals about an ensemble's answer that hold their promise on spectra it was not trained on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from xanesml.files.arrays import Floats
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A split conformal interval, scaled by the spread of an ensemble.
+
+    An answer m of networks with the standard deviation s becomes m ± q √(s² + f²). The
+    quantile q is that of |y − m| / √(s² + f²) on held-out spectra, so that an interval holds the
+    label y of a further such spectrum with at least the confidence asked for, whatever the
+    networks are like. On particle averages, which are simulated in another way than the
+    training spectra, q has a value of its own where there are enough of them, and the larger
+    counts for a measured spectrum.
+
+    Attributes
+    ----------
+    confidence : float
+        Share of labels that are to lie inside.
+    floor : float
+        f, the median spread on the held-out spectra, Å².
+    quantile : float
+        q on held-out statistical averages.
+    count : int
+        Number of these.
+    particle_quantile : float or None
+        q on held-out particle averages; None where they are too few to tell.
+    particle_count : int
+        Number of these.
+
+    References
+    ----------
+    J. Lei, M. G'Sell, A. Rinaldo, R. J. Tibshirani, L. Wasserman, Distribution-free predictive
+    inference for regression, J. Am. Stat. Assoc. 113, 1094 (2018), section 5.2.
+    """
+
+    confidence: float
+    floor: float
+    quantile: float
+    count: int
+    particle_quantile: float | None = None
+    particle_count: int = 0
+
+    @classmethod
+    def fit(
+        cls,
+        confidence: float,
+        *,
+        held_out: tuple[Floats, Floats],
+        particles: tuple[Floats, Floats],
+    ) -> Interval:
+        """Calibrate an interval.
+
+        Parameters
+        ----------
+        confidence : float
+            Share of labels that are to lie inside.
+        held_out : (ndarray, ndarray)
+            Absolute residuals and spreads on held-out statistical averages, each of shape (n,), Å², n > 0.
+        particles : (ndarray, ndarray)
+            The same on held-out particle averages; may be empty.
+
+        Returns
+        -------
+        Interval
+            The interval.
+        """
+        residuals, spreads = held_out
+        # A single network has no spread; all intervals are then equally wide.
+        floor = float(np.median(spreads)) or float(np.median(residuals)) or 1.0
+        scores = residuals / np.hypot(spreads, floor)
+        quantile = conformal_quantile(scores, confidence)
+        more = conformal_quantile(particles[0] / np.hypot(particles[1], floor), confidence)
+        return cls(
+            confidence=confidence,
+            floor=floor,
+            # Of fewer spectra than the confidence needs, the largest error is all that is known.
+            quantile=float(scores.max()) if quantile is None else quantile,
+            count=len(scores),
+            particle_quantile=more,
+            particle_count=len(particles[0]),
+        )
+
+    def half_width(self, spread: Floats, *, statistical: bool = False) -> Floats:
+        """Return half the width of intervals, shape (n,), Å².
+
+        Parameters
+        ----------
+        spread : ndarray of float64, shape (n,)
+            Standard deviations over the networks, Å².
+        statistical : bool, optional
+            Whether the spectra are statistical averages, so that particle averages don't matter.
+        """
+        quantile = self.quantile if statistical else max(self.quantile, self.particle_quantile or 0.0)
+        return np.asarray(quantile * np.hypot(spread, self.floor), dtype=np.float64)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers as JSON can hold them."""
+        return asdict(self)
+
+
+def conformal_quantile(scores: Floats, confidence: float) -> float | None:
+    """Return the score that a further one exceeds with a probability of at most 1 − confidence.
+
+    Parameters
+    ----------
+    scores : ndarray of float64, shape (n,)
+        Scores of exchangeable draws, no NaN.
+    confidence : float
+        Between 0 and 1.
+
+    Returns
+    -------
+    float or None
+        The ⌈(n + 1) confidence⌉-th smallest; None where there are fewer.
+    """
+    rank = int(np.ceil(round((len(scores) + 1) * confidence, 9)))
+    return float(np.sort(scores)[rank - 1]) if 0 < rank <= len(scores) else None

@@ -1,0 +1,308 @@
+r"""The one calibration of reference mode: how a beamline's spectra are put on the theory's mesh.
+
+A measured spectrum of known disorder, the reference, is fitted with the simulated one of
+the same disorder. What the fit finds holds for every spectrum of the same session.
+
+Let θ(E; s) be theory at disorder s, g(E) what it lacks, and B the broadening that the
+experiment adds. A spectrum put on the mesh by the transformation T found here is
+
+    T(s) = B θ(s) + g + ε,      ε = d θ' + t (E − E0) θ' + a θ + ½ v θ''
+
+with the errors of the fit in shift (d), stretch (t), amplitude (a) and variance of the
+broadening (v), which g itself causes. Reference mode uses differences from the reference r,
+
+    θ(r) + T(s) − T(r) = θ(r) + B [θ(s) − θ(r)] + O(ε [θ(s) − θ(r)]) + O(∂g/∂s (s − r))
+
+- g cancels whole, and each term of ε to first order: what is left is its product with the
+  difference of the spectra, small against the difference itself. Without a reference both
+  count in full.
+- How g changes with disorder does not cancel; it is of the same, second, order.
+- The amplitude error scales the difference, and so the answer less the reference's.
+- B does not cancel, because data cannot be sharpened: theory is to be broadened by
+  `broadening`, with `broadened`, before a network is trained for, or given, such spectra.
+- What differs between the two measurements does not cancel at all: noise, and a shift of
+  the monochromator from one scan to the next, for which the foil should be measured behind
+  the sample in the same scan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from xanesml.errors import SpectrumError
+from xanesml.files.arrays import Floats
+from xanesml.measured.broadening import broadened
+from xanesml.measured.normalization import TINY_ENERGY, NormalizedSpectrum, align
+
+__all__ = ["Calibration", "broadened", "calibrate"]
+
+
+#: Bounds of the fit: relative stretch; Gaussian sigma, eV; and amplitude, a factor either way.
+LARGEST_STRETCH = 0.1
+LARGEST_BROADENING = 5.0
+LARGEST_AMPLITUDE = 1.5
+#: What is expected of shift (anything), stretch, variance of the broadening (eV²) and amplitude, and its width.
+_EXPECTED = np.array([0.0, 0.0, 0.0, 1.0])
+_EXPECTED_WIDTHS = np.array([np.inf, 0.02, 1.0, 0.05])
+#: Sizes of the four that change the misfit alike.
+_SCALES = (1.0, 0.01, 1.0, 0.1)
+#: A fitted number this share of its range from a bound counts as being there.
+_AT_BOUND = 1e-4
+#: So many widths from what is expected there is a doubt.
+DOUBTFUL_WIDTHS = 2.0
+#: Root mean square difference from theory above which it is another spectrum, edge steps.
+LARGEST_MISFIT = 0.15
+#: Broadening that the fit begins with, eV².
+_FIRST_VARIANCE = 0.5
+#: The fit is repeated until the misfit's size changes by less than this share, or is less than this, edge steps.
+_SAME = 0.01
+_SMALLEST_MISFIT = 1e-6
+_LARGEST_REPEATS = 20
+_NAMES = ("shift", "stretch", "broadening", "amplitude")
+_FITTED = ("shift", "stretch", "variance of the broadening", "amplitude")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What puts measured spectra of one session on the theory's mesh.
+
+    Attributes
+    ----------
+    shift : float, eV
+        What is added to measured energies.
+    stretch : float
+        By what share measured energies about the edge are then stretched.
+    broadening : float, eV
+        Gaussian sigma that theory has to be broadened by; at least 0.
+    amplitude : float
+        What normalized measured spectra are multiplied by.
+    edge : float, eV
+        Energy on the mesh about which is stretched.
+    rms_before : float, edge steps
+        Root mean square difference from the reference after the best shift alone.
+    rms_after : float, edge steps
+        What is left after all four.
+    uncertainties : dict of str to float
+        Standard uncertainty of each of the four, given the misfit's size and correlation
+        over energy; see `calibrate`.
+    source : str
+        The file of the reference.
+    doubts : tuple of str
+        Reasons to doubt it, one sentence each.
+    """
+
+    shift: float
+    stretch: float
+    broadening: float
+    amplitude: float
+    edge: float
+    rms_before: float
+    rms_after: float
+    uncertainties: dict[str, float]
+    source: str
+    doubts: tuple[str, ...] = ()
+
+    def apply(self, measured: NormalizedSpectrum, mesh: Floats) -> Floats:
+        """Put a measured spectrum of the same session on the mesh, never beyond its own range.
+
+        Parameters
+        ----------
+        measured : NormalizedSpectrum
+            Normalized as the reference was.
+        mesh : ndarray, shape (M,), float64, eV
+            The theory's energies, increasing.
+
+        Returns
+        -------
+        ndarray, shape (M,), float64, edge steps
+            Shifted, stretched and scaled; no NaN.
+
+        Raises
+        ------
+        SpectrumError
+            If the spectrum does not cover the mesh.
+        """
+        wanted = _measured_energies(mesh, self.edge, self.shift, self.stretch)
+        first, last = measured.energy[0], measured.energy[-1]
+        if wanted[0] < first - TINY_ENERGY or wanted[-1] > last + TINY_ENERGY:
+            raise SpectrumError(
+                f"{measured.source} covers {first:.1f} … {last:.1f} eV, but the network needs {wanted[0]:.1f} … "
+                f"{wanted[-1]:.1f} eV of it (shifted by {self.shift:+.2f} eV and stretched by {self.stretch:+.2%}); "
+                "give a spectrum that covers it"
+            )
+        return self.amplitude * np.interp(wanted, measured.energy, measured.mu)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        return asdict(self) | {"doubts": list(self.doubts)}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Calibration:
+        """Make a calibration of what `to_dict` returned.
+
+        Raises
+        ------
+        SpectrumError
+            If a key is missing or unknown, or a number is not one.
+        """
+        names = {field.name for field in fields(cls)}
+        if set(content) != names:
+            raise SpectrumError(
+                f"a calibration has the keys {', '.join(sorted(names))}, not {', '.join(sorted(content))}; fit it again"
+            )
+        numbers = {name: content[name] for name in sorted(names - {"uncertainties", "source", "doubts"})}
+        for name, number in numbers.items():
+            if not isinstance(number, int | float) or not np.isfinite(number):
+                raise SpectrumError(f"the calibration's {name} is {number!r}, not a finite number; fit it again")
+        return cls(
+            **{name: float(number) for name, number in numbers.items()},
+            uncertainties={name: float(value) for name, value in content["uncertainties"].items()},
+            source=str(content["source"]),
+            doubts=tuple(content["doubts"]),
+        )
+
+
+def calibrate(
+    measured: NormalizedSpectrum, mesh: Floats, reference: Floats, *, edge: float, largest_shift: float = 15.0
+) -> Calibration:
+    """Fit shift, stretch, broadening and amplitude of a measured reference to the simulated one.
+
+    From the best shift alone, which a scan finds, to the largest posterior probability: the
+    misfit to the simulated spectrum counts as Gaussian, of the size and the correlation over
+    energy that it is found to have; a stretch of 0 ± 2 %, a variance of the broadening of
+    0 ± 1 eV² and an amplitude of 1 ± 5 % are expected beforehand. Where theory and experiment
+    agree the expectations do not count. Where they differ as much as they do, without them
+    the fit would stretch the energies until features that are not the same coincide.
+
+    The variance of the broadening is fitted and not sigma, on which the misfit does not
+    depend to first order at 0.
+
+    Parameters
+    ----------
+    measured : NormalizedSpectrum
+        The reference as measured. A calculated one needs no calibration and gets none.
+    mesh : ndarray, shape (M,), float64, eV
+        The theory's energies, evenly spaced.
+    reference : ndarray, shape (M,), float64, edge steps
+        The spectrum simulated with the disorder of the reference, no NaN.
+    edge : float, eV
+        The theory's edge energy.
+    largest_shift : float, optional
+        Bound on the shift, eV. Default 15.
+
+    Returns
+    -------
+    Calibration
+        With a doubt where the measured spectrum is sharper than theory, or a number is not
+        what is expected.
+
+    Raises
+    ------
+    SpectrumError
+        If the spectra cannot be aligned, a number other than the broadening's zero comes to
+        lie at its bound, they differ by more than 0.15 edge steps all the same, or the
+        measured one does not cover the mesh.
+    """
+    start = align(measured, mesh, reference, largest_shift=largest_shift)
+    if measured.theory:
+        nothing = dict.fromkeys(_NAMES, 0.0)
+        return Calibration(0.0, 0.0, 0.0, 1.0, float(edge), start.rms, start.rms, nothing, measured.source)
+
+    def misfit(values: Floats) -> Floats:
+        shift, stretch, variance, amplitude = values
+        spectrum = np.interp(_measured_energies(mesh, edge, shift, stretch), measured.energy, measured.mu)
+        return np.asarray(amplitude * spectrum - broadened(reference, mesh, float(np.sqrt(variance))))
+
+    lower = np.array([-largest_shift, -LARGEST_STRETCH, 0.0, 1 / LARGEST_AMPLITUDE])
+    upper = np.array([largest_shift, LARGEST_STRETCH, LARGEST_BROADENING**2, LARGEST_AMPLITUDE])
+    values, errors, pull = _fitted(misfit, np.array([start.shift, 0.0, _FIRST_VARIANCE, 1.0]), lower, upper)
+    near = _AT_BOUND * (upper - lower)
+    for name, value, low, high, margin in zip(_NAMES, values, lower, upper, near, strict=True):
+        if value > high - margin or (value < low + margin and name != "broadening"):
+            raise SpectrumError(
+                f"{measured.source} cannot be calibrated: its {name} comes to lie at the end of what is accepted, "
+                f"{low:.4g} … {high:.4g}; check that it is the reference, and its element and edge"
+            )
+    left = float(np.sqrt(np.mean(misfit(values) ** 2)))
+    if left > LARGEST_MISFIT:
+        raise SpectrumError(
+            f"{measured.source} differs by {left:.3f} edge steps (root mean square) from the simulated reference "
+            f"however it is calibrated, at most {LARGEST_MISFIT:g} are accepted; "
+            "check that it is the reference, and its element and edge"
+        )
+    sharper = bool(pull[2] < -DOUBTFUL_WIDTHS * errors[2])
+    sigma = float(np.sqrt(values[2])) if values[2] > near[2] else 0.0
+    # From variance to sigma: dσ = dv/2σ, but at most the σ whose variance is its uncertainty, as at σ = 0.
+    errors[2] = min(np.sqrt(errors[2]), errors[2] / (2 * sigma) if sigma else np.inf)
+    calibration = Calibration(
+        shift=float(values[0]),
+        stretch=float(values[1]),
+        broadening=sigma,
+        amplitude=float(values[3]),
+        edge=float(edge),
+        rms_before=start.rms,
+        rms_after=left,
+        uncertainties={name: float(error) for name, error in zip(_NAMES, errors, strict=True)},
+        source=measured.source,
+        doubts=tuple(_doubts(values, sharper=sharper)),
+    )
+    calibration.apply(measured, mesh)
+    return calibration
+
+
+def _measured_energies(mesh: Floats, edge: float, shift: float, stretch: float) -> Floats:
+    """Return the measured energies that the mesh corresponds to."""
+    return np.asarray(edge - shift + (mesh - edge) / (1 + stretch), dtype=np.float64)
+
+
+def _doubts(values: Floats, *, sharper: bool) -> Iterator[str]:
+    if sharper:
+        yield "it is sharper than theory, which cannot be sharpened: its own broadening is too large"
+    for name, value, expected, width in zip(_FITTED, values, _EXPECTED, _EXPECTED_WIDTHS, strict=True):
+        if abs(value - expected) > DOUBTFUL_WIDTHS * width:
+            yield f"its {name}, {value:.3g}, lies further from {expected:g} than {DOUBTFUL_WIDTHS:g} times {width:g}"
+
+
+def _fitted(
+    misfit: Callable[[Floats], Floats], first: Floats, lower: Floats, upper: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Return the most likely numbers, their standard uncertainties, and how far beyond its bound each would go.
+
+    What theory lacks is no white noise: with a correlation time τ of the misfit over energy, so many
+    of its points say one thing. Its size and τ are not known before the fit, so it is repeated.
+    """
+    from scipy.optimize import least_squares  # noqa: PLC0415 (slow)
+
+    values, counted = first, _SMALLEST_MISFIT
+    for _ in range(_LARGEST_REPEATS):
+
+        def weighted(now: Floats, counted: float = counted) -> Floats:
+            return np.concatenate([misfit(now) / counted, (now[1:] - _EXPECTED[1:]) / _EXPECTED_WIDTHS[1:]])
+
+        fit = least_squares(weighted, values, bounds=(lower, upper), x_scale=_SCALES, xtol=1e-10)
+        values = np.asarray(fit.x, dtype=np.float64)
+        before, counted = counted, max(_misfit_of_one(misfit(values)), _SMALLEST_MISFIT)
+        if abs(counted - before) <= _SAME * before:
+            break
+    covariance = np.linalg.inv(fit.jac.T @ fit.jac)
+    return values, np.sqrt(np.diag(covariance)), -covariance @ fit.grad
+
+
+def _misfit_of_one(misfit: Floats) -> float:
+    """Return the standard deviation to give to each of the points as if they were independent.
+
+    Of the number of points divided by τ, the sum of the autocorrelation up to its first zero, the
+    fit has used one for each of its numbers.
+    """
+    size = misfit.size
+    correlation = np.correlate(misfit, misfit, mode="full")[size - 1 :]
+    if correlation[0] == 0:
+        return 0.0
+    first_zero = int(np.argmax(correlation <= 0)) or size
+    time = 2 * correlation[:first_zero].sum() / correlation[0] - 1
+    independent = size / time
+    return float(np.sqrt(np.mean(misfit**2) * time * independent / max(independent - len(_NAMES), 1.0)))

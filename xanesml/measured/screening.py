@@ -1,0 +1,206 @@
+"""What tells a measured spectrum that can be used from one that cannot: its edge and its noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from xanesml.errors import SpectrumError
+from xanesml.files.arrays import Floats
+
+#: Least reach below and above the edge that the two background fits need, eV.
+MINIMUM_PRE_EDGE = 30.0
+MINIMUM_POST_EDGE = 100.0
+#: Fewest points of the pre-edge fit.
+_FEWEST_FITTED = 4
+#: Largest distance of the steepest point from the tabulated edge, eV: calibration and chemical shift.
+LARGEST_OFFSET = 25.0
+#: Distance above which there is a doubt: oxides, which shift an edge most, stay below it.
+DOUBTFUL_OFFSET = 15.0
+#: Noise above which a spectrum is refused, edge steps.
+LARGEST_NOISE = 0.05
+#: Noise above which there is a doubt, edge steps: bond-length disorder changes a spectrum by as much.
+DOUBTFUL_NOISE = 0.01
+#: Where noise is estimated, eV above the edge.
+_NOISE_RANGE = 100.0
+#: Fewest estimates that a median is taken of.
+_FEWEST_ESTIMATES = 10
+#: Points of a divided difference: of fourth order, which spectra hardly have.
+_WINDOW = 5
+#: Median absolute value of a standard normal number.
+_NORMAL_MEDIAN = 0.6744897501960817
+
+
+def tabulated_edge(element: str, edge: str) -> float:
+    """Return the tabulated energy of an absorption edge.
+
+    Parameters
+    ----------
+    element, edge : str
+        Such as "Au" and "L3".
+
+    Returns
+    -------
+    float, eV
+        The energy in xraydb.
+
+    Raises
+    ------
+    SpectrumError
+        If there is no such element or edge.
+
+    References
+    ----------
+    W. T. Elam, B. D. Ravel and J. R. Sieber, Radiat. Phys. Chem. 63, 121 (2002).
+    """
+    import xraydb  # noqa: PLC0415 (slow to import)
+
+    try:
+        edges = xraydb.xray_edges(element)
+    except ValueError as error:
+        raise SpectrumError(f"there is no element {element!r}; give its symbol, such as Au") from error
+    if edge not in edges:
+        raise SpectrumError(f"{element} has no {edge} edge; it has {', '.join(edges)}")
+    return float(edges[edge].energy)
+
+
+def edge_offset(source: str, e0: float, element: str, edge: str) -> float:
+    """Return how far an edge lies from where the table has it.
+
+    Parameters
+    ----------
+    source : str
+        The spectrum, for messages.
+    e0 : float, eV
+        Energy of its largest slope.
+    element, edge : str
+        What it is said to be of.
+
+    Returns
+    -------
+    float, eV
+        Measured minus tabulated.
+
+    Raises
+    ------
+    SpectrumError
+        If that exceeds 25 eV, so that it is another edge, or the energies are not
+        calibrated at all; or if there is no such edge.
+    """
+    tabulated = tabulated_edge(element, edge)
+    offset = e0 - tabulated
+    if abs(offset) > LARGEST_OFFSET:
+        raise SpectrumError(
+            f"{source} rises most steeply at {e0:.1f} eV, {offset:+.1f} eV from the tabulated {element} {edge} edge "
+            f"at {tabulated:.1f} eV, of which {LARGEST_OFFSET:g} eV are accepted; "
+            "it is of another edge, not calibrated, or has no edge"
+        )
+    return offset
+
+
+def check_range(source: str, energy: Floats, e0: float, *, fitted: int, step_offset: float) -> None:
+    """Refuse a spectrum that is too short for the fits before and after its edge.
+
+    Parameters
+    ----------
+    source : str
+        The spectrum, for messages.
+    energy : ndarray, shape (E,), float64, eV
+        Photon energies, increasing.
+    e0 : float, eV
+        Energy of the edge.
+    fitted : int
+        Number of points of the pre-edge fit.
+    step_offset : float
+        Where the edge step is to be taken, eV above the edge.
+
+    Raises
+    ------
+    SpectrumError
+        With less than 30 eV or 4 points before the edge, less than 100 eV after it, or an
+        end before the energy of the edge step.
+    """
+    before, after = e0 - energy[0], energy[-1] - e0
+    if before < MINIMUM_PRE_EDGE or fitted < _FEWEST_FITTED:
+        raise SpectrumError(
+            f"{source} has no pre-edge: {before:.1f} eV below its steepest point at {e0:.1f} eV, with "
+            f"{fitted} points to fit; measure from at least {MINIMUM_PRE_EDGE:.0f} eV below the edge"
+        )
+    if after < MINIMUM_POST_EDGE:
+        raise SpectrumError(
+            f"{source} ends {after:.1f} eV above its steepest point at {e0:.1f} eV; "
+            f"normalization needs at least {MINIMUM_POST_EDGE:.0f} eV"
+        )
+    if not 0 <= step_offset <= after:
+        raise SpectrumError(
+            f"{source} ends {after:.1f} eV above its steepest point at {e0:.1f} eV; "
+            f"the edge step is to be taken {step_offset:.1f} eV above it; measure further"
+        )
+
+
+def noise_level(source: str, energy: Floats, mu: Floats, e0: float) -> float:
+    """Estimate the noise of a spectrum from the edge to 100 eV above it.
+
+    Fourth divided differences of neighboring points cancel what is smooth, on any grid;
+    scaled to unit variance for white noise, the median of their absolute values is not
+    moved by the few points where the spectrum bends sharply. Noise that is correlated from
+    point to point, as in data that were smoothed or interpolated, is underestimated.
+
+    Parameters
+    ----------
+    source : str
+        The spectrum, for messages.
+    energy : ndarray, shape (E,), float64, eV
+        Photon energies, strictly increasing.
+    mu : ndarray, shape (E,), float64, edge steps
+        Absorption, no NaN; its background need not be subtracted.
+    e0 : float, eV
+        Energy of the edge.
+
+    Returns
+    -------
+    float, edge steps
+        Standard deviation.
+
+    Raises
+    ------
+    SpectrumError
+        If it exceeds 0.05, or there are fewer than 14 points, too few for near-edge
+        structure as well.
+    """
+    chosen = (energy >= e0) & (energy <= e0 + _NOISE_RANGE)
+    points, fewest = int(np.count_nonzero(chosen)), _FEWEST_ESTIMATES + _WINDOW - 1
+    if points < fewest:
+        raise SpectrumError(
+            f"{source} has {points} points in the {_NOISE_RANGE:g} eV above its edge, "
+            f"at least {fewest} are needed; measure in finer steps"
+        )
+    x = np.lib.stride_tricks.sliding_window_view(energy[chosen], _WINDOW)
+    y = np.lib.stride_tricks.sliding_window_view(mu[chosen], _WINDOW)
+    distances = x[:, :, np.newaxis] - x[:, np.newaxis, :] + np.eye(_WINDOW)
+    weights = 1.0 / distances.prod(axis=2)
+    differences = (weights * y).sum(axis=1) / np.sqrt((weights**2).sum(axis=1))
+    noise = float(np.median(np.abs(differences)) / _NORMAL_MEDIAN)
+    if noise > LARGEST_NOISE:
+        raise SpectrumError(
+            f"{source} is too noisy: {noise:.3f} edge steps above the edge, at most {LARGEST_NOISE:g} are accepted; "
+            "average more scans"
+        )
+    return noise
+
+
+def doubts(offset: float, noise: float) -> Iterator[str]:
+    """Yield the reasons to doubt a spectrum that can be used, one sentence each.
+
+    Parameters
+    ----------
+    offset : float, eV
+        Measured minus tabulated energy of the edge.
+    noise : float, edge steps
+        Standard deviation of the noise.
+    """
+    if abs(offset) > DOUBTFUL_OFFSET:
+        yield f"its edge lies {offset:+.1f} eV from the tabulated one: check the calibration, or whose edge it is"
+    if noise > DOUBTFUL_NOISE:
+        yield f"its noise, {noise:.3f} edge steps, is as large as what disorder changes: average more scans"

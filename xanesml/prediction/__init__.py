@@ -1,0 +1,1 @@
+"""Prediction: from a measured spectrum to its mean squared displacement."""

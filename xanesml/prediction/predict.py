@@ -1,0 +1,310 @@
+"""From a measured spectrum to its mean squared displacement, by a trained model.
+
+Directly, the spectrum is shifted onto the theory's energies and given to the networks.
+Beside a reference of known disorder, measured in the same session, theory and measurement
+need to agree only in differences: networks are given
+
+    x = theory(reference) + T(sample) − T(reference)
+
+with T the calibration that puts the measured reference on the theory's mesh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+from xanesml.assessment.assess import LABELS, NETWORK, distances
+from xanesml.averages.nearest import Nearest, nearest
+from xanesml.campaign import Campaign
+from xanesml.errors import SpectrumError
+from xanesml.files.arrays import Floats
+from xanesml.learning.augmentation import Mode
+from xanesml.learning.intervals import Interval
+from xanesml.learning.model import Answers, TrainedModel
+from xanesml.measured.normalization import NormalizedSpectrum, align, on_mesh
+from xanesml.prediction.reference import Reference
+
+#: What the nearest simulated spectrum may differ by without a reference: a factor from 1, eV, eV, and edge
+#: steps per 50 eV.
+NEAREST_GAIN, NEAREST_SHIFT, NEAREST_BROADENING, NEAREST_SLOPE = 0.05, 2.0, 2.0, 0.05
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says about a measured spectrum, and what that rests on.
+
+    Attributes
+    ----------
+    source : str
+        The file of the spectrum.
+    name : str
+        A name for files about it.
+    element, edge : str
+        What was measured.
+    mode : {"direct", "reference"}
+        By itself, or beside a reference.
+    predictor : str
+        `network`, or the name of a baseline.
+    msd : float, Å²
+        Predicted mean squared displacement.
+    interval : tuple of float, Å²
+        Where it lies with `confidence`, for spectra like those that calibrated the interval.
+    confidence : float
+        Share of such spectra.
+    spread : float, Å²
+        Standard deviation of the ensemble; 0 for a baseline.
+    mean_shift : float or None, Å
+        Mean first-shell shift.
+    skewness : float or None
+        Skewness of the bond lengths.
+    distribution : dict or None
+        `r`, centers of bins of the bond length, Å, and `share` of the first shell in each.
+    nearest : dict
+        The simulated spectrum nearest to it: `msd`, Å², `location`, `scale`, Å, `alpha`, `gain`, `shift`, eV,
+        `rms`, edge steps, and `at_bounds`, see `xanesml.averages.nearest.Nearest`.
+    shift : float, eV
+        What was added to the measured energies.
+    rms : float, edge steps
+        Root mean square difference from the mean training spectrum.
+    distance : float
+        How far it lies from the training spectra, in their standard deviations.
+    typical_distance : float
+        What 99 % of held-out spectra stay below.
+    noise : float, edge steps
+        Noise of the measurement above the edge.
+    energy_range, mesh_range : tuple of float, eV
+        First and last energy of the spectrum, shifted, and of those that the model uses.
+    label_range : tuple of float, Å²
+        Smallest and largest label that the model was trained on.
+    e0 : float, eV
+        Energy of the largest slope, not shifted.
+    edge_step : float
+        Edge step that the spectrum was divided by.
+    normalization : dict
+        The normalization's parameters; see `xanesml.measured.normalization.NormalizedSpectrum`.
+    reference : dict or None
+        `source`, `msd` and `msd_error`, Å², and the `calibration` of the reference.
+    warnings : tuple of str
+        Reasons to doubt the number, one sentence each.
+    spectrum : ndarray, shape (M,), float64, edge steps
+        What the model was given, no NaN; not written to files.
+    nearest_spectrum : ndarray, shape (M,), float64, edge steps
+        The nearest simulated spectrum; not written to files.
+    """
+
+    source: str
+    name: str
+    element: str
+    edge: str
+    mode: Mode
+    predictor: str
+    msd: float
+    interval: tuple[float, float]
+    confidence: float
+    spread: float
+    mean_shift: float | None
+    skewness: float | None
+    distribution: dict[str, list[float]] | None
+    nearest: dict[str, Any]
+    shift: float
+    rms: float
+    distance: float
+    typical_distance: float
+    noise: float
+    energy_range: tuple[float, float]
+    mesh_range: tuple[float, float]
+    label_range: tuple[float, float]
+    e0: float
+    edge_step: float
+    normalization: dict[str, Any]
+    reference: dict[str, Any] | None
+    warnings: tuple[str, ...]
+    spectrum: Floats = field(repr=False, compare=False)
+    nearest_spectrum: Floats = field(repr=False, compare=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all but the spectra, ready for JSON."""
+        content = asdict(self)
+        del content["spectrum"], content["nearest_spectrum"]
+        return content
+
+    def line(self) -> str:
+        """Return what the command line prints: the number, what it rests on, and the doubts."""
+        low, high = self.interval
+        found = (
+            f"{self.source}: {self.element} {self.edge}: MSD {self.msd:.4f} Å², {self.confidence:.0%} in "
+            f"{low:.4f} … {high:.4f} Å² ({LABELS[self.predictor]}, {self._how()})"
+        )
+        return "; ".join([found, *(f"warning: {warning}" for warning in self.warnings)])
+
+    def _how(self) -> str:
+        if self.reference is not None:
+            return f"beside {self.reference['source']}"
+        return f"shifted by {self.shift:+.2f} eV, rms {self.rms:.3f} from the mean training spectrum"
+
+
+def predict_spectrum(
+    model: TrainedModel,
+    normalized: NormalizedSpectrum,
+    *,
+    name: str = "",
+    reference: Reference | None = None,
+    predictor: str = NETWORK,
+    largest_shift: float = 15.0,
+) -> Prediction:
+    """Put a normalized spectrum on the theory's energies, and predict its MSD.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        From `xanesml.learning.model.load_model`.
+    normalized : NormalizedSpectrum
+        From `xanesml.prediction.reference.normalized_for`.
+    name : str, optional
+        A name for files about it.
+    reference : Reference, optional
+        From `xanesml.prediction.reference.make_reference`; by default the spectrum is taken as it is.
+    predictor : str, optional
+        A baseline of the model's in place of its networks.
+    largest_shift : float, optional
+        Bound on the energy shift without a reference, eV. Default 15.
+
+    Returns
+    -------
+    Prediction
+        With `warnings` where the number should not be trusted as it is.
+
+    Raises
+    ------
+    SpectrumError
+        If the spectrum does not cover the model's energies or cannot be aligned, or if the
+        prediction is not finite.
+    StoreError
+        If the model has nothing for the mode, or no such baseline.
+    """
+    metadata, mesh = model.metadata, model.mesh
+    mode: Mode = "direct" if reference is None else "reference"
+    if normalized.theory:
+        # It needs no calibration: its difference from the simulated reference is its own.
+        shift, spectrum = 0.0, on_mesh(normalized, mesh, 0.0)
+    elif reference is None:
+        shift = align(normalized, mesh, np.asarray(metadata["reference"]), largest_shift=largest_shift).shift
+        spectrum = on_mesh(normalized, mesh, shift)
+    else:
+        shift = reference.calibration.shift
+        spectrum = reference.simulated + reference.calibration.apply(normalized, mesh) - reference.measured
+    answers, interval = _answered(model, spectrum, mode, predictor)
+    msd = float(answers.msd[0])
+    if not np.isfinite(msd):
+        raise SpectrumError(
+            f"{normalized.source}: the {LABELS[predictor]} answers {msd}; check that its training converged and "
+            "train it again"
+        )
+    half = float(interval.half_width(answers.spread)[0])
+    if reference is not None:
+        half = float(np.hypot(half, _quantile_of_normal(interval.confidence) * reference.msd_error))
+    found = _nearest(model, spectrum, reference)
+    distance = float(distances(model.scaling.scale_features(spectrum[np.newaxis]))[0])
+    typical, labels = metadata["distances"][mode], model.scaling.ranges["msd"]
+    return Prediction(
+        source=normalized.source,
+        name=name,
+        element=normalized.element,
+        edge=normalized.edge,
+        mode=mode,
+        predictor=predictor,
+        msd=msd,
+        interval=(msd - half, msd + half),
+        confidence=interval.confidence,
+        spread=float(answers.spread[0]),
+        mean_shift=None if answers.mean_shift is None else float(answers.mean_shift[0]),
+        skewness=None if answers.skewness is None else float(answers.skewness[0]),
+        distribution=_distribution(model, answers),
+        nearest=_without_spectrum(found),
+        shift=shift,
+        rms=float(np.sqrt(np.mean((spectrum - np.asarray(metadata["reference"])) ** 2))),
+        distance=distance,
+        typical_distance=typical,
+        noise=normalized.noise,
+        energy_range=(float(normalized.energy[0]) + shift, float(normalized.energy[-1]) + shift),
+        mesh_range=(float(mesh[0]), float(mesh[-1])),
+        label_range=labels,
+        e0=normalized.e0,
+        edge_step=normalized.edge_step,
+        normalization=normalized.parameters,
+        reference=None if reference is None else reference.to_dict(),
+        warnings=(*normalized.doubts, *_doubts(model, reference, msd, labels, distance, typical)),
+        spectrum=spectrum,
+        nearest_spectrum=found.spectrum,
+    )
+
+
+def _answered(model: TrainedModel, spectrum: Floats, mode: Mode, predictor: str) -> tuple[Answers, Interval]:
+    if predictor == NETWORK:
+        return model.predict(spectrum[np.newaxis], mode), model.interval(mode)
+    baseline, interval = model.baseline(mode, predictor)
+    msd = baseline(model.scaling.scale_features(spectrum[np.newaxis]))
+    return Answers(msd, np.zeros(1)), interval
+
+
+def _nearest(model: TrainedModel, spectrum: Floats, reference: Reference | None) -> Nearest:
+    averaging = Campaign.model_validate(model.metadata["campaign"]).averaging
+    if reference is not None:
+        return nearest(spectrum, model.mesh, model.series, averaging)
+    return nearest(
+        spectrum,
+        model.mesh,
+        model.series,
+        averaging,
+        largest_gain=NEAREST_GAIN,
+        largest_shift=NEAREST_SHIFT,
+        largest_broadening=NEAREST_BROADENING,
+        largest_slope=NEAREST_SLOPE,
+        edge=model.metadata["edge_energy"],
+    )
+
+
+def _quantile_of_normal(confidence: float) -> float:
+    from scipy.special import ndtri  # noqa: PLC0415 (slow)
+
+    return float(ndtri(0.5 + confidence / 2))
+
+
+def _distribution(model: TrainedModel, answers: Answers) -> dict[str, list[float]] | None:
+    if answers.distribution is None:
+        return None
+    return {"r": model.series.r.tolist(), "share": answers.distribution[0].tolist()}
+
+
+def _without_spectrum(found: Nearest) -> dict[str, Any]:
+    return {one.name: getattr(found, one.name) for one in fields(found) if one.name != "spectrum"}
+
+
+def _doubts(
+    model: TrainedModel,
+    reference: Reference | None,
+    msd: float,
+    labels: tuple[float, float],
+    distance: float,
+    typical: float,
+) -> Iterator[str]:
+    lowest, highest = labels
+    if not lowest <= msd <= highest:
+        yield f"the MSD {msd:.4f} Å² lies outside the {lowest:.4f} … {highest:.4f} Å² of the training labels"
+    if distance > typical:
+        yield (
+            f"the spectrum is unlike the training spectra: {distance:.1f} of their standard deviations from their "
+            f"mean (root mean square over energies; 99 % of held-out spectra lie below {typical:.1f})"
+        )
+    if reference is not None:
+        yield from reference.calibration.doubts
+        trained = float(model.metadata["campaign"]["training"]["broadening"])
+        if reference.calibration.broadening > trained:
+            yield (
+                f"the measurement is broader than theory by {reference.calibration.broadening:.2f} eV, more than the "
+                f"{trained:g} eV of training.broadening"
+            )

@@ -1,0 +1,126 @@
+"""A measured spectrum of known disorder, beside which others of its session are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from xanesml.errors import SpectrumError
+from xanesml.files.arrays import Floats
+from xanesml.learning.augmentation import reference_spectra
+from xanesml.learning.model import TrainedModel
+from xanesml.measured import MeasuredSpectrum
+from xanesml.measured.calibration import Calibration, calibrate
+from xanesml.measured.normalization import NormalizedSpectrum, normalize
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A measured spectrum of known disorder, and what it makes of others of its session.
+
+    Attributes
+    ----------
+    source : str
+        The file.
+    msd, msd_error : float
+        Its mean squared displacement and the standard uncertainty of that, Å².
+    simulated : ndarray
+        The Gaussian average with that displacement, shape (M,), float64, edge steps.
+    measured : ndarray
+        The measured spectrum, calibrated, shape (M,), float64, edge steps.
+    calibration : Calibration
+        What puts measured spectra on the theory's mesh.
+    """
+
+    source: str
+    msd: float
+    msd_error: float
+    simulated: Floats
+    measured: Floats
+    calibration: Calibration
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all but the spectra, ready for JSON."""
+        return {
+            "source": self.source,
+            "msd": self.msd,
+            "msd_error": self.msd_error,
+            "calibration": self.calibration.to_dict(),
+        }
+
+
+def make_reference(
+    model: TrainedModel,
+    normalized: NormalizedSpectrum,
+    msd: float,
+    *,
+    msd_error: float = 0.0,
+    largest_shift: float = 15.0,
+) -> Reference:
+    """Calibrate with a measured spectrum of known disorder.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        The model.
+    normalized : NormalizedSpectrum
+        The reference, from `normalized_for`.
+    msd, msd_error : float
+        Its mean squared displacement and the standard uncertainty of that, Å².
+    largest_shift : float, optional
+        Bound on the energy shift, eV. Default 15.
+
+    Returns
+    -------
+    Reference
+        With doubts in its calibration where that is not to be trusted as it is.
+
+    Raises
+    ------
+    SpectrumError
+        If the displacement is outside the training labels, or the spectrum cannot be calibrated.
+    """
+    low, high = model.scaling.ranges["msd"]
+    if not low <= msd <= high:
+        raise SpectrumError(
+            f"the reference's MSD {msd} Å² lies outside the {low:.4f} … {high:.4f} Å² that the model was trained on; "
+            "give another reference, or widen averaging.sigma and train again"
+        )
+    series = model.series
+    simulated = reference_spectra(series.delta, series.mu, series.edge_step, np.array([msd]))[0]
+    calibration = calibrate(
+        normalized, model.mesh, simulated, edge=model.metadata["edge_energy"], largest_shift=largest_shift
+    )
+    on_theory = calibration.apply(normalized, model.mesh)
+    return Reference(normalized.source, msd, msd_error, simulated, on_theory, calibration)
+
+
+def normalized_for(model: TrainedModel, measured: MeasuredSpectrum) -> NormalizedSpectrum:
+    """Normalize a measured spectrum as the training spectra of a model were.
+
+    Parameters
+    ----------
+    model : TrainedModel
+        The model.
+    measured : MeasuredSpectrum
+        From `xanesml.measured.read_spectra`.
+
+    Returns
+    -------
+    NormalizedSpectrum
+        Its edge step taken where theirs was.
+
+    Raises
+    ------
+    SpectrumError
+        If it is of another element or edge than the model's, or unusable.
+    """
+    metadata = model.metadata
+    if (measured.element, measured.edge) != (metadata["element"], metadata["edge"]):
+        raise SpectrumError(
+            f"{measured.source} is of {measured.element} {measured.edge}, but the network is for "
+            f"{metadata['element']} {metadata['edge']}; use a network trained for that edge"
+        )
+    return normalize(measured, step_offset=metadata["normalization_energy"] - metadata["edge_energy"])

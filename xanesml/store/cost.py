@@ -1,0 +1,161 @@
+"""What a FEFF run is likely to cost: from the atoms in its multiple-scattering sphere, and from runs that were made."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from xanesml.campaign import EngineSection, FeffSection
+from xanesml.feff.cards import fms_radius
+from xanesml.files.arrays import Booleans, Floats, Integers, Wholes
+from xanesml.store.tasks import Kind, TaskTable
+
+#: Seconds of one gold L3 run on one core of a 2.5 GHz Xeon: the stages that every run
+#: has, the partly nonlocal exchange (model 5), self-consistency. `benchmarks/feff_cost.py
+#: --full` compares them with runs.
+EVERY_RUN, NONLOCAL_EXCHANGE, SELF_CONSISTENCY = 1.5, 3.0, 18.0
+
+#: Seconds of full multiple scattering, by the atoms in its sphere: FEFF's own, per squared
+#: atom; xanesml's, per cubed atom without symmetry, and for a series, which keeps its.
+FEFF_PER_SQUARED_ATOM, NATIVE_PER_CUBED_ATOM, SYMMETRIC = 22.0 / 55**2, 9.0 / 80**3, 0.5
+
+_NONLOCAL = 5
+
+#: Atoms of all structures of a block together: its temporary arrays stay within a processor's cache.
+_BLOCK_ATOMS = 2**15
+
+
+def atoms_in_sphere(positions: Floats, absorbers: Wholes, radius: Floats | float) -> Integers:
+    """Count the atoms within a radius of each absorber, in a block of structures.
+
+    Parameters
+    ----------
+    positions : ndarray of float64, shape (n, A, 3)
+        Positions of every structure, Å, finite.
+    absorbers : ndarray of int, shape (k,)
+        Indices of the absorbers, the same in every structure.
+    radius : float or ndarray of float64, shape (n,)
+        Radius of the sphere, Å; one for all structures or one each.
+
+    Returns
+    -------
+    ndarray of int64, shape (n, k)
+        Number of atoms no further than the radius, the absorber among them.
+    """
+    squared = np.broadcast_to(np.square(radius), len(positions))[:, np.newaxis]
+    # Coordinate by coordinate, each contiguous: several times as fast as rows of three.
+    x, y, z = np.ascontiguousarray(np.moveaxis(positions, -1, 0))
+    counts = np.empty((len(positions), len(absorbers)), dtype=np.int64)
+    for column, absorber in enumerate(absorbers):
+        center = slice(absorber, absorber + 1)
+        distances = (x - x[:, center]) ** 2
+        distances += (y - y[:, center]) ** 2
+        distances += (z - z[:, center]) ** 2
+        counts[:, column] = np.count_nonzero(distances <= squared, axis=1)
+    return counts
+
+
+def estimate_seconds(
+    feff: FeffSection,
+    atoms: Wholes,
+    *,
+    native: bool = False,
+    symmetric: Booleans | bool = False,
+) -> Floats:
+    """Estimate the wall time of FEFF runs on one core.
+
+    Parameters
+    ----------
+    feff : FeffSection
+        The FEFF cards.
+    atoms : ndarray of int, any shape
+        Atoms in the sphere of full multiple scattering.
+    native : bool
+        Whether xanesml solves the full multiple scattering, not FEFF.
+    symmetric : bool or ndarray of bool, same shape
+        Whether the structure has a symmetry that this makes use of.
+
+    Returns
+    -------
+    ndarray of float64, same shape
+        Seconds. Meant for planning: a factor of two either way is usual.
+    """
+    every = EVERY_RUN
+    every += SELF_CONSISTENCY if feff.scf is not None else 0.0
+    every += NONLOCAL_EXCHANGE if feff.exchange[0] == _NONLOCAL else 0.0
+    count = np.asarray(atoms, dtype=np.float64)
+    if not native:
+        return np.asarray(every + FEFF_PER_SQUARED_ATOM * count**2, dtype=np.float64)
+    return np.asarray(every + np.where(symmetric, SYMMETRIC, NATIVE_PER_CUBED_ATOM * count**3), dtype=np.float64)
+
+
+def table_seconds(table: TaskTable, *, native: bool = False) -> Floats:
+    """Estimate the wall time of every task on one core.
+
+    Positions are read block by block, so they may be a memory map or made when asked for.
+
+    Parameters
+    ----------
+    table : TaskTable
+        The tasks.
+    native : bool
+        Whether xanesml solves the full multiple scattering, not FEFF; see `is_native`.
+
+    Returns
+    -------
+    ndarray of float64, shape (T,)
+        Seconds; see `estimate_seconds`. A distorted structure counts as symmetric.
+    """
+    structure = np.asarray(table.structure)
+    absorber = np.asarray(table.absorber)
+    scales, of_scale = np.unique(table.scale, return_inverse=True)
+    radius = np.array([fms_radius(table.feff, float(scale)) for scale in scales])[of_scale]
+    count, size = table.positions.shape[:2]
+    step = max(1, _BLOCK_ATOMS // size)
+    order = np.argsort(structure, kind="stable")
+    starts = np.arange(0, count, step)
+    bounds = np.searchsorted(structure, [*starts, count], sorter=order)
+    atoms = np.empty(len(structure), dtype=np.int64)
+    for start, begin, end in zip(starts, bounds[:-1], bounds[1:], strict=True):
+        tasks = order[begin:end]
+        block = slice(int(start), int(min(start + step, count)))
+        absorbers, column = np.unique(absorber[tasks], return_inverse=True)
+        counts = atoms_in_sphere(np.asarray(table.positions[block]), absorbers, radius[block])
+        atoms[tasks] = counts[structure[tasks] - start, column]
+    symmetric = np.asarray(table.kind)[structure] == Kind.DISTORTED
+    return estimate_seconds(table.feff, atoms, native=native, symmetric=symmetric)
+
+
+def is_native(engine: EngineSection) -> bool:
+    """Tell whether xanesml solves the full multiple scattering of an engine's runs, where it applies."""
+    return engine.kind == "feff10" and engine.fms == "native"
+
+
+def expected_seconds(estimate: Floats, seconds: Floats) -> Floats:
+    """Expect the wall time of every task from those that have been run.
+
+    Parameters
+    ----------
+    estimate : ndarray of float64, shape (T,)
+        Estimated seconds, more than 0; see `table_seconds`. Tasks of equal estimate are a class.
+    seconds : ndarray of float64, shape (T,)
+        Measured seconds; NaN where a task has not been run.
+
+    Returns
+    -------
+    ndarray of float64, shape (T,)
+        Seconds, no NaN: the median of the class; in classes that none was run of, the
+        estimate times the median ratio of measured to estimated of all that were run;
+        the estimate itself where there is no run at all.
+    """
+    known = np.flatnonzero(~np.isnan(seconds))
+    if not len(known):
+        return estimate.copy()
+    ratio = np.median(seconds[known] / estimate[known])
+    classes, of_class = np.unique(estimate, return_inverse=True)
+    expected = classes * ratio
+    measured = np.unique(of_class[known])
+    from scipy import ndimage  # noqa: PLC0415 (slow to import, and not needed on every rank)
+
+    expected[measured] = ndimage.median(seconds[known], labels=of_class[known], index=measured)
+    by_task: Floats = expected[of_class]
+    return by_task

@@ -1,0 +1,184 @@
+"""A campaign's store: laid out for its tasks, and recognized again."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import h5py
+import numpy as np
+from pydantic import ValidationError
+
+from xanesml import structures
+from xanesml.campaign import Campaign, task_differences
+from xanesml.errors import StoreError
+from xanesml.files.hdf5 import content_digest, create, text_attribute
+from xanesml.files.layout import STORE, fixed_arrays
+from xanesml.store.rows import StoreView
+from xanesml.store.tasks import TaskTable, stored_cluster, stored_table
+
+#: Tasks whose identity is made anew when a store is continued.
+_SAMPLE = 16
+
+# Takes the place of a digest until there is one.
+_NO_DIGEST = np.bytes_(32 * "0")
+
+#: Largest difference of the reference positions of the same structure file, Å.
+_SAME_POSITION = 1e-6
+
+
+def lay_out(path: Path, campaign: Campaign, table: TaskTable, engine: str) -> None:
+    """Lay out the store of a campaign, its structures and identities block by block.
+
+    Parameters
+    ----------
+    path : Path
+        File to create; see `xanesml.files.hdf5.create`.
+    campaign : Campaign
+        The campaign.
+    table : TaskTable
+        What it expands to.
+    engine : str
+        The engine's identity.
+
+    Raises
+    ------
+    StructureError
+        If atoms of any structure overlap; there is no file then.
+    StoreError
+        If the folder cannot be written to or the disk is too small.
+    """
+
+    def fill(file: h5py.File) -> None:
+        digest = hashlib.blake2b(digest_size=16)
+        for block, tasks in table.blocks():
+            positions = table.positions[block]
+            table.check_overlaps(block, positions)
+            identities = table.identities(engine, tasks, positions)
+            digest.update(identities.tobytes())
+            file["structures/positions"][block] = positions
+            file["tasks/identity"][tasks] = identities
+        file.attrs.modify("tasks_digest", np.bytes_(digest.hexdigest()))
+        file.attrs.modify("inputs_digest", np.bytes_(inputs_digest(file)))
+
+    create(
+        path,
+        STORE,
+        sizes={
+            "S": table.positions.shape[0],
+            "A": len(table.cluster.numbers),
+            "T": len(table),
+            "E": campaign.feff.max_points,
+        },
+        attributes={
+            "campaign": campaign.resolved(),
+            "campaign_digest": campaign.digest(),
+            "tasks_digest": _NO_DIGEST,
+            "inputs_digest": _NO_DIGEST,
+            "engine": engine,
+            "central_absorber": table.cluster.absorber,
+            "first_shell": table.cluster.first_shell,
+            "first_shell_cutoff": table.cluster.first_shell_cutoff,
+        },
+        initial={
+            "structures/numbers": table.cluster.numbers,
+            "structures/reference": table.cluster.positions,
+            "structures/kind": table.kind,
+            "structures/delta": table.delta,
+            "structures/sigma": table.sigma,
+            "structures/scale": table.scale,
+            "tasks/structure": table.structure,
+            "tasks/absorber": table.absorber,
+        },
+        fill=fill,
+    )
+
+
+def inputs_digest(file: h5py.File) -> str:
+    """Return the hash of a store's structures and tasks, for its attribute of that name."""
+    return content_digest(file, (array.path for array in fixed_arrays(STORE)))
+
+
+def check_campaign(path: Path, file: h5py.File, campaign: Campaign, remedy: str) -> None:
+    """Refuse a store whose FEFF runs are not those of a campaign, by the settings of the two.
+
+    Parameters
+    ----------
+    path : Path
+        The store.
+    file : h5py.File
+        The same, open.
+    campaign : Campaign
+        The campaign.
+    remedy : str
+        What to do, the end of the message.
+
+    Raises
+    ------
+    StoreError
+        If they differ; the first difference is named.
+    """
+    try:
+        differences = task_differences(Campaign.model_validate_json(str(file.attrs["campaign"])), campaign)
+    except ValidationError:
+        differences = ["it was laid out by another version of xanesml"]
+    if differences:
+        more = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
+        raise StoreError(f"{path} holds the tasks of another campaign: {differences[0]}{more}; {remedy}")
+
+
+def continued(path: Path, file: h5py.File, campaign: Campaign, engine: str) -> tuple[structures.Cluster, StoreView]:
+    """Check that a store holds a campaign's tasks, and return what its task table is made of.
+
+    The campaign is not expanded again: the store's own structures are what its spectra
+    belong to.
+
+    Parameters
+    ----------
+    path : Path
+        The store.
+    file : h5py.File
+        The same, open.
+    campaign : Campaign
+        The campaign that is to be continued.
+    engine : str
+        The engine's identity.
+
+    Returns
+    -------
+    Cluster, StoreView
+        See `xanesml.store.tasks.stored_table`.
+
+    Raises
+    ------
+    StoreError
+        If the store is of another campaign, engine or version of xanesml, or its
+        structures were damaged.
+    """
+    elsewhere = (
+        f"continue it with the campaign it was made from, or give {campaign.name!r} another --output folder "
+        "(--reuse takes over what the two have in common)"
+    )
+    if file.attrs["engine"] != engine:
+        raise StoreError(f"{path} was computed by {file.attrs['engine']}, and this is {engine}; {elsewhere}")
+    check_campaign(path, file, campaign, elsewhere)
+    cluster = stored_cluster(file)
+    here = structures.build_cluster(campaign.structure)
+    same = np.array_equal(here.numbers, cluster.numbers) and here.absorber == cluster.absorber
+    if not same or np.abs(here.positions - cluster.positions).max() > _SAME_POSITION:
+        raise StoreError(f"{path} holds the tasks of another campaign: structure.file has other content; {elsewhere}")
+    if inputs_digest(file) != text_attribute(file, "inputs_digest"):
+        raise StoreError(
+            f"{path}: its structures or tasks have been damaged; make a new one in another --output folder "
+            f"with --reuse {path}, which keeps the spectra of all tasks that can be recognized"
+        )
+    view = StoreView(path, file)
+    table = stored_table(cluster, campaign.feff, view)
+    for task in np.unique(np.linspace(0, len(table) - 1, _SAMPLE, dtype=int)).tolist():
+        structure = int(table.structure[task])
+        positions = np.asarray(table.positions[structure : structure + 1])
+        if table.identities(engine, slice(task, task + 1), positions)[0] != view["tasks/identity"][task]:
+            raise StoreError(
+                f"{path} was laid out by another version of xanesml, which wrote other FEFF inputs; {elsewhere}"
+            )
+    return cluster, view

@@ -1,0 +1,241 @@
+"""A store's content in the formats of others: spectra as XDI, structures as extended XYZ."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import ase
+import ase.io
+import h5py
+import numpy as np
+from ase.data import chemical_symbols
+
+import xanesml
+from xanesml.errors import StoreError
+from xanesml.feff.outcomes import Outcome
+from xanesml.files.arrays import Integers
+from xanesml.files.hdf5 import reason
+from xanesml.files.lock import unused
+from xanesml.store.rows import BLOCK, open_store, read_spectrum, torn_rows
+from xanesml.store.tasks import Kind
+from xanesml.validation.report import about
+
+Echo = Callable[[str], None]
+
+
+def parse_tasks(text: str, count: int) -> list[int]:
+    """Read a choice of tasks.
+
+    Parameters
+    ----------
+    text : str
+        Task numbers and ranges, both ends included, such as ``0,5-9``.
+    count : int
+        Number of tasks that there are.
+
+    Returns
+    -------
+    list of int
+        Task numbers, increasing, each once.
+
+    Raises
+    ------
+    StoreError
+        If a part of the text is neither, runs backwards, or is not among the tasks.
+    """
+    accepted = f"give numbers and ranges from 0 to {count - 1}, such as 0,5-9"
+    chosen: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*([0-9]{1,18})\s*(?:-\s*([0-9]{1,18})\s*)?", part)
+        if match is None:
+            raise StoreError(f"--tasks {text}: {part.strip()!r} is neither a task nor a range of tasks; {accepted}")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise StoreError(f"--tasks {text}: the range {first}-{last} runs backwards; {accepted}")
+        if last >= count:
+            raise StoreError(f"--tasks {text}: there is no task {last}; {accepted}")
+        chosen.update(range(first, last + 1))
+    return sorted(chosen)
+
+
+def chosen_tasks(store: Path, text: str | None) -> list[int] | None:
+    """Read a choice of a store's tasks; see `parse_tasks`. None stands for all."""
+    if text is None:
+        return None
+    with open_store(store) as file:
+        return parse_tasks(text, len(file["runs/outcome"]))
+
+
+def export_xdi(store: Path, folder: Path, tasks: Sequence[int] | None = None, *, echo: Echo) -> int:
+    """Write the spectra of tasks that are done, each into an XDI file `task-NNNNNN.xdi`.
+
+    The columns are the photon energy (eV), μ and μ0 as FEFF printed them, to the last
+    digit that the store has. What the spectrum is of stands in the namespace `Xanesml`.
+
+    Parameters
+    ----------
+    store : Path
+        The store; not one that a driver is writing.
+    folder : Path
+        Folder of the files; made if it does not exist. A file appears when it is complete.
+    tasks : sequence of int, optional
+        Tasks wanted, increasing; all by default. Those that are not done are left out.
+    echo : callable
+        Prints a line: which are left out.
+
+    Returns
+    -------
+    int
+        Number of files written.
+
+    Raises
+    ------
+    StoreError
+        If none of the tasks is done, the store cannot be used, or the folder cannot be
+        written.
+
+    References
+    ----------
+    XDI 1.0, https://github.com/XraySpectroscopy/XAS-Data-Interchange.
+    """
+    with unused(store), open_store(store) as file:
+        done = _done(file, store, tasks, echo)
+        edge = _edge(file, store)
+        for task in done.tolist():
+            text = _xdi(file, task, edge)
+            with _complete(folder / f"task-{task:06d}.xdi") as target:
+                target.write(text)
+    return len(done)
+
+
+def export_extxyz(store: Path, target: Path, tasks: Sequence[int] | None = None, *, echo: Echo) -> int:
+    """Write structures into one extended XYZ file, one frame after the other.
+
+    Each frame says which structure of the store it is (`structure`), how it was made
+    (`kind`; `delta` or `sigma`, Å; `scale`), which atoms absorb (`absorbers`), and which
+    of its tasks are done (`tasks_done`, left out where none is).
+
+    Parameters
+    ----------
+    store : Path
+        The store; not one that a driver is writing.
+    target : Path
+        File to write; it appears when it is complete and replaces an earlier one.
+    tasks : sequence of int, optional
+        Tasks whose structures are wanted, increasing; all by default.
+    echo : callable
+        Prints a line: which tasks are not done.
+
+    Returns
+    -------
+    int
+        Number of frames written.
+
+    Raises
+    ------
+    StoreError
+        If none of the tasks is done, the store cannot be used, or the file cannot be
+        written.
+    """
+    with unused(store), open_store(store) as file, _complete(target) as frames:
+        done = _done(file, store, tasks, echo)
+        of_task, absorber = file["tasks/structure"][:], file["tasks/absorber"][:]
+        wanted = np.unique(of_task if tasks is None else of_task[list(tasks)])
+        order = np.argsort(of_task, kind="stable")
+        firsts = np.searchsorted(of_task[order], wanted)
+        lasts = np.searchsorted(of_task[order], wanted, side="right")
+        numbers = file["structures/numbers"][:]
+        for structure, first, last in zip(wanted.tolist(), firsts, lasts, strict=True):
+            here = order[first:last]
+            atoms = ase.Atoms(numbers, positions=file["structures/positions"][structure])
+            atoms.info = _frame(file, structure) | {"absorbers": absorber[here]}
+            if len(finished := np.intersect1d(here, done)):
+                atoms.info["tasks_done"] = finished
+            ase.io.write(frames, atoms, format="extxyz")
+    return len(wanted)
+
+
+def _done(file: h5py.File, store: Path, tasks: Sequence[int] | None, echo: Echo) -> Integers:
+    """Return the tasks among those wanted that are done and match their checksum; name the others."""
+    outcomes = file["runs/outcome"][:]
+    wanted = np.arange(len(outcomes)) if tasks is None else np.asarray(tasks, dtype=np.int64)
+    done = outcomes == Outcome.DONE
+    blocks = np.unique(wanted[done[wanted]] // BLOCK)
+    for start in (blocks * BLOCK).tolist():
+        done[torn_rows(file, range(start, min(start + BLOCK, len(outcomes))))] = False
+    usable: Integers = wanted[done[wanted]]
+    others = wanted[~done[wanted]]
+    if not len(usable):
+        raise StoreError(f"{store}: none of the {len(wanted)} tasks is done; run `xanesml simulate CAMPAIGN` first")
+    if len(others):
+        echo(f"{store}: {about(others, 'is', 'are', 'task')} not done, or damaged, and left out")
+    return usable
+
+
+def _edge(file: h5py.File, store: Path) -> str:
+    try:
+        return str(json.loads(str(file.attrs["campaign"]))["feff"]["edge"])
+    except (ValueError, LookupError, TypeError) as error:
+        raise StoreError(f"{store}: its campaign is damaged; `xanesml validate {store}` says more") from error
+
+
+def _frame(file: h5py.File, structure: int) -> dict[str, Any]:
+    """Return which structure it is and how it was made."""
+    made = {"structure": structure, "scale": float(file["structures/scale"][structure])}
+    if file["structures/kind"][structure] == Kind.DISTORTED:
+        return made | {"kind": "distorted", "delta": float(file["structures/delta"][structure])}
+    return made | {"kind": "disordered", "sigma": float(file["structures/sigma"][structure])}
+
+
+def _xdi(file: h5py.File, task: int, edge: str) -> str:
+    absorber = int(file["tasks/absorber"][task])
+    spectrum = read_spectrum(file, task)
+    made = _frame(file, int(file["tasks/structure"][task]))
+    own = {
+        "task": task,
+        **made,
+        "absorber": absorber,
+        "campaign_digest": file.attrs["campaign_digest"],
+        "engine": file.attrs["engine"],
+        "identity": file["tasks/identity"][task].decode(),
+        "changes": file["runs/changes"][task].decode(errors="replace") or "none",
+        "solver": file["runs/solver"][task].decode(errors="replace") or "unknown",
+        "seconds": float(file["runs/seconds"][task]),
+    }
+    # No field of ours has "element", "mono" or "edge_en" in its name: larch would take it for the defined one.
+    headers = {
+        "Column.1": "energy eV",
+        "Column.2": "mu",
+        "Column.3": "mu0",
+        "Element.symbol": chemical_symbols[file["structures/numbers"][absorber]],
+        "Element.edge": edge,
+        "Scan.edge_energy": f"{spectrum.edge!r} eV",
+    } | {f"Xanesml.{name}": value for name, value in own.items()}
+    lines = [f"XDI/1.0 Xanesml/{xanesml.__version__}"]
+    lines += [f"{name}: {' '.join(str(value).split())}" for name, value in headers.items()]
+    lines += ["-------------", "energy mu mu0"]
+    columns = (column.tolist() for column in (spectrum.energy, spectrum.mu, spectrum.mu0))
+    rows = [f"  {energy!r:<20} {mu!r:<24} {mu0!r}" for energy, mu, mu0 in zip(*columns, strict=True)]
+    return "".join(f"{line}\n" for line in [*(f"# {line}" for line in lines), *rows])
+
+
+@contextmanager
+def _complete(path: Path) -> Iterator[IO[str]]:
+    """Open a file under a temporary name; it gets its own when all is written."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with partial.open("w", encoding="utf-8") as file:
+                yield file
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot write {path}: {reason(error)}; check the folder and the space left") from error

@@ -1,0 +1,129 @@
+"""The journal beside a store: how a simulation is getting on, readable while it runs.
+
+`xanesml status` reads it, so that an HDF5 file open in parallel is never touched.
+The store decides what is done; the journal only tells. One JSON object a line:
+
+- ``start``: a call of `simulate`, with the outcomes that the store had then,
+- ``give``: a rank is handed tasks,
+- ``run``: a task has come to an end,
+- ``retire``: a rank takes no further tasks,
+- ``end``: the call is over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from xanesml.errors import StoreError
+from xanesml.feff.outcomes import Outcome
+
+#: Longest time that a line waits in memory, s.
+_FLUSH = 1.0
+
+
+def journal_path(store: Path) -> Path:
+    """Return the name of the journal that belongs to a store."""
+    return store.with_suffix(".journal")
+
+
+class Journal:
+    """Appends to a store's journal. Only rank 0 has one.
+
+    Parameters
+    ----------
+    store : Path
+        The store.
+    outcomes : dict
+        Tasks of the store by outcome label at the start.
+    pending, ranks : int
+        Tasks left to run now, and ranks that run them.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be written; also from every other method, as when the disk is full.
+    """
+
+    def __init__(self, store: Path, *, outcomes: dict[str, int], pending: int, ranks: int) -> None:
+        self._path = journal_path(store)
+        self._flushed = time.monotonic()
+        try:
+            # What a kill has cut off stays a line of its own.
+            torn = self._path.exists() and self._path.stat().st_size and not _ends_with_newline(self._path)
+            self._file = self._path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise self._problem(error) from error
+        try:
+            if torn:
+                self._file.write("\n")
+            self._append(event="start", outcomes=outcomes, pending=pending, ranks=ranks)
+            self.flush()
+        except StoreError:
+            self._let_go()
+            raise
+
+    def give(self, rank: int, tasks: Sequence[int]) -> None:
+        """Note that a rank is handed tasks."""
+        self._append(event="give", rank=rank, tasks=list(tasks))
+
+    def run(
+        self, *, task: int, outcome: Outcome, seconds: float, rank: int, host: str, tries: int, message: str
+    ) -> None:
+        """Note a task that has come to an end."""
+        entry: dict[str, Any] = {"task": task, "outcome": outcome.label, "seconds": round(seconds, 3), "rank": rank}
+        entry["host"] = host
+        if tries > 1:
+            entry["tries"] = tries
+        if message:
+            entry["message"] = message
+        self._append(event="run", **entry)
+
+    def retire(self, rank: int, message: str) -> None:
+        """Note a rank that takes no further tasks."""
+        self._append(event="retire", rank=rank, message=message)
+
+    def flush(self) -> None:
+        """Bring what is written to the file; call it about once a second."""
+        self._flushed = time.monotonic()
+        try:
+            self._file.flush()
+        except OSError as error:
+            raise self._problem(error) from error
+
+    def close(self) -> None:
+        """Note the end and close the file."""
+        try:
+            self._append(event="end")
+            self.flush()
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        # What was not written on a full disk has been told of.
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+    def _append(self, **entry: Any) -> None:
+        try:
+            self._file.write(json.dumps({"time": round(time.time(), 3)} | entry) + "\n")
+        except OSError as error:
+            raise self._problem(error) from error
+        if time.monotonic() - self._flushed >= _FLUSH:
+            self.flush()
+
+    def _problem(self, error: OSError) -> StoreError:
+        return StoreError(
+            f"cannot write {self._path}: {error.strerror}; what is done is safe: "
+            "mend that and start the same command again"
+        )
+
+
+def _ends_with_newline(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, 2)
+        return file.read(1) == b"\n"

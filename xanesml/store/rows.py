@@ -1,0 +1,363 @@
+"""The store: one HDF5 file with a row for every FEFF run.
+
+A row's spectra and provenance are written first, then their checksum, then the
+outcome byte. Whatever a kill leaves half-written does not match its checksum.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from xanesml.errors import StoreError
+from xanesml.feff.outcomes import Outcome
+from xanesml.files.arrays import Floats, Integers
+from xanesml.files.hdf5 import open_file, reason
+from xanesml.files.layout import STORE, Array, fixed_arrays, row_arrays
+
+#: Rows read at a time when checksums are verified.
+BLOCK = 512
+
+
+class Spectrum(Protocol):
+    """What a store keeps of a spectrum: arrays of shape (E,), float64, eV, and the edge, eV."""
+
+    @property
+    def energy(self) -> Floats: ...  # noqa: D102
+    @property
+    def mu(self) -> Floats: ...  # noqa: D102
+    @property
+    def mu0(self) -> Floats: ...  # noqa: D102
+    @property
+    def edge(self) -> float: ...  # noqa: D102
+
+
+class StoredSpectrum(NamedTuple):
+    """A `Spectrum` read from a store."""
+
+    energy: Floats
+    mu: Floats
+    mu0: Floats
+    edge: float
+
+
+@dataclass(kw_only=True, slots=True)
+class Row:
+    """What a task yielded, ready to be written. Texts are cut to their column.
+
+    Attributes
+    ----------
+    task : int
+        Row of the store.
+    outcome : Outcome
+        What became of the task.
+    finished : float
+        End of the last run, seconds since 1970 UTC.
+    host : str
+        Host it was on.
+    seconds, cpu_seconds : float
+        Wall time and processor time of all its FEFF runs, s.
+    memory : float
+        Largest resident memory of a FEFF process, MiB.
+    tries : int
+        FEFF runs that it took.
+    changes : str
+        Cards that differ from the campaign's in the run that counts; empty where none does.
+    solver : str
+        What solved the full multiple scattering.
+    message : str
+        Why it is not done; empty where it is.
+    log : str
+        End of FEFF's log where it is not done.
+    spectrum : Spectrum or None
+        The spectra of a task that is done.
+    """
+
+    task: int
+    outcome: Outcome
+    finished: float
+    host: str
+    seconds: float = math.nan
+    cpu_seconds: float = math.nan
+    memory: float = math.nan
+    tries: int = 1
+    changes: str = ""
+    solver: str = ""
+    message: str = ""
+    log: str = ""
+    spectrum: Spectrum | None = None
+
+
+class RowPacker:
+    """Turns rows into the bytes that a store holds of them.
+
+    Parameters
+    ----------
+    points : int
+        Room for energy points in a spectrum of the store.
+    """
+
+    def __init__(self, points: int) -> None:
+        arrays = row_arrays(STORE)
+        self._fields = struct.Struct("<" + "".join(map(_struct_format, arrays[len(_PADDED) :])))
+        self._start = 8 * len(_PADDED) * points
+        self._content = bytearray(self._start + self._fields.size)
+        self._view = memoryview(self._content)
+        self._spectra = np.frombuffer(self._content, "<f8", len(_PADDED) * points).reshape(len(_PADDED), points)
+
+    def pack(self, row: Row) -> bytes:
+        """Return a row's bytes, one column after the other in the store's order, checksum included.
+
+        Raises
+        ------
+        ValueError
+            If the spectrum has more points than there is room for.
+        """
+        spectrum = row.spectrum
+        count, edge = (0, math.nan) if spectrum is None else (len(spectrum.energy), spectrum.edge)
+        if spectrum is not None:
+            for target, source in zip(self._spectra, (spectrum.energy, spectrum.mu, spectrum.mu0), strict=True):
+                target[:count] = source
+        self._spectra[:, count:] = math.nan
+        fields = (
+            count,
+            edge,
+            row.seconds,
+            row.cpu_seconds,
+            row.memory,
+            row.finished,
+            row.host.encode(),
+            row.tries,
+            row.changes.encode(),
+            row.solver.encode(),
+            row.message.encode(),
+            row.log.encode(),
+        )
+        self._fields.pack_into(self._content, self._start, *fields, 0, row.outcome)
+        # Of all but itself.
+        checksum = zlib.crc32(self._view[-1:], zlib.crc32(self._view[: -_END.size]))
+        _END.pack_into(self._content, len(self._content) - _END.size, checksum, row.outcome)
+        return bytes(self._content)
+
+
+#: Columns of one value an energy point; they come first in a row.
+_PADDED = ("spectra/energy", "spectra/mu", "spectra/mu0")
+
+# The checksum and the outcome, which end a row.
+_END = struct.Struct("<IB")
+
+
+def _struct_format(array: Array) -> str:
+    dtype = np.dtype(array.dtype)
+    return f"{dtype.itemsize}s" if dtype.kind == "S" else dtype.char
+
+
+#: Bytes and the offset in a file that they belong at.
+Piece = tuple[int, memoryview]
+
+
+class RowWriter:
+    """Writes rows into an open store: each column's bytes at the place that HDF5 gave it.
+
+    All datasets are contiguous and allocated, so that a row's place in the file is known.
+    Writing there directly costs a fifth of the processor time of HDF5's own writes, and
+    leaves nothing of a row in a library's memory.
+
+    Parameters
+    ----------
+    file : h5py.File
+        A store opened with mode `r+`.
+    write_pieces : callable, optional
+        Writes pieces to the same file, in order, such as that of an MPI file; raises
+        OSError. By default through the file's own descriptor, which is for files opened
+        without MPI.
+    """
+
+    def __init__(self, file: h5py.File, write_pieces: Callable[[Iterable[Piece]], object] | None = None) -> None:
+        self._name = file.filename
+        self._write_pieces = write_pieces or _descriptor_writer(file.id.get_vfd_handle())
+        self._packer = RowPacker(file["spectra/energy"].shape[1])
+        self._columns = []
+        start = 0
+        for array in row_arrays(STORE):
+            column = file[array.path]
+            size = column.dtype.itemsize * math.prod(column.shape[1:])
+            self._columns.append((column.id.get_offset(), size, start, start + size))
+            start += size
+
+    def write(self, row: Row) -> None:
+        """Write one row; see `write_packed`."""
+        self.write_packed(row.task, self._packer.pack(row))
+
+    def write_packed(self, task: int, content: bytes) -> None:
+        """Write one row: spectra and provenance, then the checksum, then the outcome.
+
+        Parameters
+        ----------
+        task : int
+            Row of the store.
+        content : bytes
+            What a `RowPacker` of the store's room made of it.
+
+        Raises
+        ------
+        StoreError
+            If the file system refuses, as when the disk is full; the row is then not done.
+        """
+        view = memoryview(content)
+        try:
+            self._write_pieces([(place + task * size, view[start:stop]) for place, size, start, stop in self._columns])
+        except OSError as error:
+            raise StoreError(
+                f"cannot write to {self._name}: {reason(error, Path(self._name))}; what is done is safe: "
+                "mend that and start the same command again"
+            ) from error
+
+
+def _descriptor_writer(descriptor: int) -> Callable[[Iterable[Piece]], object]:
+    def write_pieces(pieces: Iterable[Piece]) -> None:
+        for offset, content in pieces:
+            written = os.pwrite(descriptor, content, offset)
+            # A disk that is nearly full takes a part; the next call says why.
+            while written < len(content):
+                written += os.pwrite(descriptor, content[written:], offset + written)
+
+    return write_pieces
+
+
+def torn_rows(file: h5py.File, rows: range | None = None) -> Integers:
+    """Find the rows with an outcome whose content does not match their checksum.
+
+    Parameters
+    ----------
+    file : h5py.File
+        A store.
+    rows : range, optional
+        Rows to look at, in steps of 1; all by default.
+
+    Returns
+    -------
+    ndarray, shape (n,), int64
+        Task indices, increasing.
+    """
+    arrays = row_arrays(STORE)
+    rows = range(len(file["runs/outcome"])) if rows is None else rows
+    columns_of = {array.path: file[array.path] for array in arrays}
+    torn: list[int] = []
+    for start in range(rows.start, rows.stop, BLOCK):
+        block = slice(start, min(start + BLOCK, rows.stop))
+        ended = np.flatnonzero(columns_of["runs/outcome"][block] != Outcome.PENDING)
+        if not len(ended):
+            continue
+        columns = {path: np.ascontiguousarray(column[block]) for path, column in columns_of.items()}
+        stored = columns.pop("runs/checksum")
+        views = [column.reshape(len(column), -1).view(np.uint8) for column in columns.values()]
+        content = np.concatenate(views, axis=1)
+        torn += [start + int(i) for i in ended if zlib.crc32(content[i].data) != stored[i]]
+    return np.array(torn, dtype=np.int64)
+
+
+def read_spectrum(file: h5py.File, task: int) -> StoredSpectrum:
+    """Return the spectrum of a task that is done, without padding."""
+    count = file["spectra/points"][task]
+    energy, mu, mu0 = (file[f"spectra/{name}"][task, :count] for name in ("energy", "mu", "mu0"))
+    return StoredSpectrum(energy, mu, mu0, float(file["spectra/edge"][task]))
+
+
+def copy_done_rows(source: h5py.File, target: h5py.File) -> int:
+    """Take over the tasks that another store has done already.
+
+    Parameters
+    ----------
+    source : h5py.File
+        A store.
+    target : h5py.File
+        A store opened with mode `r+`, not through `mpio`.
+
+    Returns
+    -------
+    int
+        Number of tasks taken over: those with the same identity, done in the source,
+        with a matching checksum and room in the target.
+    """
+    done = np.flatnonzero(source["runs/outcome"][:] == Outcome.DONE)
+    room, points = target["spectra/energy"].shape[1], source["spectra/points"][:]
+    usable = np.setdiff1d(done[points[done] <= room], torn_rows(source))
+    _, theirs, ours = np.intersect1d(
+        source["tasks/identity"][:][usable], target["tasks/identity"][:], return_indices=True
+    )
+    writer = RowWriter(target)
+    for old, new in zip(usable[theirs].tolist(), ours.tolist(), strict=True):
+        writer.write(_read_row(source, old, new))
+    return len(ours)
+
+
+def _read_row(file: h5py.File, task: int, renamed: int) -> Row:
+    texts = ("host", "changes", "solver", "message", "log")
+    numbers = ("seconds", "cpu_seconds", "memory", "finished")
+    return Row(
+        task=renamed,
+        outcome=Outcome(file["runs/outcome"][task]),
+        tries=int(file["runs/tries"][task]),
+        spectrum=read_spectrum(file, task),
+        **{name: file[f"runs/{name}"][task].item() for name in numbers},
+        **{name: file[f"runs/{name}"][task].decode(errors="ignore") for name in texts},
+    )
+
+
+def outcome_counts(file: h5py.File) -> dict[str, int]:
+    """Count the rows of a store by the label of their outcome, absent outcomes left out."""
+    return count_outcomes(file["runs/outcome"][:])
+
+
+def count_outcomes(outcomes: NDArray[np.uint8]) -> dict[str, int]:
+    """Count outcome codes, shape (T,), by their label, absent ones left out."""
+    codes, counts = np.unique(outcomes, return_counts=True)
+    labels = {int(outcome): outcome.label for outcome in Outcome}
+    # A damaged file has codes without a name.
+    return {labels.get(int(c), f"unknown-{c}"): int(n) for c, n in zip(codes, counts, strict=True)}
+
+
+def open_store(path: Path, *, mode: Literal["r", "r+"] = "r", comm: object | None = None) -> h5py.File:
+    """Open a store; see `xanesml.files.hdf5.open_file`."""
+    return open_file(path, STORE, mode=mode, comm=comm)
+
+
+class StoreView:
+    """The datasets of a store that never change, as read-only memory maps.
+
+    Ranks read the structures of their tasks through it: nothing is held or sent, and
+    no second HDF5 library looks at a file that is being written. Pickles as a path
+    and offsets.
+
+    Parameters
+    ----------
+    path : Path
+        The store.
+    file : h5py.File
+        The same, open.
+    """
+
+    def __init__(self, path: Path, file: h5py.File) -> None:
+        self._path = path
+        self._where = {
+            array.path: (file[array.path].id.get_offset(), file[array.path].shape, array.dtype)
+            for array in fixed_arrays(STORE)
+        }
+
+    def __getitem__(self, path: str) -> NDArray[Any]:
+        offset, shape, dtype = self._where[path]
+        return np.memmap(self._path, dtype=dtype, mode="r", offset=offset, shape=shape)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._where)

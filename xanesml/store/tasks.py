@@ -1,0 +1,327 @@
+"""The task table: what a campaign expands to, the same on any number of ranks.
+
+One task is one FEFF run, one absorber in one structure. The distorted structures
+come first, then the disordered ones with all their absorbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import lru_cache
+from typing import Protocol, overload
+
+import h5py
+import numpy as np
+from ase.data import chemical_symbols
+from numpy.typing import NDArray
+
+from xanesml import structures
+from xanesml.campaign import Campaign, FeffSection
+from xanesml.errors import CampaignError
+from xanesml.feff.cards import DECIMALS, feff_head, feff_input
+from xanesml.feff.verdict import Request
+from xanesml.files.arrays import Floats
+from xanesml.store.rows import StoreView
+from xanesml.structures import bonds
+
+#: Structures generated, checked and written at a time.
+BLOCK = 1024
+
+
+class Kind(IntEnum):
+    """How a structure was made, as stored in `structures/kind`."""
+
+    DISTORTED = 0
+    DISORDERED = 1
+
+
+class Positions(Protocol):
+    """Positions of all structures, (S, A, 3) float64, Å: an array, a memory map, or made when asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...  # noqa: D102
+    @overload
+    def __getitem__(self, index: int) -> Floats: ...
+    @overload
+    def __getitem__(self, index: slice) -> Floats: ...
+
+
+@dataclass(frozen=True)
+class GeneratedPositions:
+    """The structures of a campaign, made when they are asked for; see `Positions`."""
+
+    campaign: Campaign
+    cluster: structures.Cluster
+    delta: Floats
+    sigma: Floats
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(S, A, 3)."""
+        return len(self.delta), len(self.cluster.numbers), 3
+
+    def __getitem__(self, index: int | slice) -> Floats:
+        """Return one structure, (A, 3), or a block of them, (n, A, 3); a block has step 1."""
+        if isinstance(index, slice):
+            start, stop, _ = index.indices(len(self.delta))
+            return self._block(start, max(start, stop))
+        one: Floats = self._block(int(index), int(index) + 1)[0]
+        return one
+
+    def _block(self, start: int, stop: int) -> Floats:
+        distorted = int(np.count_nonzero(~np.isnan(self.delta)))
+        middle = min(max(distorted, start), stop)
+        parts = []
+        if start < middle:
+            assert self.campaign.distortion is not None  # noqa: S101 (it gave the deltas)
+            reference = self.campaign.distortion.reference
+            parts.append(structures.distort_block(self.cluster, self.delta[start:middle], reference))
+        if middle < stop:
+            assert self.campaign.disorder is not None  # noqa: S101 (it gave the sigmas)
+            parts.append(
+                structures.disorder_block(
+                    self.cluster,
+                    self.sigma[middle:stop],
+                    seed=self.campaign.seed,
+                    first=middle - distorted,
+                    directions=self.campaign.disorder.directions,
+                )
+            )
+        return np.concatenate(parts) if parts else np.empty((0, *self.cluster.positions.shape))
+
+
+@dataclass(frozen=True)
+class TaskTable:
+    """Structures and tasks of a campaign.
+
+    Attributes
+    ----------
+    cluster : Cluster
+        The undistorted cluster.
+    feff : FeffSection
+        The FEFF cards.
+    positions : Positions, shape (S, A, 3), float64
+        Positions of every structure, Å.
+    kind : ndarray, shape (S,), uint8
+        `Kind` of every structure.
+    delta : ndarray, shape (S,), float64
+        First-shell shift, Å; NaN where disordered.
+    sigma : ndarray, shape (S,), float64
+        Displacement σ, Å; NaN where distorted.
+    scale : ndarray, shape (S,), float64
+        Factor that the structure was scaled by, 1 where disordered.
+    structure : ndarray, shape (T,), int32
+        Structure of every task.
+    absorber : ndarray, shape (T,), int32
+        Absorbing atom of every task.
+    """
+
+    cluster: structures.Cluster
+    feff: FeffSection
+    positions: Positions
+    kind: NDArray[np.uint8]
+    delta: Floats
+    sigma: Floats
+    scale: Floats
+    structure: NDArray[np.int32]
+    absorber: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.structure)
+
+    def inputs(self, task: int, feff: FeffSection | None = None) -> tuple[str, Request]:
+        """Return the text of a task's feff.inp and what its output must agree with.
+
+        Parameters
+        ----------
+        task : int
+            The task.
+        feff : FeffSection, optional
+            Cards other than the campaign's.
+        """
+        structure, absorber = int(self.structure[task]), int(self.absorber[task])
+        feff, scale = feff or self.feff, float(self.scale[structure])
+        numbers = self.cluster.numbers
+        text = feff_input(
+            numbers=numbers,
+            positions=np.asarray(self.positions[structure]),
+            absorber=absorber,
+            feff=feff,
+            scale=scale,
+        )
+        return text, Request.of(feff, absorber_number=int(numbers[absorber]), scale=scale)
+
+    def feff_input(self, task: int) -> str:
+        """Return the text of a task's feff.inp."""
+        return self.inputs(task)[0]
+
+    def request(self, task: int) -> Request:
+        """Return what the output of a task must agree with."""
+        return self.inputs(task)[1]
+
+    def blocks(self) -> Iterator[tuple[slice, slice]]:
+        """Yield blocks of structures with their tasks, in order, as slices."""
+        count = self.positions.shape[0]
+        for start in range(0, count, BLOCK):
+            stop = min(start + BLOCK, count)
+            first, last = np.searchsorted(self.structure, (start, stop))
+            yield slice(start, stop), slice(int(first), int(last))
+
+    def check(self) -> None:
+        """Raise StructureError where atoms of any structure overlap."""
+        for block, _ in self.blocks():
+            self.check_overlaps(block, self.positions[block])
+
+    def check_overlaps(self, block: slice, positions: Floats) -> None:
+        """Raise StructureError where atoms of a block of structures, shape (n, A, 3), Å, overlap."""
+
+        def label(index: int) -> str:
+            structure = block.start + index
+            if self.kind[structure] == Kind.DISTORTED:
+                return f"structure {structure} (δ = {self.delta[structure]:.2f} Å)"
+            return f"structure {structure} (σ = {self.sigma[structure]:.3f} Å)"
+
+        structures.check_overlaps(self.cluster, positions, label)
+
+    def identities(self, engine: str, tasks: slice, positions: Floats) -> NDArray[np.bytes_]:
+        """Hash what determines the FEFF input of some tasks, together with the engine.
+
+        Parameters
+        ----------
+        engine : str
+            The engine's identity.
+        tasks : slice
+            The tasks.
+        positions : ndarray, shape (n, A, 3), float64
+            Positions of their structures, from that of the first task on, Å.
+
+        Returns
+        -------
+        ndarray, shape (tasks,), S32
+            BLAKE2b (16 bytes) in hexadecimal of engine, cards, elements, positions to
+            10⁻⁶ Å, and absorber.
+        """
+        numbers = self.cluster.numbers
+
+        @lru_cache(maxsize=256)
+        def prefix(scale: float, absorber_number: int) -> hashlib.blake2b:
+            absorber = int(np.flatnonzero(numbers == absorber_number)[0])
+            head = feff_head(numbers=numbers, absorber=absorber, feff=self.feff, scale=scale)
+            start = hashlib.blake2b(f"{engine}\0{head}\0".encode(), digest_size=16)
+            start.update(numbers.astype("<i4").tobytes())
+            return start
+
+        units = np.rint(positions * 10.0**DECIMALS).astype("<i8")
+        structure, absorber = self.structure[tasks].tolist(), self.absorber[tasks].astype("<i4")
+        of_absorber = numbers[absorber].tolist()
+        digests = []
+        for task, here in enumerate(structure):
+            digest = prefix(float(self.scale[here]), of_absorber[task]).copy()
+            digest.update(units[here - structure[0]].data)
+            digest.update(absorber[task].tobytes())
+            digests.append(digest.hexdigest())
+        return np.array(digests, dtype="S32")
+
+
+def expand(campaign: Campaign) -> TaskTable:
+    """Expand a campaign into its task table; structures are made when they are asked for.
+
+    Parameters
+    ----------
+    campaign : Campaign
+        The campaign.
+
+    Returns
+    -------
+    TaskTable
+        The same for the same campaign, whatever the number of ranks.
+
+    Raises
+    ------
+    StructureError
+        If the cluster cannot be built or an absorber is not in it.
+    CampaignError
+        If an absorbing element does not have the edge asked for.
+    """
+    cluster = structures.build_cluster(campaign.structure)
+    delta = np.array([] if campaign.distortion is None else structures.deltas(campaign.distortion), dtype=np.float64)
+    sigma = np.array([] if campaign.disorder is None else structures.sigmas(campaign.disorder), dtype=np.float64)
+    several = np.empty(0, dtype=np.int32)
+    if campaign.disorder is not None:
+        several = structures.absorbers(cluster, campaign.disorder).astype(np.int32)
+        bonds.bonds(cluster, several, expected=bonds.expected_bonds(campaign.structure, campaign.disorder))
+    central = np.full(len(delta), cluster.absorber, dtype=np.int32)
+    for number in np.unique(cluster.numbers[np.concatenate((central, several))]):
+        _check_edge(chemical_symbols[number], campaign.feff.edge)
+
+    count = len(delta) + len(sigma)
+    shifts = np.concatenate((delta, np.full(len(sigma), np.nan)))
+    widths = np.concatenate((np.full(len(delta), np.nan), sigma))
+    positions = GeneratedPositions(campaign, cluster, shifts, widths)
+    return TaskTable(
+        cluster=cluster,
+        feff=campaign.feff,
+        positions=positions,
+        kind=np.repeat(np.array(list(Kind), dtype=np.uint8), [len(delta), len(sigma)]),
+        delta=shifts,
+        sigma=widths,
+        scale=np.concatenate((_scales(cluster, positions[: len(delta)]), np.ones(len(sigma)))),
+        structure=np.repeat(np.arange(count, dtype=np.int32), [1] * len(delta) + [len(several)] * len(sigma)),
+        absorber=np.concatenate((central, np.tile(several, len(sigma)))),
+    )
+
+
+def stored_cluster(file: h5py.File) -> structures.Cluster:
+    """Return the undistorted cluster that a store was laid out for; atoms may lie at any distance."""
+    return structures.Cluster(
+        numbers=file["structures/numbers"][:],
+        positions=file["structures/reference"][:],
+        absorber=int(file.attrs["central_absorber"]),
+        first_shell=float(file.attrs["first_shell"]),
+        first_shell_cutoff=float(file.attrs["first_shell_cutoff"]),
+        minimum_distance=0.0,
+    )
+
+
+def stored_table(cluster: structures.Cluster, feff: FeffSection, view: StoreView) -> TaskTable:
+    """Return the task table of a store; its arrays are memory maps.
+
+    Parameters
+    ----------
+    cluster : Cluster
+        The store's cluster.
+    feff : FeffSection
+        The campaign's cards.
+    view : StoreView
+        The store's structures and tasks.
+    """
+    return TaskTable(
+        cluster=cluster,
+        feff=feff,
+        positions=view["structures/positions"],
+        kind=view["structures/kind"],
+        delta=view["structures/delta"],
+        sigma=view["structures/sigma"],
+        scale=view["structures/scale"],
+        structure=view["tasks/structure"],
+        absorber=view["tasks/absorber"],
+    )
+
+
+def _scales(cluster: structures.Cluster, distorted: Floats) -> Floats:
+    neighbor = structures.first_neighbors(cluster.positions, cluster.absorber, cluster.first_shell_cutoff)[0]
+    bond = distorted[:, neighbor] - distorted[:, cluster.absorber]
+    reference = cluster.positions[neighbor] - cluster.positions[cluster.absorber]
+    scales: Floats = np.linalg.norm(bond, axis=-1) / np.linalg.norm(reference)
+    return scales
+
+
+def _check_edge(element: str, edge: str) -> None:
+    import xraydb  # noqa: PLC0415 (slow to import, and not needed on every rank)
+
+    edges = xraydb.xray_edges(element)
+    if edge not in edges:
+        raise CampaignError(f"feff.edge: {element} has no {edge} edge; it has {', '.join(edges)}")

@@ -1,0 +1,194 @@
+"""The bonds of the absorbers, and the distribution of their lengths, which the labels are."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from xanesml.campaign import CUBOCTAHEDRA, DisorderSection, StructureSection
+from xanesml.errors import StructureError
+from xanesml.files.arrays import Floats, Indices, Integers, Wholes
+from xanesml.structures import Cluster
+
+#: Positions in the series closer to a whole number than this are that number, steps of the series.
+ROUNDING = 1e-9
+
+#: Bonds with an end among the center and its 12 neighbors: in the 13-atom cuboctahedron, and in every larger one.
+CUBOCTAHEDRON_BONDS = (36, 120)
+
+
+def expected_bonds(structure: StructureSection, section: DisorderSection) -> int | None:
+    """Return the number of bonds that `bonds` has to find, where it is known beforehand.
+
+    Parameters
+    ----------
+    structure : StructureSection
+        The undistorted cluster.
+    section : DisorderSection
+        The absorbers.
+
+    Returns
+    -------
+    int or None
+        With the central atom of a cuboctahedron and its first shell as absorbers, 36 for
+        13 atoms and 120 = 12 + 24 + 84 for more; otherwise None.
+    """
+    if structure.file is not None or structure.absorber is not None or section.absorbers != "first_shell":
+        return None
+    return CUBOCTAHEDRON_BONDS[structure.atoms != CUBOCTAHEDRA[0]]
+
+
+def bonds(cluster: Cluster, absorbers: Wholes, expected: int | None = None) -> Indices:
+    """Find the bonds of the absorbers on the undistorted cluster.
+
+    Parameters
+    ----------
+    cluster : Cluster
+        The undistorted cluster.
+    absorbers : ndarray of int, shape (n,)
+        The absorbers of the particle average.
+    expected : int, optional
+        The number of bonds there must be; see `expected_bonds`.
+
+    Returns
+    -------
+    ndarray of int, shape (B, 2)
+        Pairs of atoms no further apart than the first-shell cutoff with at least one end
+        among the absorbers, each once, the smaller index first, sorted.
+
+    Raises
+    ------
+    StructureError
+        If there is no bond, or not the expected number.
+    """
+    from scipy.spatial import cKDTree  # noqa: PLC0415 (slow to import, and not needed on every rank)
+
+    pairs = cKDTree(cluster.positions).query_pairs(cluster.first_shell_cutoff, output_type="ndarray")
+    pairs = pairs[np.isin(pairs, absorbers).any(axis=1)]
+    if len(pairs) == 0 or (expected is not None and len(pairs) != expected):
+        wanted = "at least one" if expected is None else str(expected)
+        raise StructureError(
+            f"the absorbers have {len(pairs)} first-shell bonds up to {cluster.first_shell_cutoff:.4f} Å, "
+            f"{wanted} needed; change structure.first_shell_cutoff"
+        )
+    found: Indices = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+    return found
+
+
+def bond_lengths(positions: Floats, bonds: Indices) -> Floats:
+    """Measure bonds.
+
+    Parameters
+    ----------
+    positions : ndarray of float64, shape (..., A, 3)
+        Positions of one or many structures, Å.
+    bonds : ndarray of int, shape (B, 2)
+        Pairs of atoms.
+
+    Returns
+    -------
+    ndarray of float64, shape (..., B)
+        Lengths, Å.
+    """
+    ends = positions[..., bonds, :]
+    lengths: Floats = np.linalg.norm(ends[..., 1, :] - ends[..., 0, :], axis=-1)
+    return lengths
+
+
+def bond_weights(bonds: Indices, absorbers: Wholes, multiplicity: ArrayLike) -> Floats:
+    """Return how much every bond counts in the labels.
+
+    Parameters
+    ----------
+    bonds : ndarray of int, shape (B, 2)
+        Pairs of atoms, each with an end among the absorbers.
+    absorbers : ndarray of int, shape (n,)
+        The absorbers.
+    multiplicity : array_like, shape (n,)
+        How much each of them counts in the average, positive.
+
+    Returns
+    -------
+    ndarray of float64, shape (B,)
+        Mean multiplicity of a bond's absorbing ends, scaled to a sum of 1: all bonds alike
+        where all absorbers are.
+    """
+    counts = np.zeros(max(int(bonds.max()), int(np.max(absorbers))) + 1)
+    counts[absorbers] = multiplicity
+    ends = counts[bonds]
+    weights: Floats = ends.sum(axis=1) / np.count_nonzero(ends, axis=1)
+    weights /= weights.sum()
+    return weights
+
+
+def coordination(bonds: Indices, absorbers: Wholes, multiplicity: ArrayLike) -> float:
+    """Return the mean number of first neighbors of the absorbers, each counted by its multiplicity, (n,)."""
+    neighbors = np.bincount(bonds.ravel(), minlength=int(np.max(absorbers)) + 1)
+    return float(np.average(neighbors[absorbers], weights=np.asarray(multiplicity)))
+
+
+def shares_in_bins(lengths: Floats, weights: Floats, centers: Floats) -> Floats:
+    """Return the histogram of bond lengths: g(r), up to the width of the bins.
+
+    Parameters
+    ----------
+    lengths : ndarray of float64, shape (n, B)
+        Bond lengths of n structures, Å.
+    weights : ndarray of float64, shape (B,)
+        Weights of the bonds, of sum 1.
+    centers : ndarray of float64, shape (R,)
+        Centers of the bins, evenly spaced, rising, Å.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, R)
+        Share of the bonds in each bin; what lies outside is missing from the sum.
+    """
+    width = centers[1] - centers[0]
+    place = np.floor((lengths - centers[0]) / width + 0.5).astype(np.int64)
+    return _collected(place, np.broadcast_to(weights, lengths.shape), len(centers))
+
+
+def shares_in_series(shifts: Floats, weights: Floats, delta: Floats) -> tuple[Floats, Floats]:
+    """Share bonds out over a distorted series: every bond between its two neighbors in δ, linearly.
+
+    The average of the series under these weights is the mean over the bonds of the series
+    interpolated linearly in δ. Their mean is the mean shift of the bonds.
+
+    Parameters
+    ----------
+    shifts : ndarray of float64, shape (n, B)
+        Bond lengths minus the reference, Å.
+    weights : ndarray of float64, shape (B,)
+        Weights of the bonds, of sum 1.
+    delta : ndarray of float64, shape (D,)
+        Shifts of the series, evenly spaced, rising, Å.
+
+    Returns
+    -------
+    shares : ndarray of float64, shape (n, D)
+        Weights over the series; rows sum to 1, bonds outside the series left out. A row
+        is 0 where all are outside.
+    outside : ndarray of float64, shape (n,)
+        Share of the bonds outside.
+    """
+    last = len(delta) - 1
+    position = (shifts - delta[0]) * (last / (delta[-1] - delta[0]))
+    # A bond of the shortest or the longest shift lies there but for rounding.
+    position = np.where(np.abs(position - np.rint(position)) < ROUNDING, np.rint(position), position)
+    inside = (position >= 0) & (position <= last)
+    left = np.clip(np.floor(position), 0, last - 1).astype(np.int64)
+    share = position - left
+    counted = np.where(inside, weights, 0.0)
+    shares = _collected(left, counted * (1 - share), last + 1) + _collected(left + 1, counted * share, last + 1)
+    total = counted.sum(axis=1)
+    outside = np.where(inside, 0.0, weights).sum(axis=1)
+    return np.divide(shares, total[:, np.newaxis], out=shares, where=total[:, np.newaxis] > 0), outside
+
+
+def _collected(place: Integers, amounts: Floats, count: int) -> Floats:
+    """Add amounts, (n, B), into rows of bins, (n, count); places outside are left out."""
+    rows, kept = len(place), (place >= 0) & (place < count)
+    flat = (place + count * np.arange(rows)[:, np.newaxis])[kept]
+    sums: Floats = np.bincount(flat, weights=amounts[kept], minlength=rows * count).astype(np.float64)
+    return sums.reshape(rows, count)
