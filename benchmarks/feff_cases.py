@@ -21,7 +21,8 @@ from xanesml.feff.cards import feff_input
 from xanesml.feff.engine import stage_command
 from xanesml.feff.process import clean_environment, raise_stack_limit
 from xanesml.feff.verdict import Request
-from xanesml.structures import build_cluster, disorder, distort, structure_rng
+from xanesml.seeds import structure_rng
+from xanesml.structures import build_cluster, disorder, distort
 
 #: Atoms of the gold cluster, displacement σ or shift δ of the first shell in Å, and the absorber: reference cards all.
 CASES: dict[str, tuple[int, str, float, str]] = {

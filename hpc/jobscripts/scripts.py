@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hpc.jobscripts.site import PRESET_FOLDER, DrainedJob, Job, Site
 from xanesml.errors import EnvironmentProblem
-from xanesml.learning.model import write_text
+from xanesml.files.whole import write_text
 
 #: The jobs of a campaign, in order.
 JOBS = ("simulate", "average", "train", "predict")

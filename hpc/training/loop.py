@@ -15,10 +15,10 @@ from hpc.training.collective import Collective
 from hpc.training.step import compiled_step
 from xanesml.files.arrays import Floats, Singles
 from xanesml.learning.batches import Batches
-from xanesml.learning.dataset import Stream, stream_seed
 from xanesml.learning.model import evaluate
 from xanesml.learning.network import reseed
 from xanesml.learning.scaling import Scaling
+from xanesml.seeds import Stream, seed_of
 
 if TYPE_CHECKING:
     import keras
@@ -178,7 +178,7 @@ def fit(
 
     for epoch in range(len(state.history) + 1, schedule.epochs + 1):
         started = time.perf_counter()
-        reseed(network, stream_seed(schedule.seed, Stream.DROPOUT, epoch, *schedule.key))
+        reseed(network, seed_of(schedule.seed, Stream.DROPOUT, epoch, *schedule.key))
         loss: Any = 0.0
         samples = 0
         for number, arrays in enumerate(source.epoch(epoch), start=(epoch - 1) * steps + 1):

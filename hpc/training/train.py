@@ -21,9 +21,11 @@ from hpc.training.trainer import TRAINED_SECTIONS, Trained, Trainer, csv_text, s
 from xanesml.assessment.assess import LABELS, NETWORK, Assessment, assess, verdict
 from xanesml.assessment.model_card import write_card
 from xanesml.assessment.sensitivity import most_harmful, sensitivity, sensitivity_file, write_sensitivity
+from xanesml.averages.series import Series
 from xanesml.campaign import Campaign
 from xanesml.errors import EnvironmentProblem, StoreError
 from xanesml.files.hdf5 import package_versions
+from xanesml.files.whole import write_text
 from xanesml.learning.augmentation import Mode
 from xanesml.learning.dataset import (
     Split,
@@ -34,7 +36,7 @@ from xanesml.learning.dataset import (
     split_by_family,
     steps_per_epoch,
 )
-from xanesml.learning.model import ModelMetadata, Series, answers_of_ensemble, complete_model, network_file, write_text
+from xanesml.learning.model import ModelMetadata, answers_of_ensemble, complete_model, network_file
 from xanesml.learning.network import answers_of, import_keras
 from xanesml.learning.particle_set import ParticleSet, particle_split
 from xanesml.learning.predictor_files import save_baselines

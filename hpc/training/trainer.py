@@ -18,13 +18,15 @@ from hpc.training.collective import Collective
 from hpc.training.loop import Fitted, HeldOut, Schedule, fit
 from xanesml.campaign import Campaign
 from xanesml.files.arrays import Floats
+from xanesml.files.whole import write_text
 from xanesml.learning.augmentation import Augmentation, Augmenter, Mode, augmenter
 from xanesml.learning.batches import Batches, EndlessBatches, MixedBatches, StoredBatches, label_columns
-from xanesml.learning.dataset import Split, Stream, Tensors, stream_seed
-from xanesml.learning.model import evaluate, network_file, save_network, write_text
+from xanesml.learning.dataset import Split, Tensors
+from xanesml.learning.model import evaluate, network_file, save_network
 from xanesml.learning.network import answers_of, build_network
 from xanesml.learning.particle_set import ParticleSet
 from xanesml.learning.scaling import Scaling
+from xanesml.seeds import Stream, seed_of
 
 if TYPE_CHECKING:
     import keras
@@ -145,7 +147,7 @@ class Trainer:
         """Train one network on statistical averages and return it; collective over the group, see `loop.fit`."""
         campaign, section = self._campaign, self._campaign.training
         key = (section.modes.index(mode), member)
-        weights = stream_seed(campaign.seed, Stream.WEIGHTS, *key, self._collective.rank)
+        weights = seed_of(campaign.seed, Stream.WEIGHTS, *key, self._collective.rank)
         # The ranks start from rank 0's weights, but each drops out units of its own.
         network = build_network(
             self._data.mesh.size, section, bins=self._data.r.size, seed=int(weights.generate_state(1)[0])
@@ -185,7 +187,7 @@ class Trainer:
 
     def _held_out(self, errors: Augmenter, key: tuple[int, ...]) -> HeldOut:
         rows = self._split.validation
-        seed = stream_seed(self._campaign.seed, Stream.HELD_OUT, 0, *key, self._collective.rank)
+        seed = seed_of(self._campaign.seed, Stream.VALIDATION_ERRORS, *key, self._collective.rank)
         spectra = errors.on_arrays(self._data.spectra[rows], seed)
         return HeldOut(self._scaling.scale_features(spectra), self._data.msd[rows])
 
@@ -237,7 +239,7 @@ class Trainer:
         )
 
     def _on_particles(self, network: keras.Model, particles: ParticleSet) -> Floats:
-        seed = stream_seed(self._campaign.seed, Stream.HELD_OUT, 4)
+        seed = seed_of(self._campaign.seed, Stream.PARTICLE_NOISE)
         features = particles.features(self._scaling, self._campaign.training.noise, seed)
         return self._scaling.unscale_labels(evaluate(network, features)["msd"][:, 0])
 

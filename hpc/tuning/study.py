@@ -14,7 +14,7 @@ from hpc.training.checkpoint import Epoch
 from hpc.training.trainer import TRAINED_SECTIONS
 from xanesml.campaign import Campaign
 from xanesml.errors import EnvironmentProblem, StoreError
-from xanesml.learning.dataset import Stream, stream_seed
+from xanesml.seeds import Stream, seed_of
 
 if TYPE_CHECKING:
     import optuna
@@ -147,7 +147,7 @@ class Study:
             taken = len(self._all())
             if taken >= needed and not self._all(self._states.WAITING):
                 return None
-            seed = stream_seed(self._campaign.seed, Stream.TRIALS, taken, self._group)
+            seed = seed_of(self._campaign.seed, Stream.TRIALS, taken, self._group)
             self._study.sampler = self._optuna.samplers.TPESampler(
                 n_startup_trials=int(_RANDOM * self._campaign.tuning.trials),
                 seed=int(seed.generate_state(1)[0]),

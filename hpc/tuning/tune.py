@@ -25,8 +25,8 @@ from hpc.tuning.study import Study, import_optuna, is_own, mend_journal, outcome
 from xanesml.campaign import Campaign, TrainingSection
 from xanesml.errors import CampaignError
 from xanesml.files.lock import StoreLock
+from xanesml.files.whole import write_text
 from xanesml.learning.dataset import steps_per_epoch
-from xanesml.learning.model import write_text
 
 if TYPE_CHECKING:
     import optuna

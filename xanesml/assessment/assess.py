@@ -11,15 +11,17 @@ from threadpoolctl import threadpool_limits
 
 from xanesml.assessment.baselines import Errors, Regressions, fit_edge_slope, fit_mean
 from xanesml.averages.nearest import nearest
+from xanesml.averages.series import Series
 from xanesml.campaign import Campaign
 from xanesml.files.arrays import Floats, Indices, Reals, Singles
 from xanesml.learning.augmentation import Mode, augmenter
-from xanesml.learning.dataset import Split, Stream, Tensors, stream_seed
+from xanesml.learning.dataset import Split, Tensors
 from xanesml.learning.intervals import Interval
-from xanesml.learning.model import Answers, Series, answers_of_ensemble
+from xanesml.learning.model import Answers, answers_of_ensemble
 from xanesml.learning.particle_set import ParticleSet
 from xanesml.learning.predictors import Predictor
 from xanesml.learning.scaling import Scaling
+from xanesml.seeds import Stream, seed_of
 
 if TYPE_CHECKING:
     import keras
@@ -233,8 +235,8 @@ def assess(
     section, seed = campaign.training, campaign.seed
     errors_of_measurement = augmenter(section, mode, tensors, scaling.ranges["msd"])
 
-    def measured(rows: Indices, draw: int) -> Singles:
-        drawn = errors_of_measurement.on_arrays(tensors.spectra[rows], stream_seed(seed, Stream.HELD_OUT, draw))
+    def measured(rows: Indices, stream: Stream) -> Singles:
+        drawn = errors_of_measurement.on_arrays(tensors.spectra[rows], seed_of(seed, stream))
         return scaling.scale_features(drawn)
 
     def everyone(features: Singles) -> dict[str, Answers]:
@@ -247,11 +249,11 @@ def assess(
         rows = split.training[
             np.linspace(0, len(split.training) - 1, min(len(split.training), BASELINE_SPECTRA), dtype=int)
         ]
-        baselines = _fit_baselines(measured(rows, 1), tensors, rows, scaling, seed=seed)
-        calibration = everyone(measured(split.calibration, 2))
-        features, labels = measured(split.test, 3), tensors.msd[split.test]
+        baselines = _fit_baselines(measured(rows, Stream.BASELINE_ERRORS), tensors, rows, scaling, seed=seed)
+        calibration = everyone(measured(split.calibration, Stream.CALIBRATION_ERRORS))
+        features, labels = measured(split.test, Stream.TEST_ERRORS), tensors.msd[split.test]
         held_out = everyone(features)
-        on_particles = everyone(particles.features(scaling, section.noise, stream_seed(seed, Stream.HELD_OUT, 4)))
+        on_particles = everyone(particles.features(scaling, section.noise, seed_of(seed, Stream.PARTICLE_NOISE)))
     test = _compared(HELD_OUT, labels, held_out)
     sample = np.linspace(0, len(labels) - 1, min(len(labels), FITTED), dtype=int)
     spectra = features[sample] * scaling.feature_scale + scaling.feature_mean

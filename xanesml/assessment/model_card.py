@@ -11,7 +11,8 @@ from xanesml.assessment.sensitivity import BESIDE_A_REFERENCE, ERRORS, most_harm
 from xanesml.assessment.summary import MALFORMED, assessment_lines, reduced_cards, series_length, training_line
 from xanesml.campaign import Campaign, DisorderSection, TrainingSection
 from xanesml.errors import StoreError
-from xanesml.learning.model import ModelMetadata, write_text
+from xanesml.files.whole import write_text
+from xanesml.learning.model import ModelMetadata
 
 CARD_FILE = "README.md"
 

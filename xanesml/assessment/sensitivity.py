@@ -14,11 +14,12 @@ from threadpoolctl import threadpool_limits
 from xanesml.assessment.assess import LABELS, NETWORK
 from xanesml.campaign import Campaign, TrainingSection
 from xanesml.errors import StoreError
+from xanesml.files.whole import write_text
 from xanesml.learning.augmentation import Mode, augmenter
-from xanesml.learning.dataset import Split, Stream, Tensors, stream_seed
-from xanesml.learning.model import write_text
+from xanesml.learning.dataset import Split, Tensors
 from xanesml.learning.predictors import Predictor
 from xanesml.learning.scaling import Scaling
+from xanesml.seeds import Stream, seed_of
 
 #: Names and units of the errors, by their key in the campaign's training section.
 ERRORS = {
@@ -39,8 +40,6 @@ FACTORS = (0.0, 0.5, 1.0, 2.0, 4.0)
 
 #: Test spectra, evenly taken, at most.
 SENSITIVITY_SPECTRA = 2000
-
-_DRAW = 5
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ def sensitivity(
     def errors_with(**sizes: float) -> dict[str, float]:
         only = section.model_copy(update=dict.fromkeys(ERRORS, 0.0) | sizes)
         drawn = augmenter(only, mode, tensors, scaling.ranges["msd"]).on_arrays(
-            tensors.spectra[rows], stream_seed(campaign.seed, Stream.HELD_OUT, _DRAW)
+            tensors.spectra[rows], seed_of(campaign.seed, Stream.SENSITIVITY)
         )
         features = scaling.scale_features(drawn)
         return {name: float(np.abs(predict(features) - labels).mean()) for name, predict in predictors.items()}

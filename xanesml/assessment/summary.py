@@ -12,8 +12,8 @@ from xanesml.assessment.assess import LABELS, NETWORK, Comparison, verdict
 from xanesml.assessment.baselines import Errors
 from xanesml.campaign import Campaign
 from xanesml.errors import StoreError
+from xanesml.files.whole import write_text
 from xanesml.learning.intervals import Interval
-from xanesml.learning.model import write_text
 
 #: Bulk gold foil at room temperature by EXAFS: σ² = 0.0081(5) Å².
 FOIL_MSD, FOIL_MSD_ERROR = 0.0081, 0.0005

@@ -22,7 +22,7 @@ from xanesml.errors import StoreError
 from xanesml.files.arrays import Booleans, Floats
 from xanesml.files.hdf5 import open_file
 from xanesml.files.layout import TENSORS
-from xanesml.learning.model import write_text
+from xanesml.files.whole import write_text
 from xanesml.structures.bonds import shares_in_series
 
 #: Columns of the table; msd in Å², both RMS in edge steps.

@@ -13,6 +13,7 @@ from scipy.stats import qmc
 from xanesml.campaign import AveragingSection
 from xanesml.errors import CampaignError, StoreError
 from xanesml.files.arrays import Booleans, Floats, Integers
+from xanesml.seeds import seed_of_families
 
 #: Blocks of candidate families looked at before the limits are said to leave none.
 MOST_BLOCKS = 16
@@ -248,7 +249,7 @@ def choose_distributions(section: AveragingSection, delta: Floats, seed: int) ->
         return found
     # A Sobol sequence is balanced in blocks of powers of two.
     block = 1 << (section.families - 1).bit_length()
-    draw = _sampler(section, np.random.SeedSequence(seed))
+    draw = _sampler(section, seed_of_families(seed))
     parts: list[Distributions] = []
     for _ in range(MOST_BLOCKS):
         parts.append(choice.of(draw(block)))

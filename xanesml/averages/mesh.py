@@ -18,6 +18,9 @@ SMALLEST_MESH = 10
 
 Interpolation = Literal["linear", "pchip"]
 
+#: Energy over which the background's slope is counted, eV.
+SLOPE_RANGE = 50.0
+
 
 def common_mesh(start: float, end: float, edge: float, step: float) -> Floats:
     """Make the mesh within the range that all spectra share.

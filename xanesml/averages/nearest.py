@@ -9,11 +9,11 @@ import numpy as np
 from scipy.special import log_ndtr
 
 from xanesml.averages.distributions import skew_normal_weights, weighted_moments
+from xanesml.averages.mesh import SLOPE_RANGE
+from xanesml.averages.series import Series
 from xanesml.campaign import AveragingSection
 from xanesml.errors import SpectrumError
 from xanesml.files.arrays import Floats
-from xanesml.learning.augmentation import SLOPE_RANGE
-from xanesml.learning.model import Series
 
 #: Distributions that are tried before the fit: locations, scales and shapes, evenly spaced over their ranges.
 SCANNED = (9, 8, 7)

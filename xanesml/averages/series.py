@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from xanesml.files.arrays import Floats, Indices
@@ -11,6 +13,28 @@ OUTLIER = 3.0
 
 #: Degree of the polynomials that smooth.
 SMOOTHING_DEGREE = 3
+
+
+@dataclass(frozen=True)
+class Series:
+    """The distorted series that averages are made of. No array holds NaN.
+
+    Attributes
+    ----------
+    delta : ndarray
+        Shifts of the first shell, shape (D,), float64, Å.
+    mu : ndarray
+        Spectra on the mesh, shape (D, M), float64, not normalized.
+    edge_step : ndarray
+        Their edge steps, shape (D,), float64.
+    r : ndarray
+        Centers of the bins of the bond length, shape (R,), float64, Å.
+    """
+
+    delta: Floats
+    mu: Floats
+    edge_step: Floats
+    r: Floats
 
 
 def roughness(normalized: Floats) -> Floats:

@@ -22,15 +22,13 @@ from typing import Any, Literal
 import numpy as np
 
 from xanesml.averages.distributions import skew_normal_weights
+from xanesml.averages.mesh import SLOPE_RANGE
 from xanesml.campaign import TrainingSection
 from xanesml.files.arrays import Floats, Reals, Singles
 from xanesml.learning.dataset import Tensors
 from xanesml.learning.network import import_keras
 
 Mode = Literal["direct", "reference"]
-
-#: Energy over which the background's slope is counted, eV.
-SLOPE_RANGE = 50.0
 
 #: Half-width of a broadening kernel, standard deviations.
 _REACH = 4.0

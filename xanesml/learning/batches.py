@@ -12,9 +12,10 @@ from xanesml.averages.statistical import bins_of_series
 from xanesml.campaign import Campaign
 from xanesml.files.arrays import Floats, Indices, Singles
 from xanesml.learning.augmentation import Augmenter
-from xanesml.learning.dataset import Stream, Tensors, batches, generator, stream_seed
+from xanesml.learning.dataset import Tensors, batches
 from xanesml.learning.network import import_keras
 from xanesml.learning.scaling import SCALED_LABELS, Scaling
+from xanesml.seeds import Stream, generator, seed_of
 
 #: Labels of a batch by name, each a tensor (n, 1) or, of the distribution, (n, R).
 Targets = dict[str, Any]
@@ -101,7 +102,7 @@ class StoredBatches:
 
     def epoch(self, number: int) -> Iterator[tuple[Singles, ...]]:
         """Yield spectra and scaled labels; see `Batches`."""
-        self._augmenter.reseed(stream_seed(self._seed, Stream.AUGMENTATION, number, *self._key))
+        self._augmenter.reseed(seed_of(self._seed, Stream.AUGMENTATION, number, *self._key))
         random = generator(self._seed, Stream.ORDER, number, *self._key)
         for rows in batches(self._rows, batch_size=self._batch, steps=self.steps, random=random):
             yield tuple(array[rows] for array in self._arrays)
@@ -158,8 +159,8 @@ class EndlessBatches:
 
     def epoch(self, number: int) -> Iterator[tuple[Singles, ...]]:
         """Yield the distributions' location, scale and shape, (n, 3); see `Batches`."""
-        self._augmenter.reseed(stream_seed(self._seed, Stream.AUGMENTATION, number, *self._key))
-        seed = stream_seed(self._seed, Stream.DISTRIBUTIONS, number, *self._key)
+        self._augmenter.reseed(seed_of(self._seed, Stream.AUGMENTATION, number, *self._key))
+        seed = seed_of(self._seed, Stream.DISTRIBUTIONS, number, *self._key)
         shuffle = generator(self._seed, Stream.ORDER, number, *self._key)
         stream = endless_distributions(self._section, self._delta, seed)
         waiting = np.empty((0, 3), np.float32)

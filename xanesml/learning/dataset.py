@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -20,51 +19,9 @@ from xanesml.errors import StoreError
 from xanesml.files.arrays import Floats, Integers, Singles, Wholes
 from xanesml.files.hdf5 import open_file
 from xanesml.files.layout import TENSORS
+from xanesml.seeds import Stream, generator
 
 _REMEDY = "make it anew with `xanesml average CAMPAIGN`"
-
-
-class Stream(IntEnum):
-    """What a random generator is for; part of its seed, so the streams are independent."""
-
-    SPLIT = 1
-    ORDER = 2
-    AUGMENTATION = 3
-    HELD_OUT = 4
-    DISTRIBUTIONS = 5
-    DROPOUT = 6
-    STRUCTURES = 7
-    WEIGHTS = 8
-    TRIALS = 9
-
-
-#: First number of the streams' spawn keys, which have two or more; a structure's key is its index alone.
-_BRANCH = 0
-
-
-def stream_seed(seed: int, stream: Stream, *key: int) -> np.random.SeedSequence:
-    """Return the seed of a stream's random generator.
-
-    Parameters
-    ----------
-    seed : int
-        Seed of the campaign.
-    stream : Stream
-        What the draws are for.
-    *key : int
-        Further numbers that tell generators of one stream apart, such as epoch and rank.
-
-    Returns
-    -------
-    numpy.random.SeedSequence
-        Independent of those with any other stream or key, and of the structures'.
-    """
-    return np.random.SeedSequence(seed, spawn_key=(_BRANCH, int(stream), *key))
-
-
-def generator(seed: int, stream: Stream, *key: int) -> np.random.Generator:
-    """Return the random generator of a stream; see `stream_seed`."""
-    return np.random.default_rng(stream_seed(seed, stream, *key))
 
 
 @dataclass(frozen=True)

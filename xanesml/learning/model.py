@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
+from xanesml.averages.series import Series
 from xanesml.errors import EnvironmentProblem, SpectrumError, StoreError
 from xanesml.files.arrays import Floats, Reals, Singles
+from xanesml.files.whole import write_text
 from xanesml.learning.augmentation import Mode
 from xanesml.learning.intervals import Interval
 from xanesml.learning.network import import_keras
@@ -87,28 +89,6 @@ class ModelMetadata(TypedDict):
     campaign_digest: str
     versions: dict[str, str]
     metrics: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Series:
-    """The distorted series that a model's averages are made of. No array holds NaN.
-
-    Attributes
-    ----------
-    delta : ndarray
-        Shifts of the first shell, shape (D,), float64, Å.
-    mu : ndarray
-        Spectra on the model's mesh, shape (D, M), float64, not normalized.
-    edge_step : ndarray
-        Their edge steps, shape (D,), float64.
-    r : ndarray
-        Centers of the bins of the bond length, shape (R,), float64, Å.
-    """
-
-    delta: Floats
-    mu: Floats
-    edge_step: Floats
-    r: Floats
 
 
 @dataclass(frozen=True)
@@ -390,24 +370,3 @@ def _read_metadata(path: Path) -> tuple[ModelMetadata, dict[str, str]]:
 
 def _digest(path: Path) -> str:
     return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file under a temporary name and give it its own when complete.
-
-    Raises
-    ------
-    EnvironmentProblem
-        If the folder cannot be written to.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise EnvironmentProblem(
-            f"cannot write {path}: {error.strerror or error}; check the folder and the space left"
-        ) from error
-    finally:
-        if partial.exists():
-            partial.unlink()

@@ -13,7 +13,8 @@ import numpy as np
 
 from xanesml.assessment.assess import NETWORK
 from xanesml.errors import EnvironmentProblem, SpectrumError
-from xanesml.learning.model import TrainedModel, load_model, write_text
+from xanesml.files.whole import write_text
+from xanesml.learning.model import TrainedModel, load_model
 from xanesml.measured import MeasuredSpectrum, read_spectra, read_spectrum
 from xanesml.plots import measured_against_simulated
 from xanesml.prediction.predict import Prediction, predict_spectrum

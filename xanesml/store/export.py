@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,15 +17,14 @@ import h5py
 import numpy as np
 from ase.data import chemical_symbols
 
-import xanesml
 from xanesml.errors import StoreError
 from xanesml.feff.outcomes import Outcome
 from xanesml.files.arrays import Integers
 from xanesml.files.hdf5 import reason
 from xanesml.files.lock import unused
+from xanesml.files.rows_text import about
 from xanesml.store.rows import BLOCK, open_store, read_spectrum, torn_rows
 from xanesml.store.tasks import Kind
-from xanesml.validation.report import about
 
 Echo = Callable[[str], None]
 
@@ -217,7 +217,7 @@ def _xdi(file: h5py.File, task: int, edge: str) -> str:
         "Element.edge": edge,
         "Scan.edge_energy": f"{spectrum.edge!r} eV",
     } | {f"Xanesml.{name}": value for name, value in own.items()}
-    lines = [f"XDI/1.0 Xanesml/{xanesml.__version__}"]
+    lines = [f"XDI/1.0 Xanesml/{version('xanesml')}"]
     lines += [f"{name}: {' '.join(str(value).split())}" for name, value in headers.items()]
     lines += ["-------------", "energy mu mu0"]
     columns = (column.tolist() for column in (spectrum.energy, spectrum.mu, spectrum.mu0))

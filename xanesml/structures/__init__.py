@@ -9,7 +9,6 @@ from xanesml.structures.displacement import (
     distort,
     distort_block,
     sigmas,
-    structure_rng,
 )
 from xanesml.structures.overlap import check_overlap, check_overlaps
 
@@ -26,5 +25,4 @@ __all__ = [
     "distort_block",
     "first_neighbors",
     "sigmas",
-    "structure_rng",
 ]

@@ -9,6 +9,7 @@ import numpy as np
 from xanesml.campaign import DisorderSection, DistortionSection
 from xanesml.errors import StructureError
 from xanesml.files.arrays import Floats
+from xanesml.seeds import structure_rng
 from xanesml.structures.cluster import Cluster
 
 
@@ -114,24 +115,6 @@ def sigmas(section: DisorderSection) -> Floats:
         Evenly spaced from smallest to largest, Å; a single structure has the smallest.
     """
     return np.linspace(section.sigma_minimum, section.sigma_maximum, section.structures)
-
-
-def structure_rng(seed: int, index: int) -> np.random.Generator:
-    """Return the random generator of one structure.
-
-    Parameters
-    ----------
-    seed : int
-        Seed of the campaign, 0 or more.
-    index : int
-        Index of the structure, 0 or more.
-
-    Returns
-    -------
-    numpy.random.Generator
-        Depends on the two numbers only, not on how many structures or ranks there are.
-    """
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))
 
 
 def disorder(cluster: Cluster, sigma: float, rng: np.random.Generator, directions: str = "sphere") -> Floats:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xanesml.averages.distributions import weighted_moments
 from xanesml.files.arrays import Integers
-from xanesml.validation.report import about
+from xanesml.files.rows_text import about
 
 #: Bytes read at a time.
 BYTES = 2**24

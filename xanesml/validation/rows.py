@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from xanesml.feff.outcomes import Outcome
 from xanesml.files.arrays import Booleans, Indices, Integers
 from xanesml.files.layout import STORE, Array, row_arrays
+from xanesml.files.rows_text import about
 from xanesml.store.rows import torn_rows
-from xanesml.validation.report import about
 
 #: Rows looked at together.
 BLOCK = 1024

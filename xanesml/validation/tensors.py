@@ -12,9 +12,9 @@ import numpy as np
 from xanesml.campaign import Campaign
 from xanesml.files.arrays import Integers
 from xanesml.files.layout import TENSORS
+from xanesml.files.rows_text import about
 from xanesml.validation.averages import Fault, average_problems, blocks, lines
 from xanesml.validation.conformity import attribute
-from xanesml.validation.report import about
 
 _POSITIVE = (float(np.nextafter(0, 1)), math.inf)
 _SHARE = (0.0, 1.0)

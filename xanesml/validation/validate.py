@@ -12,6 +12,7 @@ from xanesml.errors import StoreError
 from xanesml.files.hdf5 import content_digest, reason
 from xanesml.files.layout import STORE, TENSORS, Layout, fixed_arrays
 from xanesml.files.lock import unused
+from xanesml.files.rows_text import about
 from xanesml.store.create import inputs_digest
 from xanesml.validation.conformity import (
     attribute,
@@ -24,7 +25,7 @@ from xanesml.validation.conformity import (
 from xanesml.validation.opening import DAMAGE, Extent, end_of, extent, open_whole
 from xanesml.validation.probe import crash
 from xanesml.validation.repair import mend
-from xanesml.validation.report import ValidationReport, about
+from xanesml.validation.report import ValidationReport
 from xanesml.validation.rows import RowFindings, examine_rows
 from xanesml.validation.tensors import tensor_problems
 

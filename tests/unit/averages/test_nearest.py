@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from xanesml.averages.distributions import skew_normal_weights, weighted_moments
 from xanesml.averages.nearest import nearest
+from xanesml.averages.series import Series
 from xanesml.campaign import AveragingSection
 from xanesml.errors import SpectrumError
-from xanesml.learning.model import Series
 
 Floats = NDArray[np.float64]
 

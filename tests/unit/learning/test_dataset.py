@@ -14,18 +14,16 @@ from synthetic import campaign, write_tensors
 from xanesml.errors import StoreError
 from xanesml.learning.dataset import (
     Split,
-    Stream,
     batches,
-    generator,
     load_tensors,
     read_families,
     shard,
     split_by_family,
     split_structures,
     steps_per_epoch,
-    stream_seed,
 )
 from xanesml.learning.scaling import FeatureSums, Scaling
+from xanesml.seeds import Stream, generator
 
 SHARES = {"validation": 0.1, "calibration": 0.1, "test": 0.1}
 
@@ -240,20 +238,6 @@ def test_scaling_survives_json() -> None:
     np.testing.assert_array_equal(returned.feature_mean, scaling.feature_mean)
     np.testing.assert_array_equal(returned.feature_scale, scaling.feature_scale)
     assert returned.ranges == scaling.ranges
-
-
-def test_streams_and_keys_are_independent() -> None:
-    draws = {
-        generator(1, stream, *key).integers(2**62)
-        for stream, key in [(Stream.SPLIT, ()), (Stream.ORDER, ()), (Stream.ORDER, (1,)), (Stream.ORDER, (2,))]
-    }
-    assert len(draws) == 4
-
-
-def test_no_stream_is_that_of_a_structure() -> None:
-    structures = {tuple(np.random.SeedSequence(1, spawn_key=(index,)).generate_state(4)) for index in range(50)}
-    streams = {tuple(stream_seed(1, stream, *key).generate_state(4)) for stream in Stream for key in ((), (1,), (1, 2))}
-    assert len(structures | streams) == 50 + 3 * len(Stream)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])

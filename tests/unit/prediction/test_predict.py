@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
+from xanesml.averages.series import Series
 from xanesml.campaign import Campaign, DistortionSection
 from xanesml.errors import SpectrumError, StoreError
 from xanesml.learning.intervals import Interval
-from xanesml.learning.model import Answers, Series, TrainedModel
+from xanesml.learning.model import Answers, TrainedModel
 from xanesml.learning.scaling import Scaling
 from xanesml.measured import read_spectrum
 from xanesml.measured.normalization import NormalizedSpectrum, normalize, on_mesh

@@ -8,6 +8,7 @@ from scipy import stats
 
 from xanesml.campaign import DisorderSection, DistortionSection, StructureSection
 from xanesml.errors import StructureError
+from xanesml.seeds import structure_rng
 from xanesml.structures import (
     Cluster,
     build_cluster,
@@ -18,7 +19,6 @@ from xanesml.structures import (
     distort_block,
     first_neighbors,
     sigmas,
-    structure_rng,
 )
 
 R1 = 2.883722875034978  # 4.0782 / √2

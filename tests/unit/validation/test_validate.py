@@ -20,11 +20,11 @@ from xanesml.errors import StoreError
 from xanesml.feff.outcomes import Outcome
 from xanesml.files.hdf5 import full_size
 from xanesml.files.layout import STORE, fixed_arrays, row_arrays
+from xanesml.files.rows_text import ranges
 from xanesml.store.create import lay_out
 from xanesml.store.rows import Row, RowWriter, StoredSpectrum, open_store, torn_rows
 from xanesml.store.tasks import expand
 from xanesml.validation import ValidationReport, validate
-from xanesml.validation.report import ranges
 
 CAMPAIGN = Campaign.model_validate(
     {
