@@ -88,7 +88,7 @@ class DistortionSection(_Section):
     """Largest shift δ of the first shell, Å. Default +0.45."""
     step: Positive = 0.01
     """Step of δ, Å. Default 0.01: 91 structures."""
-    reference: Literal["first_shell", "lattice_constant"] = "first_shell"
+    length: Literal["first_shell", "lattice_constant"] = "first_shell"
     """Length that δ is added to. `lattice_constant` shifts the first shell by δ/√2. Default first_shell."""
 
     @model_validator(mode="after")

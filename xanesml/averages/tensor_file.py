@@ -149,7 +149,7 @@ def prepare(campaign: Campaign, store: Path, surveyed: Survey, echo: Callable[[s
         tasks = np.flatnonzero(kind[structure] == Kind.DISTORTED)
         first_shell = float(file.attrs["first_shell"])
         delta = file["structures/delta"][:][structure[tasks]]
-        if campaign.distortion is not None and campaign.distortion.reference == "lattice_constant":
+        if campaign.distortion is not None and campaign.distortion.length == "lattice_constant":
             # What the campaign calls δ is then not the shift of the first shell, which the labels are about.
             delta = np.round(first_shell * (file["structures/scale"][:][structure[tasks]] - 1), 10)
         edge = float(file["spectra/edge"][:][tasks][np.argmin(np.abs(delta))])

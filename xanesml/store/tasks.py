@@ -77,8 +77,8 @@ class GeneratedPositions:
         parts = []
         if start < middle:
             assert self.campaign.distortion is not None  # noqa: S101 (it gave the deltas)
-            reference = self.campaign.distortion.reference
-            parts.append(structures.distort_block(self.cluster, self.delta[start:middle], reference))
+            length = self.campaign.distortion.length
+            parts.append(structures.distort_block(self.cluster, self.delta[start:middle], length))
         if middle < stop:
             assert self.campaign.disorder is not None  # noqa: S101 (it gave the sigmas)
             parts.append(

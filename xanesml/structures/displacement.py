@@ -33,7 +33,7 @@ def deltas(section: DistortionSection) -> Floats:
     return shifts
 
 
-def distort(cluster: Cluster, delta: float, reference: str = "first_shell") -> Floats:
+def distort(cluster: Cluster, delta: float, length: str = "first_shell") -> Floats:
     """Scale a cluster about its absorber.
 
     Parameters
@@ -42,27 +42,27 @@ def distort(cluster: Cluster, delta: float, reference: str = "first_shell") -> F
         The undistorted cluster, first shell r1.
     delta : float
         Shift δ, Å.
-    reference : {"first_shell", "lattice_constant"}
+    length : {"first_shell", "lattice_constant"}
         The length that δ is added to: r1, or r1·√2, the fcc lattice constant, which shifts
         the first shell by δ/√2.
 
     Returns
     -------
     ndarray of float64, shape (A, 3)
-        r_abs + (r_i − r_abs)(r + δ)/r with r the reference length, Å.
+        r_abs + (r_i − r_abs)(r + δ)/r with r that length, Å.
 
     Raises
     ------
     StructureError
         If δ is so negative that the cluster collapses.
     ValueError
-        If the reference is neither of the two.
+        If `length` is neither of the two.
     """
-    scaled: Floats = distort_block(cluster, np.array([delta], dtype=np.float64), reference)[0]
+    scaled: Floats = distort_block(cluster, np.array([delta], dtype=np.float64), length)[0]
     return scaled
 
 
-def distort_block(cluster: Cluster, deltas: Floats, reference: str = "first_shell") -> Floats:
+def distort_block(cluster: Cluster, deltas: Floats, length: str = "first_shell") -> Floats:
     """Scale a cluster about its absorber by each of several shifts.
 
     Parameters
@@ -71,7 +71,7 @@ def distort_block(cluster: Cluster, deltas: Floats, reference: str = "first_shel
         The undistorted cluster.
     deltas : ndarray of float64, shape (n,)
         Shifts δ, Å.
-    reference : {"first_shell", "lattice_constant"}
+    length : {"first_shell", "lattice_constant"}
         The length that δ is added to; see `distort`.
 
     Returns
@@ -84,19 +84,19 @@ def distort_block(cluster: Cluster, deltas: Floats, reference: str = "first_shel
     StructureError
         If a δ is so negative that the cluster collapses; the message names the first.
     ValueError
-        If the reference is neither of the two.
+        If `length` is neither of the two.
     """
     lengths = {"first_shell": cluster.first_shell, "lattice_constant": cluster.first_shell * np.sqrt(2.0)}
-    if reference not in lengths:
-        raise ValueError(f"reference is {reference!r}; accepted: {', '.join(lengths)}")
-    length = lengths[reference]
-    collapsing = deltas[deltas <= -length]
+    if length not in lengths:
+        raise ValueError(f"length is {length!r}; accepted: {', '.join(lengths)}")
+    unscaled = lengths[length]
+    collapsing = deltas[deltas <= -unscaled]
     if len(collapsing):
         raise StructureError(
-            f"the distortion {collapsing[0]} Å collapses the cluster; it must lie above −{length:.4f} Å"
+            f"the distortion {collapsing[0]} Å collapses the cluster; it must lie above −{unscaled:.4f} Å"
         )
     center = cluster.positions[cluster.absorber]
-    scales = ((length + deltas) / length)[:, np.newaxis, np.newaxis]
+    scales = ((unscaled + deltas) / unscaled)[:, np.newaxis, np.newaxis]
     scaled: Floats = center + (cluster.positions - center) * scales
     return scaled
 

@@ -30,9 +30,9 @@ def au55() -> Cluster:
 
 
 @pytest.mark.parametrize("delta", [-0.45, 0.0, 0.01, 0.45])
-@pytest.mark.parametrize(("reference", "share"), [("first_shell", 1.0), ("lattice_constant", 1 / np.sqrt(2))])
-def test_distortion_shifts_the_first_shell(au55: Cluster, delta: float, reference: str, share: float) -> None:
-    moved = distort(au55, delta, reference)
+@pytest.mark.parametrize(("length", "share"), [("first_shell", 1.0), ("lattice_constant", 1 / np.sqrt(2))])
+def test_distortion_shifts_the_first_shell(au55: Cluster, delta: float, length: str, share: float) -> None:
+    moved = distort(au55, delta, length)
     shell = first_neighbors(au55.positions, au55.absorber, au55.first_shell_cutoff)
     lengths = np.linalg.norm(moved[shell] - moved[au55.absorber], axis=1)
     np.testing.assert_allclose(lengths, R1 + delta * share, rtol=0, atol=1e-12)
@@ -43,14 +43,14 @@ def test_distortion_shifts_the_first_shell(au55: Cluster, delta: float, referenc
     np.testing.assert_allclose(np.linalg.norm(moved[second], axis=1), expected, rtol=0, atol=1e-12)
 
 
-def test_no_distortion_is_the_reference_itself(au55: Cluster) -> None:
+def test_no_distortion_leaves_the_cluster_as_it_is(au55: Cluster) -> None:
     np.testing.assert_array_equal(distort(au55, 0.0), au55.positions)
 
 
 def test_distortions_that_make_no_sense_are_refused(au55: Cluster) -> None:
     with pytest.raises(StructureError, match=r"-3.0 Å collapses the cluster; it must lie above −2.8837"):
         distort(au55, -3.0)
-    with pytest.raises(ValueError, match="reference is 'a'; accepted: first_shell, lattice_constant"):
+    with pytest.raises(ValueError, match="length is 'a'; accepted: first_shell, lattice_constant"):
         distort(au55, 0.1, "a")
 
 
@@ -180,15 +180,15 @@ def test_the_distorted_positions_stay_what_they_are() -> None:
     assert lattice[1] == [8.816399999999998, 8.816399999999998, 4.408199999999999]
 
 
-@pytest.mark.parametrize("reference", ["first_shell", "lattice_constant"])
-def test_a_block_of_distortions_is_each_of_them_bit_for_bit(au55: Cluster, reference: str) -> None:
+@pytest.mark.parametrize("length", ["first_shell", "lattice_constant"])
+def test_a_block_of_distortions_is_each_of_them_bit_for_bit(au55: Cluster, length: str) -> None:
     series = deltas(DistortionSection())
-    block = distort_block(au55, series, reference)
+    block = distort_block(au55, series, length)
     assert block.shape == (91, 55, 3)
-    length = au55.first_shell if reference == "first_shell" else au55.first_shell * np.sqrt(2.0)
+    unscaled = au55.first_shell if length == "first_shell" else au55.first_shell * np.sqrt(2.0)
     for moved, delta in zip(block, series, strict=True):
-        np.testing.assert_array_equal(moved, au55.positions * ((length + delta) / length))
-        np.testing.assert_array_equal(moved, distort(au55, delta, reference))
+        np.testing.assert_array_equal(moved, au55.positions * ((unscaled + delta) / unscaled))
+        np.testing.assert_array_equal(moved, distort(au55, delta, length))
 
 
 def test_blocks_that_make_no_sense_are_refused(au55: Cluster) -> None:
