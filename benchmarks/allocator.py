@@ -16,8 +16,7 @@ from pathlib import Path
 
 from feff_cases import Record, Used, arguments, copied, heading, prepared, row, used, work_folder
 
-from xanesml.feff.engine import STAGES, stage_command
-from xanesml.feff.feff10 import NATIVE_FMS
+from xanesml.feff.feff10 import NATIVE_FMS, STAGES, stage_command
 from xanesml.feff.process import GLIBC_KEEPS_MEMORY, clean_environment
 
 CASES = ("55-distorted", "561-disorder")

@@ -18,10 +18,9 @@ import numpy as np
 
 from xanesml.campaign import FeffSection, StructureSection
 from xanesml.feff.cards import feff_input
-from xanesml.feff.engine import stage_command
+from xanesml.feff.feff10 import stage_command
 from xanesml.feff.process import clean_environment, raise_stack_limit
-from xanesml.feff.verdict import Request
-from xanesml.seeds import structure_rng
+from xanesml.feff.request import Request
 from xanesml.structures import build_cluster, disorder, distort
 
 #: Atoms of the gold cluster, displacement σ or shift δ of the first shell in Å, and the absorber: reference cards all.
@@ -65,9 +64,9 @@ def case_input(name: str) -> tuple[str, Request]:
     cluster = build_cluster(StructureSection(atoms=atoms))
     scale = 1.0
     if kind == "disorder":
-        positions = disorder(cluster, length, structure_rng(1, 0))
+        positions = disorder(cluster, np.array([length]), seed=1, first=0)[0]
     else:
-        positions, scale = distort(cluster, length), 1 + length / cluster.first_shell
+        positions, scale = distort(cluster, np.array([length]))[0], 1 + length / cluster.first_shell
     distances = np.linalg.norm(positions - positions[cluster.absorber], axis=1)
     absorber = cluster.absorber if site == "center" else int(np.argmax(distances))
     feff = FeffSection()

@@ -30,11 +30,11 @@ import numpy as np
 from feff_cases import CASES, Record, Used, arguments, case_input, copied, heading, prepared, row, used, work_folder
 
 from xanesml.campaign import EngineSection
-from xanesml.feff.engine import STAGES, make_engine, run_feff, stage_command
-from xanesml.feff.feff10 import NATIVE_FMS
+from xanesml.feff.engine import make_engine, run_feff
+from xanesml.feff.feff10 import NATIVE_FMS, STAGES, stage_command
 from xanesml.feff.outcomes import Outcome
 from xanesml.feff.process import GLIBC_KEEPS_MEMORY, clean_environment
-from xanesml.feff.verdict import read_xmu
+from xanesml.feff.xmu import read_xmu
 from xanesml.fms.solve import solve_ldl, solve_lu
 
 BEFORE, AFTER = STAGES[: STAGES.index("fms")], STAGES[STAGES.index("fms") + 1 :]
@@ -50,6 +50,14 @@ PIPELINE = """
 import sys, feff10
 stages = [feff10.Stage.from_name(name) for name in sys.argv[2:]]
 feff10.FeffPipeline(feff10.FeffConfig.from_file(sys.argv[1], sys.argv[1] + "/feff.inp", stages=stages)).run()
+"""
+
+# The native stage in a run's folder, by a given method.
+NATIVE = """
+import sys
+from pathlib import Path
+from xanesml.fms.stage import solve_stage
+solve_stage(Path(sys.argv[1]), method=sys.argv[2])
 """
 
 
@@ -119,7 +127,7 @@ def run_stage(start: Path, method: str) -> Used:
     place = copied(start, method)
     if method == "feff":
         return used(stage_command(place, "fms"), place)
-    return used([sys.executable, "-m", "xanesml.fms.stage", str(place), "--method", method], place)
+    return used([sys.executable, "-c", NATIVE, str(place), method], place)
 
 
 def read_green(path: Path) -> np.ndarray:

@@ -42,11 +42,11 @@ def phase_text(
 ) -> str:
     """Return a phase.bin; `shifts` are (E, lmax + 1) for each potential."""
     count = len(momentum)
-    reference = np.full(count, -0.3 + 0.01j)
+    interstitial = np.full(count, -0.3 + 0.01j)
     lines = [f" {spins:4d} {count:4d} {count:4d} {0:4d} {len(shifts) - 1:4d} {4:4d} {1:4d} {width:4d}    8    8    1"]
     lines += packed_lines([2.5, -0.2, 400.0], width)
-    lines += packed_lines(momentum**2 / 2 + reference, width)
-    lines += packed_lines(reference, width)
+    lines += packed_lines(momentum**2 / 2 + interstitial, width)
+    lines += packed_lines(interstitial, width)
     for potential, shift in enumerate(shifts):
         lmax = shift.shape[1] - 1
         lines.append(f" {lmax:3d} {29 + potential:3d} Cu    ")

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from synthetic_gap import Gap, measure
 
 from xanesml.learning.augmentation import reference_spectra
 from xanesml.learning.dataset import Tensors, load_tensors
 from xanesml.learning.model import TrainedModel, load_model
 from xanesml.measured import read_spectrum
 from xanesml.measured.normalization import NormalizedSpectrum, align, normalize, on_mesh
-from xanesml.measured.synthetic_gap import Gap, measure
 from xanesml.plots.style import ABSORPTION, BLACK, BLUE, ENERGY, ORANGE, TWO_COLUMNS, VERMILION, new_figure
 from xanesml.prediction.predict import predict_spectrum
 from xanesml.prediction.reference import make_reference

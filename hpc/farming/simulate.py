@@ -22,9 +22,10 @@ from hpc.farming.shared_file import SharedFile
 from hpc.progress import ProgressLine
 from xanesml.campaign import Campaign
 from xanesml.errors import EngineError, EnvironmentProblem, StoreError, XanesmlError
-from xanesml.feff.engine import Engine, RunResult, make_engine
+from xanesml.feff.engine import Engine, make_engine
 from xanesml.feff.ladder import LadderRun
 from xanesml.feff.outcomes import Outcome
+from xanesml.feff.run import RunResult
 from xanesml.files.arrays import Floats, Integers
 from xanesml.files.lock import StoreLock
 from xanesml.store.cost import expected_seconds, is_native, table_seconds

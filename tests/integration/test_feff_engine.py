@@ -12,10 +12,12 @@ from ase.cluster import Octahedron
 
 from xanesml.campaign import EngineSection, FeffSection
 from xanesml.feff.cards import feff_input
-from xanesml.feff.engine import STAGES, make_engine, run_feff, stage_command
+from xanesml.feff.engine import make_engine, run_feff
+from xanesml.feff.feff10 import STAGES, stage_command
 from xanesml.feff.outcomes import Outcome
 from xanesml.feff.process import clean_environment, raise_stack_limit
-from xanesml.feff.verdict import Request, judge
+from xanesml.feff.request import Request
+from xanesml.feff.verdict import judge
 
 pytestmark = pytest.mark.feff
 

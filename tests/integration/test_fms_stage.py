@@ -15,9 +15,9 @@ from ase.cluster import Octahedron
 
 from xanesml.campaign import FeffSection, ScfSection
 from xanesml.feff.cards import feff_input
-from xanesml.feff.engine import stage_command
+from xanesml.feff.feff10 import stage_command
 from xanesml.feff.process import clean_environment, raise_stack_limit
-from xanesml.feff.verdict import read_xmu
+from xanesml.feff.xmu import read_xmu
 from xanesml.fms.stage import solve_stage
 
 pytestmark = pytest.mark.feff

@@ -190,7 +190,7 @@ def _structure_again(file: h5py.File, row: int, campaign: Campaign, store: h5py.
     structure = int(file["particle/structure"][row])
     cluster, positions = stored_cluster(store), store["structures/positions"][structure]
     if campaign.disorder is not None:
-        drawn = structures.disorder_block(
+        drawn = structures.disorder(
             cluster,
             store["structures/sigma"][structure : structure + 1],
             seed=campaign.seed,

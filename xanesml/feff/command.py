@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xanesml.errors import EngineError
+from xanesml.feff.request import Request
 from xanesml.feff.run import FeffRun, prepare
-from xanesml.feff.verdict import Request
 
 _DIGEST_BYTES = 8
 

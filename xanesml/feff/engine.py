@@ -8,21 +8,9 @@ from typing import Protocol
 
 from xanesml.campaign import EngineSection
 from xanesml.feff.command import CommandEngine
-from xanesml.feff.feff10 import STAGES, Feff10Engine, stage_command
+from xanesml.feff.feff10 import Feff10Engine
+from xanesml.feff.request import Request
 from xanesml.feff.run import FeffRun, RunResult
-from xanesml.feff.verdict import Request
-
-__all__ = [
-    "STAGES",
-    "CommandEngine",
-    "Engine",
-    "Feff10Engine",
-    "FeffRun",
-    "RunResult",
-    "make_engine",
-    "run_feff",
-    "stage_command",
-]
 
 _POLL_INTERVAL = 0.02
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import base64
 import importlib.metadata
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from xanesml.errors import EngineError
+from xanesml.feff.request import Request
 from xanesml.feff.run import FeffRun, prepare
-from xanesml.feff.verdict import Request
 from xanesml.fms import VERSION
 
 #: FEFF10's stages that a XANES spectrum needs; the wheel's other nine leave xmu.dat as it is.
@@ -31,9 +30,7 @@ class Feff10Engine:
     ----------
     timeout : float
         Time after which a run is killed, s.
-    stages : sequence of str, optional
-        FEFF10's stages, in order.
-    fms : {"feff", "native"}, optional
+    fms : {"native", "feff"}
         Who solves the full multiple scattering: FEFF10's own stage, or xanesml, which
         leaves to FEFF10 what it cannot do.
 
@@ -43,11 +40,8 @@ class Feff10Engine:
         If the wheel is not installed.
     """
 
-    def __init__(
-        self, *, timeout: float, stages: Sequence[str] = STAGES, fms: Literal["native", "feff"] = "feff"
-    ) -> None:
-        native = fms == "native"
-        self._stages = tuple(NATIVE_FMS if native and stage == "fms" else stage for stage in stages)
+    def __init__(self, *, timeout: float, fms: Literal["native", "feff"]) -> None:
+        self._stages = [NATIVE_FMS if fms == "native" and stage == "fms" else stage for stage in STAGES]
         named = (f"{stage}-{VERSION}" if stage == NATIVE_FMS else stage for stage in self._stages)
         self.identity = f"{_installed()}: {' '.join(named)}"
         self.timeout = timeout

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from xanesml.campaign import FeffSection, RetrySection
 from xanesml.errors import EnvironmentProblem
-from xanesml.feff.engine import Engine, FeffRun, RunResult
+from xanesml.feff.engine import Engine
 from xanesml.feff.outcomes import Outcome
-from xanesml.feff.verdict import MESSAGE_BYTES, Request, one_line
+from xanesml.feff.request import Request
+from xanesml.feff.run import FeffRun, RunResult
+from xanesml.feff.verdict import MESSAGE_BYTES, one_line
 
 #: Lower end of the core-valence search window without a CORVAL card, eV (FEFF10, src/COMMON/m_inpmodules.f90).
 DEFAULT_CORVAL = -70.0

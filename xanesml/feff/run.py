@@ -12,7 +12,9 @@ from pathlib import Path
 from xanesml.errors import EnvironmentProblem
 from xanesml.feff.outcomes import Outcome
 from xanesml.feff.process import ChildRun, clean_environment, raise_stack_limit
-from xanesml.feff.verdict import LOG_NAME, Request, Spectrum, judge, log_end, one_line, read_log
+from xanesml.feff.request import Request
+from xanesml.feff.verdict import LOG_NAME, judge, log_end, one_line, read_log
+from xanesml.feff.xmu import Spectrum
 
 #: File in the run's folder whose one line says what solved the full multiple scattering.
 SOLVER_NAME = "solver.txt"

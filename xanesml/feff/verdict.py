@@ -12,8 +12,6 @@ from xanesml.feff.outcomes import Outcome
 from xanesml.feff.request import Request, problems
 from xanesml.feff.xmu import IncompleteSpectrum, Spectrum, read_xmu
 
-__all__ = ["Request", "Spectrum", "Verdict", "judge", "log_end", "one_line", "read_log", "read_xmu"]
-
 #: File in the run's folder that takes what the FEFF programs print.
 LOG_NAME = "run.log"
 

@@ -6,12 +6,9 @@ larger than a representation times 2l + 1.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-from xanesml.files.arrays import Floats, Indices
+from xanesml.files.arrays import Floats, Indices, Wholes
 from xanesml.fms.irreps import Irrep, irreducible_parts, projector_range, rotation_matrices
 from xanesml.fms.point_group import point_group
 
@@ -53,9 +50,9 @@ class SymmetricCluster:
 
     def __init__(
         self,
-        positions: NDArray[Any],
-        potentials: NDArray[Any],
-        lmax: int | NDArray[Any],
+        positions: Floats,
+        potentials: Wholes,
+        lmax: int | Wholes,
         absorber: int,
         tolerance: float,
     ) -> None:

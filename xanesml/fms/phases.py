@@ -77,7 +77,7 @@ def read_phases(path: Path) -> Phases:
             raise FmsNotApplicable(f"{path.name} has {spins} spins, 1 is solved here")
         _numbers(lines, 3, width)
         energy = _numbers(lines, 2 * energies, width).view(np.complex128)
-        reference = _numbers(lines, 2 * energies, width).view(np.complex128)
+        interstitial = _numbers(lines, 2 * energies, width).view(np.complex128)
         shifts = []
         for _ in range(last_potential + 1):
             lmax = int(next(lines).split()[0])
@@ -85,7 +85,7 @@ def read_phases(path: Path) -> Phases:
             shifts.append(both_kappas.reshape(energies, 2 * lmax + 1)[:, lmax:])
     except (ValueError, IndexError, StopIteration) as error:
         raise FmsNotApplicable(f"{path.name} is not a whole phase.bin of FEFF10") from error
-    return Phases(momentum=np.sqrt(2 * (energy - reference)), shifts=tuple(shifts))
+    return Phases(momentum=np.sqrt(2 * (energy - interstitial)), shifts=tuple(shifts))
 
 
 def _numbers(lines: Iterator[bytes], count: int, width: int) -> Floats:

@@ -8,12 +8,10 @@ clusters in any orientation are treated alike.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from xanesml.files.arrays import Floats, Indices
+from xanesml.files.arrays import Floats, Indices, Wholes
 
 #: Two operations whose product has at least this trace with a third one (3 cos 0) are the same.
 SAME_OPERATION = 3 - 1e-5
@@ -36,8 +34,8 @@ class PointGroup:
 
 
 def point_group(
-    positions: NDArray[Any],
-    kinds: NDArray[Any],
+    positions: Floats,
+    kinds: Wholes,
     *,
     absorber: int = 0,
     tolerance: float = 1e-4,
@@ -83,7 +81,7 @@ def point_group(
     return _closed(np.array([matrix for _, matrix, _ in found]), np.array([images for _, _, images in found]))
 
 
-def _axial_group(vectors: Floats, kinds: NDArray[Any], axis: Floats, tolerance: float, order: int) -> PointGroup:
+def _axial_group(vectors: Floats, kinds: Wholes, axis: Floats, tolerance: float, order: int) -> PointGroup:
     """Return C_nv about the axis of a linear cluster, with the inversion where the cluster has it."""
     frame = _frame(axis, np.eye(3)[np.argmin(np.abs(axis))])[:, [1, 2, 0]]
     angles = 2 * np.pi * np.arange(order) / order
@@ -108,7 +106,7 @@ def _frame(first: Floats, second: Floats) -> Floats:
     return np.stack([along, np.cross(normal, along), normal], axis=1)
 
 
-def _candidates(vectors: Floats, kinds: NDArray[Any], tolerance: float) -> list[Floats]:
+def _candidates(vectors: Floats, kinds: Wholes, tolerance: float) -> list[Floats]:
     """Return the matrices that put two chosen atoms on atoms alike, at the same distance from each other."""
     distances = np.linalg.norm(vectors, axis=1)
     alike = (kinds[:, None] == kinds) & (np.abs(distances[:, None] - distances) <= tolerance)
@@ -130,7 +128,7 @@ def _candidates(vectors: Floats, kinds: NDArray[Any], tolerance: float) -> list[
     return candidates
 
 
-def _images(matrix: Floats, vectors: Floats, kinds: NDArray[Any]) -> Indices | None:
+def _images(matrix: Floats, vectors: Floats, kinds: Wholes) -> Indices | None:
     """Return the atom nearest to the image of each atom, or None where that is no permutation of like atoms."""
     nearest = np.argmax(vectors @ matrix.T @ vectors.T - 0.5 * np.sum(vectors**2, axis=1), axis=1)
     if not np.array_equal(kinds[nearest], kinds) or len(np.unique(nearest)) < len(nearest):
@@ -144,7 +142,7 @@ def _misfit(matrix: Floats, vectors: Floats, images: Indices) -> float:
 
 
 def _confirmed(
-    candidate: Floats, vectors: Floats, kinds: NDArray[Any], tolerance: float
+    candidate: Floats, vectors: Floats, kinds: Wholes, tolerance: float
 ) -> tuple[float, Floats, Indices] | None:
     """Return misfit, orthogonal matrix of least squares and images of a candidate, or None where it is no symmetry."""
     images = _images(candidate, vectors, kinds)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
-from xanesml.files.arrays import Complexes, Floats, Indices
+from xanesml.files.arrays import Complex, Complexes, Floats, Indices
 from xanesml.fms.inputs import BOHR, FmsInput, orbital_scattering
 from xanesml.fms.orbits import SymmetricCluster
 from xanesml.fms.phases import Phases
@@ -128,7 +126,7 @@ def _reduced_propagators(
     energies: int,
     count: int,
     dtype: npt.DTypeLike,
-) -> npt.NDArray[Any]:
+) -> Complex:
     """Return Bᵀ S B at these of the energies, (these, count, count)."""
     result = np.zeros((len(these), count, count), dtype=dtype)
     for pair, one, other, table in tables:
@@ -141,9 +139,7 @@ def _reduced_propagators(
     return result
 
 
-def _solve_blocks(
-    propagators: npt.NDArray[Any], scattering: Complexes, width: int
-) -> tuple[npt.NDArray[Any], float, int]:
+def _solve_blocks(propagators: Complex, scattering: Complexes, width: int) -> tuple[Complex, float, int]:
     """Return Σ at every energy, the worst residual, and how many factorizations LU stood in for."""
     count = propagators.shape[1] - width
     diagonal = np.arange(count)

@@ -1,18 +1,11 @@
-"""FEFF's FMS stage: python -m xanesml.fms.stage FOLDER, between FEFF's stages xsph and mkgtr.
-
-Reads what FEFF left in a run's folder and writes gg.bin and log3.dat, or nothing at
-all where it does not apply.
-"""
+"""FEFF's FMS stage, between its stages xsph and mkgtr: from the files of a run's folder to gg.bin and log3.dat."""
 
 from __future__ import annotations
 
-import os
-import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +19,6 @@ from xanesml.fms.solve import Solution, residual_limit
 
 Precision = Literal["single", "double"]
 Method = Literal["auto", "lu", "ldl", "symmetric"]
-
-#: Exit status where the stage does not apply and FEFF's own is to be run.
-NOT_APPLICABLE = 3
 
 #: Longest `StageReport.solver`, bytes: the room in the store.
 SOLVER_BYTES = 80
@@ -124,39 +114,9 @@ def solve_stage(folder: Path, *, precision: Precision = "single", method: Method
         residual=solution.residual,
         seconds=time.perf_counter() - started,
     )
-    _replace(folder / "gg.bin", green_text(feff_convention(solution.blocks)))
-    _replace(folder / "log3.dat", _log(report, len(cluster.positions)))
+    (folder / "gg.bin").write_text(green_text(feff_convention(solution.blocks)), encoding="ascii")
+    (folder / "log3.dat").write_text(_log(report, len(cluster.positions)), encoding="ascii")
     return report
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the stage in a folder given on the command line.
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        By default those of the process.
-
-    Returns
-    -------
-    int
-        0 when gg.bin is written, `NOT_APPLICABLE` when FEFF's own stage is to be run.
-    """
-    # Not at the top: only the command line needs it.
-    import argparse  # noqa: PLC0415
-
-    parser = argparse.ArgumentParser(prog="python -m xanesml.fms.stage", description=str(__doc__).splitlines()[0])
-    parser.add_argument("folder", type=Path, help="folder in which FEFF's stages rdinp to xsph have run")
-    parser.add_argument("--method", choices=get_args(Method), default="auto")
-    parser.add_argument("--precision", choices=get_args(Precision), default="single")
-    parsed = parser.parse_args(arguments)
-    try:
-        solve_stage(parsed.folder, precision=parsed.precision, method=parsed.method)
-    except FmsNotApplicable as reason:
-        sys.stderr.write(f"xanesml fms does not apply: {reason}\n")
-        return NOT_APPLICABLE
-    sys.stdout.write((parsed.folder / "log3.dat").read_text())
-    return 0
 
 
 def _solve(cluster: FmsInput, phases: Phases, method: Method, dtype: npt.DTypeLike) -> Solution:
@@ -180,14 +140,3 @@ def _log(report: StageReport, atoms: int) -> str:
         f"largest residual {report.residual:.1e}, {report.seconds:.2f} s\n"
         "Done with module: FMS.\n\n"
     )
-
-
-def _replace(path: Path, text: str) -> None:
-    # Complete or not there: a killed run leaves no half of a file.
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
-    unfinished.write_text(text, encoding="ascii")
-    unfinished.replace(path)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -38,9 +38,6 @@ from xanesml.files.arrays import Floats
 from xanesml.measured.broadening import broadened
 from xanesml.measured.normalization import TINY_ENERGY, NormalizedSpectrum, align
 
-__all__ = ["Calibration", "broadened", "calibrate"]
-
-
 #: Bounds of the fit: relative stretch; Gaussian sigma, eV; and amplitude, a factor either way.
 LARGEST_STRETCH = 0.1
 LARGEST_BROADENING = 5.0

@@ -14,20 +14,8 @@ import numpy as np
 
 from xanesml.errors import SpectrumError
 from xanesml.files.arrays import Floats
-from xanesml.measured import MeasuredSpectrum, import_larch, read_spectra, read_spectrum
 from xanesml.measured.screening import check_range, doubts, edge_offset, noise_level
-
-__all__ = [
-    "Alignment",
-    "MeasuredSpectrum",
-    "NormalizedSpectrum",
-    "align",
-    "normalize",
-    "on_mesh",
-    "read_spectra",
-    "read_spectrum",
-]
-
+from xanesml.measured.spectrum import MeasuredSpectrum, import_larch
 
 #: Energy above the edge at which FEFF takes μ0 for the edge step, eV.
 STEP_OFFSET = 50.0

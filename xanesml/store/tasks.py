@@ -22,7 +22,7 @@ from xanesml import structures
 from xanesml.campaign import Campaign, FeffSection
 from xanesml.errors import CampaignError
 from xanesml.feff.cards import DECIMALS, feff_head, feff_input
-from xanesml.feff.verdict import Request
+from xanesml.feff.request import Request
 from xanesml.files.arrays import Floats
 from xanesml.store.rows import StoreView
 from xanesml.structures import bonds
@@ -78,11 +78,11 @@ class GeneratedPositions:
         if start < middle:
             assert self.campaign.distortion is not None  # noqa: S101 (it gave the deltas)
             length = self.campaign.distortion.length
-            parts.append(structures.distort_block(self.cluster, self.delta[start:middle], length))
+            parts.append(structures.distort(self.cluster, self.delta[start:middle], length))
         if middle < stop:
             assert self.campaign.disorder is not None  # noqa: S101 (it gave the sigmas)
             parts.append(
-                structures.disorder_block(
+                structures.disorder(
                     self.cluster,
                     self.sigma[middle:stop],
                     seed=self.campaign.seed,

@@ -2,14 +2,7 @@
 
 from xanesml.structures.build import build_cluster
 from xanesml.structures.cluster import Cluster, absorbers, first_neighbors
-from xanesml.structures.displacement import (
-    deltas,
-    disorder,
-    disorder_block,
-    distort,
-    distort_block,
-    sigmas,
-)
+from xanesml.structures.displacement import deltas, disorder, distort, sigmas
 from xanesml.structures.overlap import check_overlap, check_overlaps
 
 __all__ = [
@@ -20,9 +13,7 @@ __all__ = [
     "check_overlaps",
     "deltas",
     "disorder",
-    "disorder_block",
     "distort",
-    "distort_block",
     "first_neighbors",
     "sigmas",
 ]

@@ -8,11 +8,10 @@ from typing import cast
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers
-from numpy.typing import NDArray
 
 from xanesml.campaign import CUBOCTAHEDRA, StructureSection
 from xanesml.errors import StructureError
-from xanesml.files.arrays import Floats
+from xanesml.files.arrays import Floats, Wholes
 from xanesml.structures.cluster import Cluster
 from xanesml.structures.overlap import check_overlap
 
@@ -113,7 +112,7 @@ def _find_absorber(atoms: Atoms, section: StructureSection, source: str) -> int:
     return int(candidates[np.argmin(np.round(distances, 6))])
 
 
-def _cut_sphere(atoms: Atoms, absorber: int, radius: float | None, source: str) -> tuple[NDArray[np.int32], Floats]:
+def _cut_sphere(atoms: Atoms, absorber: int, radius: float | None, source: str) -> tuple[Wholes, Floats]:
     if radius is None:
         raise StructureError(f"{source} is periodic; set structure.radius, the sphere to cut around the absorber, Å")
     if (atoms.cell.lengths()[atoms.pbc] == 0).any():

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase.data import chemical_symbols
-from numpy.typing import NDArray
 
 from xanesml.campaign import DisorderSection
 from xanesml.errors import StructureError
-from xanesml.files.arrays import Floats, Indices
+from xanesml.files.arrays import Floats, Indices, Wholes
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Cluster:
         Atoms closer than this overlap, Å.
     """
 
-    numbers: NDArray[np.int32]
+    numbers: Wholes
     positions: Floats
     absorber: int
     first_shell: float

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from xanesml.campaign import DisorderSection, DistortionSection
@@ -33,51 +31,23 @@ def deltas(section: DistortionSection) -> Floats:
     return shifts
 
 
-def distort(cluster: Cluster, delta: float, length: str = "first_shell") -> Floats:
-    """Scale a cluster about its absorber.
+def distort(cluster: Cluster, deltas: Floats, length: str = "first_shell") -> Floats:
+    """Scale a cluster about its absorber, once for each shift.
 
     Parameters
     ----------
     cluster : Cluster
         The undistorted cluster, first shell r1.
-    delta : float
-        Shift δ, Å.
+    deltas : ndarray of float64, shape (n,)
+        Shifts δ, Å.
     length : {"first_shell", "lattice_constant"}
-        The length that δ is added to: r1, or r1·√2, the fcc lattice constant, which shifts
+        The length r that δ is added to: r1, or r1·√2, the fcc lattice constant, which shifts
         the first shell by δ/√2.
 
     Returns
     -------
-    ndarray of float64, shape (A, 3)
-        r_abs + (r_i − r_abs)(r + δ)/r with r that length, Å.
-
-    Raises
-    ------
-    StructureError
-        If δ is so negative that the cluster collapses.
-    ValueError
-        If `length` is neither of the two.
-    """
-    scaled: Floats = distort_block(cluster, np.array([delta], dtype=np.float64), length)[0]
-    return scaled
-
-
-def distort_block(cluster: Cluster, deltas: Floats, length: str = "first_shell") -> Floats:
-    """Scale a cluster about its absorber by each of several shifts.
-
-    Parameters
-    ----------
-    cluster : Cluster
-        The undistorted cluster.
-    deltas : ndarray of float64, shape (n,)
-        Shifts δ, Å.
-    length : {"first_shell", "lattice_constant"}
-        The length that δ is added to; see `distort`.
-
-    Returns
-    -------
     ndarray of float64, shape (n, A, 3)
-        What `distort` gives for every shift, bit for bit, Å.
+        r_abs + (r_i − r_abs)(r + δ)/r, Å.
 
     Raises
     ------
@@ -117,73 +87,43 @@ def sigmas(section: DisorderSection) -> Floats:
     return np.linspace(section.sigma_minimum, section.sigma_maximum, section.structures)
 
 
-def disorder(cluster: Cluster, sigma: float, rng: np.random.Generator, directions: str = "sphere") -> Floats:
-    """Displace every atom of a cluster at random.
+def disorder(cluster: Cluster, sigmas: Floats, *, seed: int, first: int, directions: str = "sphere") -> Floats:
+    """Displace every atom of a cluster at random, once for each of several consecutive structures.
 
-    Parameters
-    ----------
-    cluster : Cluster
-        The undistorted cluster.
-    sigma : float
-        Standard deviation of the signed displacement along its direction, Å.
-    rng : numpy.random.Generator
-        Source of the draws; see `structure_rng`.
-    directions : {"sphere", "uniform_angles"}
-        Directions uniform on the sphere, or with both polar angles uniform, which favors
-        the poles.
-
-    Returns
-    -------
-    ndarray of float64, shape (A, 3)
-        Displaced positions, Å.
-
-    Raises
-    ------
-    ValueError
-        If the directions are neither of the two.
-    """
-    displaced: Floats = _displaced(cluster, np.array([sigma], dtype=np.float64), [rng], directions)[0]
-    return displaced
-
-
-def disorder_block(cluster: Cluster, sigmas: Floats, *, seed: int, first: int, directions: str = "sphere") -> Floats:
-    """Displace every atom of a cluster at random, for a run of consecutive structures.
+    Every structure draws from its own stream, `structure_rng`: it does not depend on how a
+    campaign is cut into blocks.
 
     Parameters
     ----------
     cluster : Cluster
         The undistorted cluster.
     sigmas : ndarray of float64, shape (n,)
-        Standard deviation of the displacements in every structure, Å.
+        Standard deviation of the signed displacement along its direction, for every structure, Å.
     seed : int
         Seed of the campaign, 0 or more.
     first : int
-        Index of the first structure, 0 or more; the others follow.
+        Index of the first structure, 0 or more.
     directions : {"sphere", "uniform_angles"}
-        Distribution of the directions; see `disorder`.
+        Directions uniform on the sphere, or with both polar angles uniform, which favors
+        the poles.
 
     Returns
     -------
     ndarray of float64, shape (n, A, 3)
-        What `disorder` gives for every structure with its own `structure_rng`, bit for bit,
-        Å: a campaign's structures do not depend on how it is cut into blocks.
+        Displaced positions, Å.
 
     Raises
     ------
     ValueError
-        If the directions are neither of the two.
+        If `directions` is neither of the two.
     """
-    rngs = (structure_rng(seed, index) for index in range(first, first + len(sigmas)))
-    return _displaced(cluster, sigmas, rngs, directions)
-
-
-def _displaced(cluster: Cluster, sigmas: Floats, rngs: Iterable[np.random.Generator], directions: str) -> Floats:
     if directions not in ("sphere", "uniform_angles"):
         raise ValueError(f"directions is {directions!r}; accepted: sphere, uniform_angles")
     shape = (len(sigmas), len(cluster.positions))
     lengths = np.empty(shape)
     fractions = np.empty((shape[0], 2, shape[1]))
-    for row, rng in enumerate(rngs):
+    for row in range(len(sigmas)):
+        rng = structure_rng(seed, first + row)
         rng.standard_normal(out=lengths[row])
         rng.random(out=fractions[row])
     lengths *= sigmas[:, np.newaxis]

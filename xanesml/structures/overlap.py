@@ -70,13 +70,13 @@ def check_overlaps(cluster: Cluster, positions: Floats, labels: Callable[[int], 
         first such structure, its closest pair and their distance.
     """
     center = cluster.positions[cluster.absorber]
-    reference = cluster.positions - center
+    undistorted = cluster.positions - center
     from scipy.spatial import cKDTree  # noqa: PLC0415 (slow to import, and not needed on every rank)
 
-    shortest = cKDTree(reference).query(reference, k=2)[0][:, 1].min()
+    shortest = cKDTree(undistorted).query(undistorted, k=2)[0][:, 1].min()
     shifted = positions - center
-    scale = np.tensordot(shifted, reference, axes=2) / np.vdot(reference, reference)
-    shifted -= scale[:, np.newaxis, np.newaxis] * reference
+    scale = np.tensordot(shifted, undistorted, axes=2) / np.vdot(undistorted, undistorted)
+    shifted -= scale[:, np.newaxis, np.newaxis] * undistorted
     largest = np.sqrt(np.einsum("nij,nij->ni", shifted, shifted).max(axis=1, initial=0.0))
     clear = scale * shortest - 2.0 * largest > cluster.minimum_distance + _ROUNDING
     for index in np.flatnonzero(~clear):

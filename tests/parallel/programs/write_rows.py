@@ -10,7 +10,7 @@ import numpy as np
 from hpc.comm import world
 from hpc.farming.shared_file import SharedFile
 from xanesml.feff.outcomes import Outcome
-from xanesml.feff.verdict import Spectrum
+from xanesml.feff.xmu import Spectrum
 from xanesml.store.rows import Row, RowWriter, open_store
 
 TASKS, POINTS = 23, 40

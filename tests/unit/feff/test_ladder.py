@@ -10,10 +10,11 @@ from conftest import ROOT
 
 from xanesml.campaign import EngineSection, FeffSection, RetrySection, ScfSection
 from xanesml.feff.cards import feff_input
-from xanesml.feff.engine import RunResult, make_engine
+from xanesml.feff.engine import make_engine
 from xanesml.feff.ladder import LadderRun
 from xanesml.feff.outcomes import Outcome
-from xanesml.feff.verdict import Request
+from xanesml.feff.request import Request
+from xanesml.feff.run import RunResult
 
 FAKE = ROOT / "tests" / "fake_feff.py"
 FEFF = FeffSection()

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from xanesml.campaign import FeffSection, ScfSection
 from xanesml.errors import SpectrumError
 from xanesml.feff.outcomes import Outcome
-from xanesml.feff.verdict import Request, judge, log_end, one_line, read_xmu
-from xanesml.feff.xmu import HeaderCards, IncompleteSpectrum
+from xanesml.feff.request import Request
+from xanesml.feff.verdict import judge, log_end, one_line
+from xanesml.feff.xmu import HeaderCards, IncompleteSpectrum, read_xmu
 
 HEADER = """\
 # # Au13, Au L3 edge                                             FEFF 10.0.0

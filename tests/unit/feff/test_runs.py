@@ -16,9 +16,10 @@ from conftest import ROOT
 from xanesml.campaign import EngineSection, FeffSection, ScfSection
 from xanesml.errors import EngineError, EnvironmentProblem
 from xanesml.feff.cards import feff_input
-from xanesml.feff.engine import STAGES, make_engine, run_feff, stage_command
+from xanesml.feff.engine import make_engine, run_feff
+from xanesml.feff.feff10 import STAGES, stage_command
 from xanesml.feff.outcomes import Outcome
-from xanesml.feff.verdict import Request
+from xanesml.feff.request import Request
 from xanesml.fms import VERSION
 
 FAKE = ROOT / "tests" / "fake_feff.py"

@@ -17,7 +17,7 @@ from xanesml.fms.dense import solve_dense
 from xanesml.fms.green import feff_convention, green_text
 from xanesml.fms.inputs import read_input
 from xanesml.fms.phases import read_phases
-from xanesml.fms.stage import NOT_APPLICABLE, SOLVER_BYTES, StageReport, main, solve_stage
+from xanesml.fms.stage import SOLVER_BYTES, StageReport, solve_stage
 
 OCTAHEDRON = np.array([[0.0, 0, 0], [2, 0, 0], [-2, 0, 0], [0, 2, 0], [0, -2, 0], [0, 0, 2], [0, 0, -2]])
 
@@ -106,7 +106,7 @@ def test_the_longest_line_about_the_solver_fits_the_store() -> None:
     ],
 )
 def test_where_the_stage_does_not_apply_nothing_is_written(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], reason: str
+    tmp_path: Path, changes: dict[str, Any], reason: str
 ) -> None:
     if "size" in changes:
         # Shifts with an imaginary part so negative that their amplitudes overflow.
@@ -114,14 +114,7 @@ def test_where_the_stage_does_not_apply_nothing_is_written(
     before = written(run(tmp_path, **changes))
     with pytest.raises(FmsNotApplicable, match=reason):
         solve_stage(tmp_path)
-    assert main([str(tmp_path)]) == NOT_APPLICABLE
-    assert len(capsys.readouterr().err.splitlines()) == 1
     assert written(tmp_path) == before
-
-
-def test_main_prints_the_log_and_succeeds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(run(tmp_path)), "--method", "lu"]) == 0
-    assert capsys.readouterr().out == (tmp_path / "log3.dat").read_text()
 
 
 def test_an_earlier_result_is_replaced_whole(tmp_path: Path) -> None:
@@ -131,11 +124,12 @@ def test_an_earlier_result_is_replaced_whole(tmp_path: Path) -> None:
     assert read_green(tmp_path / "gg.bin").shape == (3, 9, 9)
 
 
-def test_the_stage_runs_as_a_module_that_loads_little(tmp_path: Path) -> None:
+def test_the_stage_loads_little(tmp_path: Path) -> None:
     program = (
-        "import sys; from xanesml.fms.stage import main; code = main(sys.argv[1:]);"
+        "import sys; from pathlib import Path; from xanesml.fms.stage import solve_stage;"
+        "solve_stage(Path(sys.argv[1]));"
         "heavy = {'scipy', 'ase', 'pydantic', 'h5py', 'mpi4py'} & set(sys.modules);"
-        "sys.exit(code or ' '.join(heavy) or None)"
+        "sys.exit(' '.join(heavy) or None)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(run(tmp_path, moved=0.05))],

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import erf, voigt_profile
+from synthetic_gap import Gap, measure
 
 from xanesml.errors import SpectrumError
-from xanesml.measured.calibration import Calibration, broadened, calibrate
+from xanesml.measured.broadening import broadened
+from xanesml.measured.calibration import Calibration, calibrate
 from xanesml.measured.normalization import NormalizedSpectrum
-from xanesml.measured.synthetic_gap import Gap, measure
 
 E0 = 11920.0
 MESH = np.arange(E0 - 5, E0 + 52, 0.5)

@@ -6,14 +6,8 @@ from conftest import ROOT
 from scipy.special import erf
 
 from xanesml.errors import SpectrumError
-from xanesml.measured.normalization import (
-    MeasuredSpectrum,
-    NormalizedSpectrum,
-    align,
-    normalize,
-    on_mesh,
-    read_spectrum,
-)
+from xanesml.measured import MeasuredSpectrum, read_spectrum
+from xanesml.measured.normalization import NormalizedSpectrum, align, normalize, on_mesh
 
 FOIL = ROOT / "examples" / "Au_Foil_L3_rt_2016Foils.xdi"
 E0 = 11919.0

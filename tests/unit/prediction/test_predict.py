@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 from conftest import ROOT
+from synthetic_gap import Gap, measure
 
 from xanesml.averages.series import Series
 from xanesml.campaign import Campaign, DistortionSection
@@ -21,7 +22,6 @@ from xanesml.learning.model import Answers, TrainedModel
 from xanesml.learning.scaling import Scaling
 from xanesml.measured import read_spectrum
 from xanesml.measured.normalization import NormalizedSpectrum, normalize, on_mesh
-from xanesml.measured.synthetic_gap import Gap, measure
 from xanesml.prediction import batch as module
 from xanesml.prediction.batch import KnownReference, Predictions, figure_names, predict_files, write_predictions
 from xanesml.prediction.predict import predict_spectrum

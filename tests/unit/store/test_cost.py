@@ -24,7 +24,7 @@ from xanesml.store.cost import (
     table_seconds,
 )
 from xanesml.store.tasks import TaskTable, expand
-from xanesml.structures import build_cluster, disorder_block
+from xanesml.structures import build_cluster, disorder
 
 CHEAP = {"scf": False, "exchange": [0, 0.2, 0.5], "fms_radius": 3.5}
 
@@ -36,7 +36,7 @@ def table_of(**sections: object) -> TaskTable:
 @pytest.mark.parametrize("radius", [4.1, np.array([3.0, 4.2, 7.0, 100.0])], ids=["one", "each"])
 def test_atoms_in_a_sphere_are_those_of_a_naive_count(radius: float | np.ndarray) -> None:
     cluster = build_cluster(StructureSection(atoms=55))
-    positions = disorder_block(cluster, np.full(4, 0.1), seed=1, first=0)
+    positions = disorder(cluster, np.full(4, 0.1), seed=1, first=0)
     absorbers = np.array([27, 0, 54])
     counts = atoms_in_sphere(positions, absorbers, radius)
     naive = [

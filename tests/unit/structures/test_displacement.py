@@ -8,15 +8,12 @@ from scipy import stats
 
 from xanesml.campaign import DisorderSection, DistortionSection, StructureSection
 from xanesml.errors import StructureError
-from xanesml.seeds import structure_rng
 from xanesml.structures import (
     Cluster,
     build_cluster,
     deltas,
     disorder,
-    disorder_block,
     distort,
-    distort_block,
     first_neighbors,
     sigmas,
 )
@@ -32,7 +29,7 @@ def au55() -> Cluster:
 @pytest.mark.parametrize("delta", [-0.45, 0.0, 0.01, 0.45])
 @pytest.mark.parametrize(("length", "share"), [("first_shell", 1.0), ("lattice_constant", 1 / np.sqrt(2))])
 def test_distortion_shifts_the_first_shell(au55: Cluster, delta: float, length: str, share: float) -> None:
-    moved = distort(au55, delta, length)
+    moved = distort(au55, np.array([delta]), length)[0]
     shell = first_neighbors(au55.positions, au55.absorber, au55.first_shell_cutoff)
     lengths = np.linalg.norm(moved[shell] - moved[au55.absorber], axis=1)
     np.testing.assert_allclose(lengths, R1 + delta * share, rtol=0, atol=1e-12)
@@ -44,14 +41,15 @@ def test_distortion_shifts_the_first_shell(au55: Cluster, delta: float, length: 
 
 
 def test_no_distortion_leaves_the_cluster_as_it_is(au55: Cluster) -> None:
-    np.testing.assert_array_equal(distort(au55, 0.0), au55.positions)
+    np.testing.assert_array_equal(distort(au55, np.array([0.0]))[0], au55.positions)
 
 
 def test_distortions_that_make_no_sense_are_refused(au55: Cluster) -> None:
-    with pytest.raises(StructureError, match=r"-3.0 Å collapses the cluster; it must lie above −2.8837"):
-        distort(au55, -3.0)
+    with pytest.raises(StructureError, match=r"-2.9 Å collapses the cluster; it must lie above −2.8837"):
+        distort(au55, np.array([0.1, -2.9, -3.0]))
     with pytest.raises(ValueError, match="length is 'a'; accepted: first_shell, lattice_constant"):
-        distort(au55, 0.1, "a")
+        distort(au55, np.array([0.1]), "a")
+    assert distort(au55, np.array([])).shape == (0, 55, 3)
 
 
 def test_deltas_are_clean_decimals() -> None:
@@ -76,8 +74,8 @@ def test_sigmas() -> None:
 
 
 def displacements(cluster: Cluster, sigma: float, directions: str) -> np.ndarray:
-    moved = [disorder(cluster, sigma, structure_rng(7, index), directions) for index in range(60)]
-    return np.concatenate(moved) - np.tile(cluster.positions, (60, 1))
+    moved = disorder(cluster, np.full(60, sigma), seed=7, first=0, directions=directions)
+    return np.concatenate(moved - cluster.positions)
 
 
 def test_disorder_is_isotropic_with_normal_lengths() -> None:
@@ -102,13 +100,14 @@ def test_uniform_angles_favor_the_poles() -> None:
 
 
 def test_a_structure_depends_on_seed_and_index_only(au55: Cluster) -> None:
-    alone = disorder(au55, 0.05, structure_rng(11, 3))
-    among_others = [disorder(au55, 0.05, structure_rng(11, index)) for index in (5, 4, 3)][-1]
-    np.testing.assert_array_equal(alone, among_others)
-    assert not np.array_equal(alone, disorder(au55, 0.05, structure_rng(11, 4)))
-    assert not np.array_equal(alone, disorder(au55, 0.05, structure_rng(12, 3)))
+    width = np.array([0.05])
+    alone = disorder(au55, width, seed=11, first=3)
+    np.testing.assert_array_equal(alone[0], disorder(au55, np.full(3, 0.05), seed=11, first=1)[2])
+    assert not np.array_equal(alone, disorder(au55, width, seed=11, first=4))
+    assert not np.array_equal(alone, disorder(au55, width, seed=12, first=3))
     with pytest.raises(ValueError, match="directions is 'up'; accepted: sphere, uniform_angles"):
-        disorder(au55, 0.05, structure_rng(11, 3), "up")
+        disorder(au55, width, seed=11, first=3, directions="up")
+    assert disorder(au55, np.array([]), seed=1, first=0).shape == (0, 55, 3)
 
 
 def naive_disorder(cluster: Cluster, sigma: float, seed: int, index: int, directions: str) -> np.ndarray:
@@ -129,20 +128,18 @@ def naive_disorder(cluster: Cluster, sigma: float, seed: int, index: int, direct
 def test_a_block_is_its_structures_one_by_one_bit_for_bit(directions: str, atoms: int, seed: int, first: int) -> None:
     cluster = build_cluster(StructureSection(atoms=atoms))
     widths = np.array([0.02, 0.05, 0.08, 0.11, 0.14])
-    block = disorder_block(cluster, widths, seed=seed, first=first, directions=directions)
+    block = disorder(cluster, widths, seed=seed, first=first, directions=directions)
     assert block.shape == (5, atoms, 3)
     for row, (moved, sigma) in enumerate(zip(block, widths.tolist(), strict=True)):
         np.testing.assert_array_equal(moved, naive_disorder(cluster, sigma, seed, first + row, directions))
-        alone = disorder(cluster, sigma, structure_rng(seed, first + row), directions)
-        np.testing.assert_array_equal(moved, alone)
 
 
 @given(st.integers(0, 40), st.integers(0, 40))
 def test_how_a_campaign_is_cut_into_blocks_changes_nothing(start: int, length: int) -> None:
     cluster = build_cluster(StructureSection(atoms=13))
     widths = np.linspace(0.02, 0.14, 80)
-    whole = disorder_block(cluster, widths, seed=3, first=0)
-    part = disorder_block(cluster, widths[start : start + length], seed=3, first=start)
+    whole = disorder(cluster, widths, seed=3, first=0)
+    part = disorder(cluster, widths[start : start + length], seed=3, first=start)
     np.testing.assert_array_equal(part, whole[start : start + length])
 
 
@@ -161,40 +158,27 @@ def test_the_positions_of_a_campaign_stay_what_they_are(
 ) -> None:
     cluster = build_cluster(StructureSection(atoms=atoms))
     width = sigmas(DisorderSection(structures=structures))[index]
-    for moved in (
-        disorder(cluster, width, structure_rng(20250101, index), directions),
-        disorder_block(cluster, np.array([width]), seed=20250101, first=index, directions=directions)[0],
-    ):
-        # The last bit of a sine is the processor's; feff.inp has 10⁻⁶ Å.
-        np.testing.assert_allclose(moved[atom], position, rtol=0, atol=4e-15)
+    moved = disorder(cluster, np.array([width]), seed=20250101, first=index, directions=directions)[0]
+    # The last bit of a sine is the processor's; feff.inp has 10⁻⁶ Å.
+    np.testing.assert_allclose(moved[atom], position, rtol=0, atol=4e-15)
 
 
 def test_the_distorted_positions_stay_what_they_are() -> None:
     cluster = build_cluster(StructureSection(atoms=561))
     shifts = np.array([-0.45, 0.33])
-    shell = distort_block(cluster, shifts)[:, 560].tolist()
+    shell = distort(cluster, shifts)[:, 560].tolist()
     assert shell[0] == [6.883607793864212, 6.883607793864212, 3.441803896932106]
     assert shell[1] == [9.08978095116624, 9.08978095116624, 4.54489047558312]
-    lattice = distort_block(cluster, shifts, "lattice_constant")[:, 560].tolist()
+    lattice = distort(cluster, shifts, "lattice_constant")[:, 560].tolist()
     assert lattice[0] == [7.2563999999999975, 7.2563999999999975, 3.6281999999999988]
     assert lattice[1] == [8.816399999999998, 8.816399999999998, 4.408199999999999]
 
 
 @pytest.mark.parametrize("length", ["first_shell", "lattice_constant"])
-def test_a_block_of_distortions_is_each_of_them_bit_for_bit(au55: Cluster, length: str) -> None:
+def test_distortions_are_the_formula_bit_for_bit(au55: Cluster, length: str) -> None:
     series = deltas(DistortionSection())
-    block = distort_block(au55, series, length)
+    block = distort(au55, series, length)
     assert block.shape == (91, 55, 3)
     unscaled = au55.first_shell if length == "first_shell" else au55.first_shell * np.sqrt(2.0)
     for moved, delta in zip(block, series, strict=True):
         np.testing.assert_array_equal(moved, au55.positions * ((unscaled + delta) / unscaled))
-        np.testing.assert_array_equal(moved, distort(au55, delta, length))
-
-
-def test_blocks_that_make_no_sense_are_refused(au55: Cluster) -> None:
-    with pytest.raises(StructureError, match=r"the distortion -2.9 Å collapses the cluster"):
-        distort_block(au55, np.array([0.1, -2.9, -3.0]))
-    with pytest.raises(ValueError, match="directions is 'up'; accepted: sphere, uniform_angles"):
-        disorder_block(au55, np.array([0.1]), seed=1, first=0, directions="up")
-    assert disorder_block(au55, np.array([]), seed=1, first=0).shape == (0, 55, 3)
-    assert distort_block(au55, np.array([])).shape == (0, 55, 3)

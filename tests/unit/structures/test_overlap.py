@@ -13,8 +13,8 @@ from xanesml.structures import (
     check_overlap,
     check_overlaps,
     deltas,
-    disorder_block,
-    distort_block,
+    disorder,
+    distort,
 )
 
 
@@ -48,7 +48,7 @@ def naive_refusal(cluster: Cluster, positions: np.ndarray) -> str | None:
 @given(st.floats(0.3, 2.8), st.floats(0.0, 1.5), st.integers(0, 1000))
 def test_a_disordered_block_is_refused_as_its_structures_are(limit: float, sigma: float, seed: int) -> None:
     cluster = build_cluster(StructureSection(atoms=13, minimum_distance=limit))
-    positions = disorder_block(cluster, np.linspace(0.0, sigma, 6), seed=seed, first=0)
+    positions = disorder(cluster, np.linspace(0.0, sigma, 6), seed=seed, first=0)
     assert refusal(cluster, positions) == naive_refusal(cluster, positions)
 
 
@@ -58,9 +58,9 @@ def test_a_series_is_refused_from_the_distortion_on_that_overlaps(atoms: int) ->
     series = deltas(DistortionSection())
     # 4.0782 / √2 − 0.28 = 2.6037 Å is the last that passes.
     passing = series >= -0.28
-    check_overlaps(cluster, distort_block(cluster, series[passing]), "structure {}".format)
+    check_overlaps(cluster, distort(cluster, series[passing]), "structure {}".format)
     with pytest.raises(StructureError, match=r"structure 2: atoms \d+ and \d+ are 2\.594 Å apart, .* = 2\.6 Å"):
-        check_overlaps(cluster, distort_block(cluster, np.array([0.0, -0.28, -0.29])), "structure {}".format)
+        check_overlaps(cluster, distort(cluster, np.array([0.0, -0.28, -0.29])), "structure {}".format)
 
 
 def test_no_pair_is_looked_at_in_structures_as_campaigns_have_them() -> None:
@@ -68,13 +68,13 @@ def test_no_pair_is_looked_at_in_structures_as_campaigns_have_them() -> None:
         raise AssertionError(f"structure {index} was looked at pair by pair")
 
     cluster = build_cluster(StructureSection(atoms=561))
-    check_overlaps(cluster, disorder_block(cluster, np.full(100, 0.14), seed=1, first=0), never)
-    check_overlaps(cluster, distort_block(cluster, deltas(DistortionSection())), never)
+    check_overlaps(cluster, disorder(cluster, np.full(100, 0.14), seed=1, first=0), never)
+    check_overlaps(cluster, distort(cluster, deltas(DistortionSection())), never)
 
 
 def test_one_atom_moved_onto_another_is_found() -> None:
     cluster = build_cluster(StructureSection(atoms=55))
-    positions = disorder_block(cluster, np.full(8, 0.05), seed=1, first=0)
+    positions = disorder(cluster, np.full(8, 0.05), seed=1, first=0)
     positions[5, 54] = positions[5, 3] + [0.0, 0.1, 0.0]
     before = positions.copy()
     with pytest.raises(StructureError, match=r"number five: atoms 3 and 54 are 0\.100 Å apart"):

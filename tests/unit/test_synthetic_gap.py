@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from synthetic_gap import Gap, difference, measure
 
 from xanesml.errors import SpectrumError
 from xanesml.measured.broadening import broadened
-from xanesml.measured.synthetic_gap import Gap, difference, measure
 
 E0 = 11920.0
 MESH = np.arange(E0 - 15, E0 + 52, 0.5)
