@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make docs/campaign.md from the campaign's models, so that it says what the code accepts.
+"""Make docs/campaign.md from the models of the campaign.
 
 Without options it prints the page; with `--check` it compares it with docs/campaign.md
 and exits with 1 if they differ.
@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from xanesml.campaign import CUBOCTAHEDRA, EDGES, Campaign
+from xanesml.campaign import CUBOCTAHEDRA, EDGES, ESSENTIAL, Campaign
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "campaign.md"
 
@@ -27,19 +27,25 @@ INTRODUCTION = """\
 
 # The campaign file
 
-A campaign is one TOML file. `examples/demo.toml` and `examples/au55-l3.toml` are two of them;
-`xanesml plan CAMPAIGN` checks one and says what it would compute.
+A campaign is one TOML file; `examples/au55-l3.toml` and `examples/demo.toml` are two. `xanesml plan CAMPAIGN`
+checks it and prints what it would compute. Ten keys matter for every campaign; the defaults of all others, marked
+*advanced* below, suit most.
 
-- An unknown key, a value of the wrong type and a value out of range are refused, with one line
-  that names the key and what is accepted.
-- `[distortion]` and `[disorder]` are computed only where the section is there, be it empty; at
-  least one of them is needed, and averaging needs `[distortion]`. All other sections may be left
-  out; every key then has its default.
-- The resolved campaign, with all defaults filled in, is written into every file that comes out
-  of it.
-- Numbers are finite. A dash in the column of units means that the quantity has none."""
+## The ten keys that matter
 
-#: What validators accept and no type says.
+{essential}
+
+## Rules
+
+- An unknown key, a wrong type or a value out of range is refused with one line that names the key and what it
+  accepts.
+- The structures of `[distortion]` and `[disorder]` are computed only if the section is present; it may be empty.
+  At least one is required, and averaging requires `[distortion]`. A key or any other section that is missing has
+  its default.
+- Every output file holds the resolved campaign, with all defaults filled in.
+- Numbers are finite. A dash in the unit column stands for no unit."""
+
+#: Values that a validator accepts, where the type does not tell.
 ACCEPTED = {
     "structure.element": "chemical symbol",
     "structure.atoms": ", ".join(map(str, CUBOCTAHEDRA)),
@@ -61,7 +67,20 @@ UNIT = re.compile(r"(?:, |\()(Å⁻¹|Å²|Å|eV|s|mesh points|edge steps)(?=[.;
 
 def page() -> str:
     """Return the text of docs/campaign.md."""
-    return "\n\n".join([INTRODUCTION, *_sections(Campaign, "")]) + "\n"
+    introduction = INTRODUCTION.format(essential="\n".join(_essential()))
+    return "\n\n".join([introduction, *_sections(Campaign, "")]) + "\n"
+
+
+def _essential() -> list[str]:
+    """Return the table of the keys that matter."""
+    rows = []
+    for key, why in ESSENTIAL.items():
+        *sections, name = key.split(".")
+        model = Campaign
+        for section in sections:
+            model = _section_of(model.model_fields[section])
+        rows.append(f"| `{key}` | {_split(model.model_fields[name])[1]} | {why} |")
+    return ["| key | default | why |", "| --- | --- | --- |", *rows]
 
 
 def _sections(model: type[BaseModel], path: str) -> list[str]:
@@ -78,7 +97,7 @@ def _sections(model: type[BaseModel], path: str) -> list[str]:
         if section is None or _false_is_off(model, name):
             rows.append(_row(key, field, _property(schema, name), off=_false_is_off(model, name)))
     text = " ".join((model.__doc__ or "").split())
-    table = ["| key | accepted | unit | default | meaning |", "| --- | --- | --- | --- | --- |", *rows]
+    table = ["| key | | accepted | unit | default | meaning |", "| --- | --- | --- | --- | --- | --- |", *rows]
     parts = [heading, text, *([RULES[path]] if path in RULES else []), "\n".join(table)]
     return ["\n\n".join(parts), *nested]
 
@@ -87,7 +106,9 @@ def _row(key: str, field: FieldInfo, schema: dict[str, Any], *, off: bool) -> st
     accepted = ACCEPTED.get(key) or _accepted(schema)
     meaning, default = _split(field)
     units = ", ".join(UNIT.findall(meaning)) or "–"
-    cells = [f"`{key.rpartition('.')[2]}`", accepted + (", or `false`" if off else ""), units, default, meaning]
+    level = "**matters**" if key in ESSENTIAL else "advanced"
+    accepted += ", or `false`" if off else ""
+    cells = [f"`{key.rpartition('.')[2]}`", level, accepted, units, default, meaning]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

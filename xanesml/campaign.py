@@ -1,7 +1,7 @@
-"""The campaign: one TOML file that says what is computed, from structures to training.
+"""The campaign: one TOML file with the settings of every step, from structures to training.
 
-Every field has a unit and a default in its description; unknown keys are refused.
-The resolved campaign is written into every file that comes out of it.
+The description of a field gives its unit and default. Unknown keys are refused. Every
+output file holds the resolved campaign.
 """
 
 from __future__ import annotations
@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from ase.data import atomic_numbers
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from xanesml.errors import CampaignError
 
@@ -31,13 +40,41 @@ FEFF10_MIXING = 0.5
 #: Magic numbers of the fcc cuboctahedron, one to five shells.
 CUBOCTAHEDRA = (13, 55, 147, 309, 561)
 
+#: The ten keys to think about for every campaign, and why. The defaults of all others suit most campaigns.
+ESSENTIAL = {
+    "name": "Names the output folder.",
+    "structure.element": "The absorber.",
+    "structure.atoms": "Size of the cluster.",
+    "structure.lattice_constant": "The undistorted bond length, times √2.",
+    "structure.file": "Your own structure, in place of the cuboctahedron.",
+    "disorder.structures": "Particles to test the averages on: most of the FEFF runs, one for each absorber.",
+    "feff.edge": "The edge that you measured.",
+    "feff.fms_radius": "Reach of multiple scattering: a larger one is more accurate and slower.",
+    "averaging.sigma": "Range of disorder that the model learns; it must contain that of your samples.",
+    "averaging.families": "Size of the training set: `families` × `means_per_family` spectra.",
+}
+
 Item = TypeVar("Item")
+
+
+def _false_is_off(value: Any) -> Any:
+    return None if value is False else value
+
+
+def _ordered(value: tuple[float, float]) -> tuple[float, float]:
+    if value[1] < value[0]:
+        raise ValueError(f"the range {list(value)} runs backwards; give [smallest, largest]")
+    return value
+
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 PositiveInt = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Choices = Annotated[list[Item], Field(min_length=1)]
+Range = Annotated[tuple[Item, Item], AfterValidator(_ordered)]
+#: A value that `false` switches off.
+OrFalse = Annotated[Item | None, BeforeValidator(_false_is_off)]
 
 
 class _Section(BaseModel):
@@ -62,7 +99,7 @@ class StructureSection(_Section):
     first_shell_cutoff: Positive | None = None
     """Largest bond length of the first shell, Å. Default: 1.2 times the absorber's shortest bond."""
     minimum_distance: Positive = 0.5
-    """Atoms closer than this overlap and are refused, Å. Default 0.5."""
+    """Smallest distance accepted between two atoms, Å. Default 0.5."""
 
     @field_validator("element")
     @classmethod
@@ -110,7 +147,7 @@ class DisorderSection(_Section):
     sigma_minimum: Positive = 0.02
     """Displacement σ of the first structure, Å. Default 0.02."""
     sigma_maximum: Positive = 0.14
-    """Displacement σ of the last structure, Å; the others lie evenly between. Default 0.14."""
+    """Displacement σ of the last structure, Å; the others are evenly spaced in between. Default 0.14."""
     directions: Literal["sphere", "uniform_angles"] = "sphere"
     """Distribution of the displacements' directions; `uniform_angles` favors the poles. Default sphere."""
     absorbers: Literal["first_shell"] | list[Annotated[int, Field(ge=0)]] = "first_shell"
@@ -141,13 +178,13 @@ class ScfSection(_Section):
 
 
 class FeffSection(_Section):
-    """The FEFF cards. The defaults are those of the reference case."""
+    """FEFF's cards. The defaults are those of `examples/au55-l3.toml`."""
 
     edge: str = "L3"
     """Absorption edge. Default L3."""
-    scf: ScfSection | None = ScfSection()
+    scf: OrFalse[ScfSection] = ScfSection()
     """The SCF card; `scf = false` computes without self-consistency. Default: the card with its own defaults."""
-    corval: float | None = -120.0
+    corval: OrFalse[float] = -120.0
     """Lower end of the core-valence search window, eV (CORVAL). Default −120; `corval = false` leaves the card out."""
     exchange: tuple[Annotated[int, Field(ge=0)], float, float] = (5, 0.2, 0.5)
     """EXCHANGE: model, and the real and imaginary shift of the potential, eV. Default [5, 0.2, 0.5]."""
@@ -160,13 +197,13 @@ class FeffSection(_Section):
     lmax: Annotated[int, Field(ge=-1, le=4)] = -1
     """Largest angular momentum of the scattering matrices (POTENTIALS); −1 lets FEFF choose. Default −1."""
     radii: Literal["scaled", "fixed"] = "scaled"
-    """Whether SCF and FMS radii follow the distortion, so that all runs see the same atoms. Default scaled."""
+    """`scaled`: SCF and FMS radii grow with the distortion, so that all runs see the same atoms. Default scaled."""
     normalization: Literal["absolute", "feff"] = "absolute"
     """`absolute`: ABSOLUTE card, normalized once after averaging. `feff`: each run to its own edge step."""
     extra_cards: list[str] = []
-    """Further lines of feff.inp, as they are, before POTENTIALS. Default none."""
+    """Further lines of feff.inp, copied as they are before POTENTIALS. Default none."""
     max_points: PositiveInt = 150
-    """Energy points that the store keeps room for in every spectrum. Default 150."""
+    """Largest number of energy points in a spectrum: the room in the store. Default 150."""
 
     @field_validator("edge")
     @classmethod
@@ -175,11 +212,6 @@ class FeffSection(_Section):
             raise ValueError(f"FEFF does not know the edge {value!r}; it knows {', '.join(EDGES)}")
         return value
 
-    @field_validator("scf", "corval", mode="before")
-    @classmethod
-    def _false_is_off(cls, value: Any) -> Any:
-        return None if value is False else value
-
     @field_validator("extra_cards")
     @classmethod
     def _cards_of_their_own(cls, value: list[str]) -> list[str]:
@@ -187,38 +219,40 @@ class FeffSection(_Section):
         for line in value:
             name = line.split()[0].upper() if line.split() else ""
             if name in owned:
-                raise ValueError(f"the card {name} has its own field; set it there, not in extra_cards")
+                raise ValueError(f"the card {name} has its own key; set it there, not in extra_cards")
             if name == "RESTART":
-                raise ValueError("RESTART moves mu by more than a 0.01 Å distortion does and is refused")
+                raise ValueError("RESTART changes mu by more than a 0.01 Å distortion does; remove it")
         return value
 
 
 class RetrySection(_Section):
-    """What is tried again before a run counts as failed. Every change of a card is recorded with the row."""
+    """Retries of a failed run. Every change of a card is recorded with the row."""
 
     repeats: Annotated[int, Field(ge=0, le=3)] = 1
-    """How often a run that crashed or stopped early is repeated as it is. Default 1."""
+    """Repeats, with the same cards, of a run that crashed or stopped early. Default 1."""
     mixing: list[Annotated[float, Field(gt=0, le=0.9)]] = [0.2, 0.05]
-    """SCF mixing (ca1) of the further tries when self-consistency is not reached. Default [0.2, 0.05]."""
+    """SCF mixing (ca1) of the retries after a run without self-consistency. Default [0.2, 0.05]."""
     corval: list[float] = [-120.0, -200.0]
-    """Lower ends of the core-valence search window (CORVAL), eV, tried when that search fails. Default [−120, −200]."""
+    """Lower ends of the core-valence search window (CORVAL) of the retries after that search failed, eV.
+    Default [−120, −200]."""
 
 
 class EngineSection(_Section):
     """The program that runs FEFF."""
 
     kind: Literal["feff10", "command"] = "feff10"
-    """`feff10`: the feff10-rs wheel; `command`: a FEFF of the site's. Default feff10."""
+    """`feff10`: the feff10-rs wheel; `command`: a FEFF installed at your site. Default feff10."""
     commands: list[list[str]] = []
-    """For `command`: argument vectors run in order in the run's folder: one for a monolithic FEFF, or one a module."""
+    """For `command`: argument vectors, run in order in the run's folder: one for a monolithic FEFF, or one a module."""
     version: str | None = None
-    """For `command`: the version to record, such as 'FEFF 9.6.4'. Required there."""
+    """For `command`, required there: the version to record, such as 'FEFF 9.6.4'."""
     fms: Literal["native", "feff"] = "native"
-    """For `feff10`, who solves the full multiple scattering: xanesml where it applies, or FEFF. Default native."""
+    """For `feff10`: solver of the full multiple scattering; `native`, xanesml's, leaves to FEFF what it cannot solve.
+    Default native."""
     timeout: Positive = 1800.0
-    """A run that takes longer is killed with all its children, s. Default 1800."""
+    """Time limit of a run, s; a run that exceeds it is killed with all its children. Default 1800."""
     retry: RetrySection = RetrySection()
-    """The ladder of further tries."""
+    """Retries of a failed run."""
 
     @model_validator(mode="after")
     def _complete(self) -> EngineSection:
@@ -233,44 +267,37 @@ class AveragingSection(_Section):
     """Skew-normal averages over the distorted spectra, and particle averages."""
 
     families: PositiveInt = 1250
-    """Number of distribution shapes (σ, α); a family never lies on two sides of a split. Default 1250."""
+    """Number of distribution shapes (σ, α), the families; a split never divides one. Default 1250."""
     means_per_family: PositiveInt = 16
-    """Number of positions μ each shape is placed at; families × means spectra in all. Default 16."""
-    sigma: tuple[Positive, Positive] = (0.02, 0.14)
+    """Number of locations μ for each family; families × means spectra in all. Default 16."""
+    sigma: Range[Positive] = (0.02, 0.14)
     """Range of the skew-normal scale σ, Å. Default [0.02, 0.14]."""
-    location: tuple[float, float] = (-0.1, 0.1)
+    location: Range[float] = (-0.1, 0.1)
     """Range of the skew-normal location μ, Å. Default [−0.1, 0.1]."""
-    alpha: tuple[float, float] = (-5.0, 5.0)
+    alpha: Range[float] = (-5.0, 5.0)
     """Range of the skew-normal shape α. Default [−5, 5]; [0, 0] for Gaussians."""
     sampler: Literal["sobol", "random", "grid"] = "sobol"
-    """How (μ, σ, α) are chosen. Default sobol."""
+    """Sampling of (μ, σ, α). Default sobol."""
     grid: tuple[PositiveInt, PositiveInt] | None = None
     """For the sampler `grid`: numbers of σ and of α, evenly spaced, both ends included; their product is `families`."""
     truncation_limit: Annotated[float, Field(ge=0, lt=1)] = 0.01
-    """Largest mass of a distribution that may fall outside the series. Default 0.01."""
+    """Largest share of a distribution that may lie outside the series. Default 0.01."""
     mesh_step: Positive = 0.5
     """Step of the common energy mesh, eV. Default 0.5."""
     interpolation: Literal["linear", "pchip"] = "linear"
-    """How spectra are brought onto the mesh; never beyond their ends. Default linear."""
+    """Interpolation of spectra onto the mesh, never beyond their ends. Default linear."""
     smoothing: Literal[0] | Annotated[int, Field(ge=5)] = 0
-    """Points, an odd number, of a window in which the series is smoothed along δ by cubics; 0 for none. Default 0."""
+    """Window of the cubic smoothing of the series along δ, an odd number of points; 0 for none. Default 0."""
     r_step: Positive = 0.02
-    """Width of the bins in which the distribution of bond lengths is given as a label, Å. Default 0.02."""
+    """Bin width of the distribution of bond lengths, a label, Å. Default 0.02."""
     keep_weights: bool = True
-    """Whether the weights over the series are written for every statistical average. Default true."""
+    """Write the weights over the series of every statistical average. Default true."""
     multiplicity: list[Positive] | None = None
-    """Weights of the absorbers in a particle average, in the order of the tasks. Default: all alike."""
+    """Weights of the absorbers in a particle average, in the order of the tasks. Default: all equal."""
     missing_absorbers: Annotated[int, Field(ge=0)] = 0
-    """Absorbers that may be missing from a particle average. Default 0."""
+    """Largest number of absorbers that a particle average may lack. Default 0."""
     accept_changed: bool = False
-    """Whether runs count that were done only after a card was changed by the ladder of tries. Default false."""
-
-    @field_validator("sigma", "location", "alpha")
-    @classmethod
-    def _ordered(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if value[1] < value[0]:
-            raise ValueError(f"the range {list(value)} runs backwards; give [smallest, largest]")
-        return value
+    """Accept runs that succeeded only in a retry with changed cards. Default false."""
 
     @field_validator("smoothing")
     @classmethod
@@ -294,7 +321,7 @@ class AveragingSection(_Section):
             raise ValueError("the sampler grid and the key grid = [numbers of σ, of α] go together; give both or none")
         if self.grid is not None and self.families != self.grid[0] * self.grid[1]:
             raise ValueError(
-                f"a grid of {self.grid[0]} × {self.grid[1]} is not {self.families} families; leave them out"
+                f"a grid of {self.grid[0]} × {self.grid[1]} is not {self.families} families; leave families out"
             )
         return self
 
@@ -313,13 +340,13 @@ class TrainingSection(_Section):
     batch_normalization: bool = True
     """Batch normalization after each convolution. Default true."""
     heads: list[Literal["mean_shift", "skewness", "distribution"]] = ["mean_shift", "skewness", "distribution"]
-    """What the network answers beside the MSD. Default ["mean_shift", "skewness", "distribution"]."""
+    """Outputs of the network besides the MSD. Default ["mean_shift", "skewness", "distribution"]."""
     head_weight: NonNegative = 0.1
-    """Weight of each of these in the loss, against 1 of the MSD. Default 0.1."""
+    """Weight of each of these outputs in the loss; that of the MSD is 1. Default 0.1."""
     members: PositiveInt = 4
-    """Networks of an ensemble, trained apart from each other, on groups of ranks side by side. Default 4."""
+    """Networks of the ensemble, trained independently and in parallel on groups of ranks. Default 4."""
     modes: Annotated[list[Literal["direct", "reference"]], Field(min_length=1)] = ["direct", "reference"]
-    """`direct`: for spectra as they are; `reference`: for differences from a reference. Default both."""
+    """`direct`: predict from a spectrum alone; `reference`: from its difference to one of known MSD. Default both."""
     batch_size: PositiveInt = 128
     """Spectra per step on each rank. Default 128."""
     epochs: PositiveInt = 50
@@ -329,7 +356,8 @@ class TrainingSection(_Section):
     warmup_epochs: NonNegative = 2
     """Epochs over which the learning rate rises to its value. Default 2."""
     source: Literal["tensors", "on_the_fly"] = "tensors"
-    """Train on the stored averages, or on ever new ones made in the step, on the GPU if any. Default tensors."""
+    """`tensors`: train on the stored averages; `on_the_fly`: on new ones in every step, on the GPU if there is one.
+    Default tensors."""
     validation: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     """Share of the families held out to choose the epoch. Default 0.1."""
     calibration: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
@@ -337,13 +365,13 @@ class TrainingSection(_Section):
     test: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     """Share of the families held out for the reported errors. Default 0.1."""
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.9
-    """Share of spectra whose MSD is to lie in the interval. Default 0.9."""
+    """Share of the spectra whose interval should contain the MSD. Default 0.9."""
     noise: NonNegative = 0.003
     """Counting noise: standard deviation at each point, edge steps; 0 is off. Default 0.003."""
     energy_shift: NonNegative = 0.5
     """Largest error of the energy axis, either way, eV; 0 is off. Default 0.5."""
     broadening: NonNegative = 0.5
-    """Largest standard deviation of a Gaussian that spectra are broadened by, eV; 0 is off. Default 0.5."""
+    """Largest standard deviation of the Gaussian broadening, eV; 0 is off. Default 0.5."""
     step_error: NonNegative = 0.005
     """Relative standard deviation of the edge step's error; 0 is off. Default 0.005."""
     slope: NonNegative = 0.005
@@ -361,47 +389,35 @@ class TrainingSection(_Section):
     @classmethod
     def _each_once(cls, value: list[str]) -> list[str]:
         if len(set(value)) != len(value):
-            raise ValueError(f"{', '.join(value)} names one twice; give each once")
+            raise ValueError(f"{', '.join(value)} has a repeat; give each once")
         return value
 
 
-#: Training settings that tuning searches, by the names that they have in both sections.
+#: Training settings that tuning searches; both sections use these names.
 SEARCHED = ("learning_rate", "batch_size", "filters", "kernel", "dense", "dropout", "head_weight")
 
 
 class TuningSection(_Section):
-    """The search for better training settings; `false` leaves one as `[training]` has it."""
+    """The search for better training settings; `false` keeps the value of `[training]`."""
 
     trials: PositiveInt = 12
-    """Settings that are tried, the campaign's own among them. Default 12."""
+    """Number of settings tried, the campaign's own included. Default 12."""
     epochs: PositiveInt = 10
-    """Epochs of each, in place of the campaign's. Default 10."""
-    learning_rate: tuple[Positive, Positive] | None = (3e-4, 5e-3)
+    """Epochs of each trial, in place of `training.epochs`. Default 10."""
+    learning_rate: OrFalse[Range[Positive]] = (3e-4, 5e-3)
     """Range of the learning rate, on a logarithmic scale. Default [3e-4, 5e-3]."""
-    batch_size: Choices[PositiveInt] | None = [64, 128, 256]
+    batch_size: OrFalse[Choices[PositiveInt]] = [64, 128, 256]
     """Batch sizes to choose from. Default [64, 128, 256]."""
-    filters: Choices[list[PositiveInt]] | None = [[8, 16, 32], [16, 32, 64], [32, 64, 128], [16, 32, 64, 64]]
-    """Convolution blocks to choose from, each given by its filters: width and depth of the network."""
-    kernel: Choices[PositiveInt] | None = [5, 7, 11]
+    filters: OrFalse[Choices[list[PositiveInt]]] = [[8, 16, 32], [16, 32, 64], [32, 64, 128], [16, 32, 64, 64]]
+    """Lists of filters to choose from: width and depth of the network."""
+    kernel: OrFalse[Choices[PositiveInt]] = [5, 7, 11]
     """Widths of the convolutions to choose from, mesh points. Default [5, 7, 11]."""
-    dense: Choices[list[PositiveInt]] | None = [[32], [64], [128], [64, 64]]
-    """Dense layers to choose from, each given by its units. Default [[32], [64], [128], [64, 64]]."""
-    dropout: tuple[Share, Share] | None = (0.0, 0.3)
+    dense: OrFalse[Choices[list[PositiveInt]]] = [[32], [64], [128], [64, 64]]
+    """Lists of dense units to choose from. Default [[32], [64], [128], [64, 64]]."""
+    dropout: OrFalse[Range[Share]] = (0.0, 0.3)
     """Range of the dropout rate. Default [0, 0.3]."""
-    head_weight: tuple[Positive, Positive] | None = (0.03, 1.0)
-    """Range of the weight of the answers beside the MSD, on a logarithmic scale. Default [0.03, 1]."""
-
-    @field_validator(*SEARCHED, mode="before")
-    @classmethod
-    def _false_is_off(cls, value: Any) -> Any:
-        return None if value is False else value
-
-    @field_validator("learning_rate", "dropout", "head_weight")
-    @classmethod
-    def _ordered(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
-        if value is not None and value[1] < value[0]:
-            raise ValueError(f"the range {list(value)} runs backwards; give [smallest, largest]")
-        return value
+    head_weight: OrFalse[Range[Positive]] = (0.03, 1.0)
+    """Range of the weight of the outputs besides the MSD, on a logarithmic scale. Default [0.03, 1]."""
 
     @model_validator(mode="after")
     def _something_to_search(self) -> TuningSection:
@@ -410,13 +426,13 @@ class TuningSection(_Section):
         return self
 
     def searched(self) -> dict[str, Any]:
-        """Return the settings that are searched by their names in the training section, each a range or a list."""
+        """Return the range or list of choices of every searched setting, by its name in the training section."""
         given = {name: getattr(self, name) for name in SEARCHED}
         return {name: value for name, value in given.items() if value is not None}
 
 
 class Campaign(_Section):
-    """A whole campaign. Sections left out have their defaults, or where marked optional are not run."""
+    """A campaign: two keys, and a section for every step."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     """Name of the campaign and of its output folder: letters, digits, dot, hyphen, underscore."""
@@ -425,9 +441,9 @@ class Campaign(_Section):
     structure: StructureSection = StructureSection()
     """The undistorted cluster."""
     distortion: DistortionSection | None = None
-    """The isotropic series; none without this section."""
+    """The isotropic series; not computed without this section."""
     disorder: DisorderSection | None = None
-    """The disordered structures; none without this section."""
+    """The disordered structures; not computed without this section."""
     feff: FeffSection = FeffSection()
     """The FEFF cards."""
     engine: EngineSection = EngineSection()
@@ -486,17 +502,17 @@ class Campaign(_Section):
 
 
 def task_differences(stored: Campaign, campaign: Campaign) -> list[str]:
-    """List what makes the FEFF runs of two campaigns differ, apart from the content of a structure file.
+    """List the settings by which the FEFF runs of two campaigns differ; a structure file is not compared.
 
     Parameters
     ----------
     stored, campaign : Campaign
-        The campaign that a store was laid out for, and another.
+        The campaign of a store, and another.
 
     Returns
     -------
     list of str
-        Such as ``feff.fms_radius is 7.0 there and 6.0 here``; empty where all runs are the same.
+        Such as ``feff.fms_radius is 7.0 there and 6.0 here``; empty if all runs are the same.
     """
     sections = {"structure", "distortion", "disorder", "feff"} | ({"seed"} if campaign.disorder else set())
     there, here = (
@@ -549,14 +565,14 @@ def load_campaign(path: Path) -> Campaign:
 
 
 def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
-    """Tell in a line what is wrong with the content of a file.
+    """Describe the first problem of a file's content in one line.
 
     Parameters
     ----------
     error : ValidationError
-        What pydantic found.
+        The problems that pydantic found.
     model : type of BaseModel
-        What the content was to be.
+        The model that refused the content.
 
     Returns
     -------

@@ -10,6 +10,8 @@ from types import ModuleType
 import pytest
 from conftest import ROOT
 
+from xanesml.campaign import ESSENTIAL
+
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -34,16 +36,24 @@ def test_the_campaign_reference_is_what_the_models_say(reference: ModuleType) ->
 @pytest.mark.parametrize(
     "row",
     [
-        "| `name` | text | – | required | Name of the campaign and of its output folder: "
+        "| `name` | **matters** | text | – | required | Name of the campaign and of its output folder: "
         "letters, digits, dot, hyphen, underscore. |",
-        "| `fms_radius` | number > 0 | Å | `7.0` | Radius of the full-multiple-scattering cluster, Å (FMS). |",
-        "| `mixing` | number > 0, ≤ 0.9 | – | `0.5` | Convergence accelerator ca1. |",
-        "| `lfms` | `0` or `1` | – | `0` | 0 for solids, 1 for molecules. |",
-        "| `sigma` | array of 2: number > 0 each | Å | `[0.02, 0.14]` | Range of the skew-normal scale σ, Å. |",
+        "| `fms_radius` | **matters** | number > 0 | Å | `7.0` | "
+        "Radius of the full-multiple-scattering cluster, Å (FMS). |",
+        "| `mixing` | advanced | number > 0, ≤ 0.9 | – | `0.5` | Convergence accelerator ca1. |",
+        "| `lfms` | advanced | `0` or `1` | – | `0` | 0 for solids, 1 for molecules. |",
+        '| `feff.edge` | `"L3"` | The edge that you measured. |',
+        "| `sigma` | **matters** | array of 2: number > 0 each | Å | `[0.02, 0.14]` | "
+        "Range of the skew-normal scale σ, Å. |",
     ],
 )
 def test_rows_of_the_reference(reference: ModuleType, row: str) -> None:
     assert row in reference.page().splitlines()
+
+
+def test_ten_keys_matter_and_exist(reference: ModuleType) -> None:
+    marked = [row for row in reference.page().splitlines() if "| **matters** |" in row]
+    assert len(ESSENTIAL) == len(marked) == 10
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
