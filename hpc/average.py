@@ -143,8 +143,9 @@ def _raise_first(comm: MPI.Intracomm, problem: XanesmlError | None) -> None:
 
 
 def _tell(plan: Plan, tensors: Path, seconds: float, echo: Callable[[str], None]) -> None:
+    mesh = plan.series.energy
     echo(
-        f"mesh: {len(plan.mesh)} points, {plan.mesh[0]:.1f} to {plan.mesh[-1]:.1f} eV; series: {len(plan.delta)} "
+        f"mesh: {len(mesh)} points, {mesh[0]:.1f} to {mesh[-1]:.1f} eV; series: {len(plan.tasks)} "
         f"spectra; particle averages: {len(plan.particles.structure)}"
     )
     echo(f"tensors: {tensors}: {len(plan.distributions):,} statistical averages in {seconds:.1f} s")

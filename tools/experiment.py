@@ -58,7 +58,7 @@ def main() -> None:
 
 def gaussian(data: Tensors, msd: float, mesh: Floats) -> Floats:
     """Return a Gaussian average on the energies of a mesh that its own covers, or as far as that goes."""
-    average = reference_spectra(data.delta, data.series, data.edge_step, np.array([msd]))[0]
+    average = reference_spectra(data.series, np.array([msd]))[0]
     return np.interp(mesh, data.mesh, average)
 
 
@@ -103,8 +103,8 @@ def differences(model: TrainedModel, large: Tensors, small: Tensors, foil: Norma
 
 def gaps(model: TrainedModel, sessions: int, path: Path) -> None:
     """Print and draw how both modes fare where theory and experiment differ as much as they do."""
-    mesh, edge, series = model.mesh, model.metadata["edge_energy"], model.series
-    spectra = reference_spectra(series.delta, series.mu, series.edge_step, np.append(FOIL_MSD, SAMPLES))
+    mesh, edge = model.mesh, model.metadata["edge_energy"]
+    spectra = reference_spectra(model.series, np.append(FOIL_MSD, SAMPLES))
     found: dict[str, list[Floats]] = {"direct": [], "reference": []}
     for session in range(sessions):
         foil, *samples = measure(spectra, mesh, edge=edge, gap=Gap(noise=0.0005), seed=session)
@@ -142,7 +142,7 @@ def particles(data: Tensors) -> None:
     order = np.argsort(data.particle_msd)
     for some in np.array_split(order, min(4, len(order))):
         msd = data.particle_msd[some]
-        averages = reference_spectra(data.delta, data.series, data.edge_step, msd)
+        averages = reference_spectra(data.series, msd)
         values = [rms(one) for one in data.particle_spectra[some] - averages]
         print(f"| {1e3 * msd.min():.1f} to {1e3 * msd.max():.1f} | {len(some)} | {1e3 * np.mean(values):.1f} |")
 

@@ -21,7 +21,6 @@ from hpc.training.trainer import TRAINED_SECTIONS, Trained, Trainer, csv_text, s
 from xanesml.assessment.assess import LABELS, NETWORK, Assessment, assess, verdict
 from xanesml.assessment.model_card import write_card
 from xanesml.assessment.sensitivity import most_harmful, sensitivity, sensitivity_file, write_sensitivity
-from xanesml.averages.series import Series
 from xanesml.campaign import Campaign
 from xanesml.errors import EnvironmentProblem, StoreError
 from xanesml.files.hdf5 import package_versions
@@ -317,7 +316,7 @@ def _finish(
     complete_model(
         folder,
         metadata,
-        Series(data.delta, data.series, data.edge_step, data.r),
+        data.series,
         [network_file(mode, member) for mode in section.modes for member in range(section.members)],
     )
     for checkpoint in folder.glob("checkpoint-*.npz"):

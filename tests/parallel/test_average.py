@@ -202,7 +202,7 @@ def test_a_rank_that_meets_a_bad_spectrum_ends_all_without_leaving_anything(case
     for writer in ("mpio", "root"):
         done = case.average(2, writer)
         assert done.returncode == 2
-        assert f"the spectrum of task {task} has energies that do not rise" in done.stderr
+        assert f"the spectrum of task {task} has energies that do not increase" in done.stderr
         assert sorted(path.name for path in case.output.iterdir()) == ["store.h5"]
 
 

@@ -11,7 +11,6 @@ from threadpoolctl import threadpool_limits
 
 from xanesml.assessment.baselines import Errors, Regressions, fit_edge_slope, fit_mean
 from xanesml.averages.nearest import nearest
-from xanesml.averages.series import Series
 from xanesml.campaign import Campaign
 from xanesml.files.arrays import Floats, Indices, Reals, Singles
 from xanesml.learning.augmentation import Mode, augmenter
@@ -304,7 +303,6 @@ def distances(features: Reals) -> Floats:
 def _nearest(spectra: Floats, mode: Mode, tensors: Tensors, campaign: Campaign) -> Floats:
     """Return the mean squared displacement of the simulated spectrum nearest to each, (n,), Å²."""
     section = campaign.training
-    series = Series(tensors.delta, tensors.series, tensors.edge_step, tensors.r)
     # What acts on both measurements alike does not act on the spectrum that their difference is put upon.
     free = (
         {
@@ -318,8 +316,7 @@ def _nearest(spectra: Floats, mode: Mode, tensors: Tensors, campaign: Campaign) 
     found = [
         nearest(
             spectrum,
-            tensors.mesh,
-            series,
+            tensors.series,
             campaign.averaging,
             edge=tensors.edge,
             largest_slope=3 * section.slope,

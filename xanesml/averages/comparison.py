@@ -1,8 +1,8 @@
 """The central test of the method: particle averages against statistical averages of the same bonds.
 
 The network learns from distorted spectra averaged under a distribution of bond lengths, as if
-the distribution were all that matters. A disordered structure tells how far that holds: its
-particle average is set beside the series averaged under that structure's own bond lengths.
+the distribution were all that matters. A disordered structure shows how far that holds: its
+particle average is compared with the series averaged under that structure's own bond lengths.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xanesml.averages.mesh import normalize
+from xanesml.averages.series import Series
 from xanesml.errors import StoreError
 from xanesml.files.arrays import Booleans, Floats
 from xanesml.files.hdf5 import open_file
 from xanesml.files.layout import TENSORS
 from xanesml.files.whole import write_text
-from xanesml.structures.bonds import shares_in_series
 
 #: Columns of the table; msd in Å², both RMS in edge steps.
 COLUMNS = ("structure", "msd", "outside", "usable", "rms", "rms_undistorted")
@@ -47,11 +46,10 @@ class ParticleComparison:
         Whether the structure counts.
     rms : ndarray of float64, shape (P,), edge steps
         Root mean square, over the mesh, of particle − statistical. NaN where no bond lies within
-        the series. All that the bond lengths do not tell is in it: angles, farther shells, and
-        absorbers that are surrounded otherwise than the center of the series.
+        the series. It holds all effects beyond the bond lengths: angles, farther shells, and
+        absorbers with other surroundings than the center of the series.
     rms_undistorted : ndarray of float64, shape (P,), edge steps
-        The same of particle − undistorted: what disorder and all else do to the spectrum, the scale
-        of `rms`.
+        The same of particle − undistorted: the whole effect of disorder, the scale of `rms`.
     particle : ndarray of float64, shape (P, M), edge steps
         Particle averages.
     statistical : ndarray of float64, shape (P, M), edge steps
@@ -78,7 +76,7 @@ class ParticleComparison:
     edge: float
 
     def lines(self) -> list[str]:
-        """Return the numbers as printed: what counts, and its medians in both ends of the MSD."""
+        """Return the numbers as printed: the usable structures, and their medians at low and at high MSD."""
         count, left_out = len(self.usable), int((~self.usable).sum())
         lines = [f"structures: {count} compared"]
         if left_out:
@@ -100,45 +98,8 @@ class ParticleComparison:
         return lines
 
 
-def undistorted_spectrum(delta: Floats, mu: Floats, steps: Floats) -> Floats:
-    """Return the series at δ = 0, normalized; linear in δ where the series has no such spectrum.
-
-    Parameters
-    ----------
-    delta : ndarray of float64, shape (D,)
-        Shifts of the series, evenly spaced, rising, Å.
-    mu : ndarray of float64, shape (D, M)
-        Distorted spectra, not normalized, finite.
-    steps : ndarray of float64, shape (D,)
-        Edge steps.
-
-    Returns
-    -------
-    ndarray of float64, shape (M,)
-        The undistorted spectrum, edge steps.
-
-    Raises
-    ------
-    StoreError
-        If δ = 0 lies outside the series.
-    """
-    weights = _weights_of_undistorted(delta)
-    if weights is None:
-        reach = f"reaches from {delta[0]:g} to {delta[-1]:g} Å" if len(delta) else "is empty"
-        raise StoreError(
-            f"the distorted series {reach}, so that it has no undistorted spectrum; "
-            "let distortion.minimum and distortion.maximum span 0"
-        )
-    return normalize(weights @ mu, weights @ steps)
-
-
-def has_undistorted(delta: Floats) -> bool:
-    """Tell whether δ = 0 lies within a series of shifts, (D,), evenly spaced, rising, Å."""
-    return _weights_of_undistorted(delta) is not None
-
-
 def compare(tensors: Path) -> ParticleComparison:
-    """Set every particle average beside the statistical average of the same bonds.
+    """Compare every particle average with the statistical average of the same bonds.
 
     Parameters
     ----------
@@ -149,7 +110,7 @@ def compare(tensors: Path) -> ParticleComparison:
     -------
     ParticleComparison
         In the order of the file. Structures with more bonds outside the series than the
-        campaign's truncation limit are kept and marked.
+        campaign's truncation limit are kept and marked as not usable.
 
     Raises
     ------
@@ -169,15 +130,15 @@ def compare(tensors: Path) -> ParticleComparison:
                 "`xanesml simulate` and `xanesml average` again, or see which structures averaging refused"
             )
         limit = float(json.loads(str(file.attrs["campaign"]))["averaging"]["truncation_limit"])
-        delta, mu, steps = (file[f"series/{name}"][:] for name in ("delta", "mu", "edge_step"))
+        series = Series.read(file)
         weights = file["particle/weights"][:]
         particle = file["particle/spectra"][:].astype(np.float64)
         structure, msd, outside = (file[f"particle/{name}"][:] for name in ("structure", "msd", "outside"))
-        energy, edge = file["mesh/energy"][:], float(file.attrs["edge"])
-    undistorted = undistorted_spectrum(delta, mu, steps)
+        edge = float(file.attrs["edge"])
+    undistorted = series.undistorted()
     statistical = np.full_like(particle, np.nan)
     inside = weights.sum(axis=1) > 0
-    statistical[inside] = normalize(weights[inside] @ mu, weights[inside] @ steps)
+    statistical[inside] = series.average(weights[inside])
     return ParticleComparison(
         structure=structure,
         msd=msd,
@@ -189,7 +150,7 @@ def compare(tensors: Path) -> ParticleComparison:
         particle=particle,
         statistical=statistical,
         undistorted=undistorted,
-        energy=energy,
+        energy=series.energy,
         edge=edge,
     )
 
@@ -200,7 +161,7 @@ def write_table(comparison: ParticleComparison, path: Path) -> None:
     Parameters
     ----------
     comparison : ParticleComparison
-        The numbers.
+        The comparison.
     path : Path
         File to write, with the columns `COLUMNS`: structure, msd (Å²), outside, usable (1 or 0),
         rms and rms_undistorted (edge steps; an empty field for NaN). Appears only when complete.
@@ -216,14 +177,6 @@ def write_table(comparison: ParticleComparison, path: Path) -> None:
     for row in zip(*(getattr(comparison, name) for name in COLUMNS), strict=True):
         writer.writerow([_cell(value) for value in row])
     write_text(path, table.getvalue())
-
-
-def _weights_of_undistorted(delta: Floats) -> Floats | None:
-    """Return the weights over the series of a single bond of the reference length; None where it lies outside."""
-    if len(delta) < 2:
-        return None
-    weights, outside = shares_in_series(np.zeros((1, 1)), np.ones(1), delta)
-    return None if outside[0] > 0 else np.asarray(weights[0], dtype=np.float64)
 
 
 def _cell(value: Any) -> Any:

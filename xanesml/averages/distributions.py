@@ -1,4 +1,4 @@
-"""Skew-normal distributions of the first-shell shift: chosen, weighed on the series, and their moments."""
+"""Skew-normal distributions of the first-shell shift: their choice, their weights on the series, their moments."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from xanesml.errors import CampaignError, StoreError
 from xanesml.files.arrays import Booleans, Floats, Integers
 from xanesml.seeds import seed_of_families
 
-#: Blocks of candidate families looked at before the limits are said to leave none.
+#: Blocks of candidate families tried before giving up.
 MOST_BLOCKS = 16
 
 #: Smallest distance between a family's locations, Å.
 MINIMUM_DISTANCE = 1e-4
 
-#: Steps closer to a whole number than this are that number.
+#: A number of steps closer to a whole number than this is rounded to it.
 ROUNDING = 1e-9
 
-#: Families that an endless stream chooses at a time.
+#: Candidate families that an endless stream draws at a time.
 STREAM_BLOCK = 1024
 
 
@@ -32,9 +32,9 @@ STREAM_BLOCK = 1024
 class Distributions:
     """Families of skew-normal distributions of the first-shell shift, each one shape at several locations.
 
-    The locations of a family lie whole steps of the series apart, or whole parts of a step
-    where the series is coarse, so that its weights are pieces of one curve. The N = F·K
-    distributions are numbered family by family.
+    The locations of a family lie a whole number of steps of the series apart, or of fractions
+    of a step where the series is coarse, so that its weights are pieces of one curve. The
+    N = F·K distributions are numbered family by family.
 
     Attributes
     ----------
@@ -43,11 +43,11 @@ class Distributions:
     first : ndarray of float64, shape (F,)
         Location μ of a family's first distribution, Å.
     steps : ndarray of int, shape (K,)
-        Distance of its distributions from the first, rising from 0, in units of `step`.
+        Distance of its distributions from the first, ascending from 0, in units of `step`.
     step : float
         The series' step over the divisor, Å.
     divisor : int
-        Parts of the series' step.
+        Fractions that a step of the series is divided into.
     """
 
     scale: Floats
@@ -61,7 +61,7 @@ class Distributions:
         return len(self.scale) * len(self.steps)
 
     def __getitem__(self, families: slice | Booleans) -> Distributions:
-        """Return some of the families."""
+        """Select families."""
         scale, alpha, first = (values[families] for values in (self.scale, self.alpha, self.first))
         return replace(self, scale=scale, alpha=alpha, first=first)
 
@@ -98,7 +98,7 @@ class Moments:
 
 
 def skew_normal_weights(delta: Floats, location: Floats, scale: Floats, alpha: Floats) -> Floats:
-    """Weigh the series by skew-normal distributions.
+    """Return the weights of skew-normal distributions on the series.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def skew_normal_weights(delta: Floats, location: Floats, scale: Floats, alpha: F
     Raises
     ------
     StoreError
-        If the series is not evenly spaced, so that densities are no weights.
+        If the series is not evenly spaced, so that densities cannot serve as weights.
 
     References
     ----------
@@ -181,7 +181,7 @@ def weighted_moments(weights: Floats, values: Floats) -> Moments:
 
 
 def moments_from_sums(sums: Floats) -> Moments:
-    """Return the moments of weights of which only sums are known.
+    """Return the moments of weights from their power sums.
 
     Parameters
     ----------
@@ -212,12 +212,12 @@ def _moments(mean: Floats, second: Floats, third: Floats, fourth: Floats) -> Mom
 
 
 def choose_distributions(section: AveragingSection, delta: Floats, seed: int) -> Distributions:
-    """Choose the families that a campaign asks for.
+    """Choose the families of a campaign.
 
     `sobol` takes successive points of one scrambled Sobol sequence in σ, α and the offset
     of a family's locations, `random` draws these three independently, `grid` takes evenly
-    spaced σ and α. A family of which a distribution has more than the truncation limit
-    outside the series is passed over, and but on a grid the next one taken.
+    spaced σ and α. A family is skipped if one of its distributions has more than the truncation
+    limit outside the series; except on a grid, the next one replaces it.
 
     Parameters
     ----------
@@ -231,13 +231,13 @@ def choose_distributions(section: AveragingSection, delta: Floats, seed: int) ->
     Returns
     -------
     Distributions
-        As many families as asked for, on a grid perhaps fewer. Depends on the arguments only.
+        `section.families` families, on a grid perhaps fewer. Depends on the arguments only.
 
     Raises
     ------
     CampaignError
         If the scales are too small for the series' step, the locations too many for their
-        range, or too many families passed over.
+        range, or too many families skipped.
     StoreError
         If the series is not evenly spaced.
     """
@@ -261,16 +261,16 @@ def choose_distributions(section: AveragingSection, delta: Floats, seed: int) ->
 def endless_distributions(
     section: AveragingSection, delta: Floats, seed: np.random.SeedSequence
 ) -> Iterator[Distributions]:
-    """Yield ever further families, none twice.
+    """Yield new families without end, none twice.
 
     Parameters
     ----------
     section : AveragingSection
-        Ranges, sampler (`grid` counts as `sobol`) and truncation limit.
+        Ranges, sampler (`sobol` in place of `grid`) and truncation limit.
     delta : ndarray of float64, shape (D,)
         Shifts of the series, evenly spaced, Å.
     seed : numpy.random.SeedSequence
-        What they are drawn from; another one for every stream.
+        Seed, a different one for every stream.
 
     Yields
     ------
@@ -300,7 +300,7 @@ def series_step(delta: Floats) -> float:
     Raises
     ------
     StoreError
-        If they are not evenly spaced and rising.
+        If they are not evenly spaced and ascending.
     """
     gaps = np.diff(delta)
     if len(gaps) == 0 or not np.allclose(gaps, gaps.min(), rtol=0, atol=1e-8) or gaps[0] <= 0:
@@ -313,7 +313,7 @@ def series_step(delta: Floats) -> float:
 
 
 class _Choice:
-    """From points of the unit cube to the families that the limits allow."""
+    """Maps points of the unit cube to the families within the limits."""
 
     def __init__(self, section: AveragingSection, delta: Floats) -> None:
         self._section, self._delta, self._step = section, delta, series_step(delta)
@@ -324,7 +324,7 @@ class _Choice:
             )
         low, high = section.location
         members = section.means_per_family
-        # A grid includes both ends, so that it has a gap less.
+        # A grid includes both ends and has one gap less.
         gaps = max(1, members - 1) if section.grid is not None else members
         self._room = (high - low) / gaps
         if members > 1 and self._room < MINIMUM_DISTANCE:
@@ -348,7 +348,7 @@ class _Choice:
             step=self._step / self._divisor,
             divisor=self._divisor,
         )
-        # The density is log-concave, so that what lies inside is least at the first or the last location.
+        # The density is log-concave: the mass inside is smallest at the first or the last location.
         ends = replace(found, steps=self._steps[[0, -1]])
         return found[(ends.truncated(self._delta) <= section.truncation_limit).all(axis=1)]
 
@@ -370,7 +370,7 @@ def _sampler(section: AveragingSection, seed: np.random.SeedSequence) -> Callabl
 
 
 def _grid(shape: tuple[int, int]) -> Floats:
-    # One alone stands in the middle.
+    # A single value lies in the middle of its range.
     scale, alpha = (np.linspace(0, 1, count) if count > 1 else np.array([0.5]) for count in shape)
     points = np.stack(np.meshgrid(scale, alpha, indexing="ij"), axis=-1).reshape(-1, 2)
     return np.column_stack([points, np.zeros(len(points))])

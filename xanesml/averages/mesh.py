@@ -18,7 +18,7 @@ SMALLEST_MESH = 10
 
 Interpolation = Literal["linear", "pchip"]
 
-#: Energy over which the background's slope is counted, eV.
+#: Energy range to which the slope of a background refers, eV.
 SLOPE_RANGE = 50.0
 
 
@@ -53,7 +53,9 @@ def common_mesh(start: float, end: float, edge: float, step: float) -> Floats:
             f"{SMALLEST_MESH} are needed; reduce averaging.mesh_step or check the spectra"
         )
     if not mesh[0] <= edge < mesh[-1]:
-        raise StoreError(f"the spectra share {start:.2f} to {end:.2f} eV, outside which the edge lies, {edge:.2f} eV")
+        raise StoreError(
+            f"the spectra share {start:.2f} to {end:.2f} eV, but the edge lies at {edge:.2f} eV; check the spectra"
+        )
     return mesh
 
 
@@ -71,15 +73,15 @@ def onto_mesh(
     Parameters
     ----------
     energy, values : ndarray of float64, shape (T, E)
-        Photon energies, eV, and the values there; anything beyond `points`.
+        Photon energies, eV, and the values there; entries beyond `points` are ignored.
     points : ndarray of int, shape (T,)
         Number of energies in each row, at least 1; 2 for `pchip`.
     mesh : ndarray of float64, shape (M,)
-        Photon energies wanted, rising, eV.
+        Photon energies of the result, ascending, eV.
     method : {"linear", "pchip"}
         Straight lines, or monotone cubics.
     tasks : ndarray of int, shape (T,), optional
-        What to call the spectra in messages. Default: 0 to T − 1.
+        Tasks to name in messages. Default: 0 to T − 1.
 
     Returns
     -------
@@ -89,7 +91,7 @@ def onto_mesh(
     Raises
     ------
     StoreError
-        If a row does not cover the mesh, its energies do not rise or its values are not
+        If a row does not cover the mesh, its energies do not increase or its values are not
         finite.
 
     References
@@ -100,9 +102,11 @@ def onto_mesh(
     for row, count in enumerate(points):
         grid, column = energy[row, :count], values[row, :count]
         name = row if tasks is None else tasks[row]
-        # Written so that a NaN among the energies fails too.
+        # In this form a NaN among the energies fails too.
         if count < 1 or not (np.diff(grid) > 0).all() or not np.isfinite(column).all():
-            raise StoreError(f"the spectrum of task {name} has energies that do not rise, or values not finite")
+            raise StoreError(
+                f"the spectrum of task {name} has energies that do not increase, or values that are not finite"
+            )
         if not (grid[0] <= mesh[0] and mesh[-1] <= grid[-1]):
             raise StoreError(
                 f"the spectrum of task {name} covers {grid[0]:.2f} to {grid[-1]:.2f} eV, "
@@ -125,7 +129,7 @@ def edge_step(mu0: Floats, mesh: Floats, edge: float) -> tuple[Floats, float]:
     mu0 : ndarray of float64, shape (..., M)
         Atomic backgrounds μ0 on the mesh.
     mesh : ndarray of float64, shape (M,)
-        Photon energies, rising, eV.
+        Photon energies, ascending, eV.
     edge : float
         Photon energy of the edge, eV.
 

@@ -15,21 +15,21 @@ from xanesml.campaign import AveragingSection
 from xanesml.errors import SpectrumError
 from xanesml.files.arrays import Floats
 
-#: Distributions that are tried before the fit: locations, scales and shapes, evenly spaced over their ranges.
+#: Numbers of locations, scales and shapes tried before the fit, evenly spaced over their ranges.
 SCANNED = (9, 8, 7)
-#: How many of the best of these, at most, the fit begins from.
+#: Largest number of the best of these from which the fit starts.
 STARTS = 3
-#: A number this share of its range from a bound counts as being there.
+#: A parameter within this share of its range from a bound counts as being at it.
 AT_BOUND = 1e-3
 
 _NAMES = ("location", "scale", "alpha", "gain", "shift", "broadening", "slope")
 
-#: Relative change of the sum of squares that ends a fit, and its evaluations at most: from each start, and
-#: from the best end again. About α = 0, where neither location nor scale is told from it, fits are slow.
+#: Relative change of the sum of squares that ends a fit, and its largest number of evaluations: from each
+#: start, and once more from the best end. Fits are slow near α = 0, where α is hard to tell from location and scale.
 _ROUGH, _FINE = (1e-4, 12), (1e-8, 100)
 _TINY_STEP = 1e-12
 
-#: Places among the numbers of a fit.
+#: Indices of parameters of a fit.
 _GAIN, _SHIFT, _VARIANCE = 3, 4, 5
 
 
@@ -40,7 +40,7 @@ class Nearest:
     Attributes
     ----------
     spectrum : ndarray
-        With gain, shift, broadening and slope, shape (M,), float64, edge steps, no NaN.
+        The average with gain, shift, broadening and slope, shape (M,), float64, edge steps, no NaN.
     msd : float
         Mean squared displacement of its distribution, Å².
     mean_shift : float
@@ -50,7 +50,7 @@ class Nearest:
     gain : float
         Factor of the average.
     shift : float
-        What is added to the energies of the spectrum to be those of the series, eV.
+        Shift added to the energies of the spectrum, eV.
     broadening : float
         Standard deviation of the Gaussian that broadens it, eV.
     slope : float
@@ -58,8 +58,8 @@ class Nearest:
     rms : float
         Root mean square difference from the spectrum, edge steps.
     at_bounds : tuple of str
-        Which of the numbers from location to slope lie at the end of what they are allowed, so that
-        something farther may fit better; not a broadening of 0.
+        Names of the parameters, location to slope, that lie at a bound, so that a wider range may fit
+        better; not a broadening of 0.
     """
 
     spectrum: Floats
@@ -78,7 +78,6 @@ class Nearest:
 
 def nearest(
     spectrum: Floats,
-    mesh: Floats,
     series: Series,
     section: AveragingSection,
     *,
@@ -90,41 +89,39 @@ def nearest(
 ) -> Nearest:
     """Find the skew-normal average that is nearest to a spectrum.
 
-    Minimized is the sum over the mesh of the squares of
+    The fit minimizes the sum over the mesh of the squares of
 
         y(E) − g [x(E + s) + v x''(E + s)/2] − b (E − E_edge)/50 eV,   x(E) = Σ w μ(E) / Σ w e,
 
-    with e the edge steps and w the weights of a skew-normal distribution within the ranges that
-    the training averages were drawn from. The second derivative broadens x by a Gaussian of the
-    small variance v. The fit begins from the best local minima on a grid of distributions, for
-    each of which g, s, v and b follow from linear fits, and the best end counts. Between mesh
-    points x is a natural cubic spline.
+    with e the edge steps and w the weights of a skew-normal distribution within the ranges of the
+    training averages. The second derivative broadens x by a Gaussian of the small variance v. The
+    fit starts from the best local minima on a grid of distributions, for each of which g, s, v and
+    b follow from linear fits, and the best end counts. Between mesh points x is a natural cubic
+    spline.
 
     Parameters
     ----------
     spectrum : ndarray
         Normalized spectrum y on the mesh, shape (M,), edge steps.
-    mesh : ndarray
-        Photon energies, shape (M,), float64, eV.
     series : Series
-        The distorted series, on the same mesh.
+        The distorted series.
     section : AveragingSection
         Ranges of location, scale and shape.
     largest_gain : float, optional
-        How far g may be from 1. Default 0: it is 1.
+        Largest |g − 1|. Default 0.
     largest_shift : float, optional
-        How far s may be from 0, eV. Default 0: it is 0.
+        Largest |s|, eV. Default 0.
     largest_broadening : float, optional
-        Largest standard deviation √v, eV. Default 0: none.
+        Largest standard deviation √v, eV. Default 0.
     largest_slope : float, optional
-        How far b may be from 0, edge steps per 50 eV. Default 0: it is 0.
+        Largest |b|, edge steps per 50 eV. Default 0.
     edge : float, optional
         E_edge, where the background is 0, eV. Default: the first point of the mesh.
 
     Returns
     -------
     Nearest
-        The average, and what it is an average over.
+        The average and its distribution.
 
     Raises
     ------
@@ -138,14 +135,14 @@ def nearest(
     """
     from scipy.optimize import least_squares  # noqa: PLC0415 (slow)
 
-    points = series.mu.shape[1]
+    points = len(series.energy)
     if spectrum.shape != (points,):
         raise SpectrumError(
-            f"the spectrum has shape {spectrum.shape}, the series ({points},); interpolate it onto the model's mesh"
+            f"the spectrum has shape {spectrum.shape}, the series ({points},); interpolate it onto that mesh"
         )
     if not np.isfinite(spectrum).all():
         raise SpectrumError("the spectrum holds numbers that are not finite; give finite edge steps")
-    zero = mesh[0] if edge is None else edge
+    zero = series.energy[0] if edge is None else edge
     ends = (
         section.location,
         section.sigma,
@@ -155,7 +152,7 @@ def nearest(
         (0.0, largest_broadening**2),
         (-largest_slope, largest_slope),
     )
-    fit = _Fit(np.asarray(spectrum, dtype=np.float64), mesh, series, np.array(ends), (mesh - zero) / SLOPE_RANGE)
+    fit = _Fit(np.asarray(spectrum, dtype=np.float64), series, np.array(ends), (series.energy - zero) / SLOPE_RANGE)
 
     def refined(start: Floats, tolerance: float, evaluations: int) -> Any:
         return least_squares(
@@ -176,34 +173,34 @@ def nearest(
 
 
 class _Fit:
-    """Residuals of one spectrum and their derivatives, by those numbers that are free within their bounds."""
+    """Residuals of one spectrum, and their derivatives by the free parameters."""
 
-    def __init__(self, spectrum: Floats, mesh: Floats, series: Series, limits: Floats, line: Floats) -> None:
-        self._spectrum, self._mesh, self._series = spectrum, mesh, series
+    def __init__(self, spectrum: Floats, series: Series, limits: Floats, line: Floats) -> None:
+        self._spectrum, self._series, self._mesh = spectrum, series, series.energy
         self._limits, self._line = limits, line
         self._free = limits[:, 0] < limits[:, 1]
         self._curves: Any = None
         if self._free[_SHIFT] or self._free[_VARIANCE]:
             from scipy.interpolate import CubicSpline  # noqa: PLC0415 (slow)
 
-            self._curves = np.ascontiguousarray(CubicSpline(mesh, series.mu, axis=1, bc_type="natural").c)
+            self._curves = np.ascontiguousarray(CubicSpline(self._mesh, series.mu, axis=1, bc_type="natural").c)
         self._at, self._found = np.empty(0), (np.empty(0), np.empty(0))
 
     @property
     def bounds(self) -> tuple[Floats, Floats]:
-        """Smallest and largest of the free numbers."""
+        """Lower and upper bounds of the free parameters."""
         low, high = self._limits[self._free].T
         return low, high
 
     def starts(self) -> list[Floats]:
-        """Return the free numbers at the best local minima of the scan."""
+        """Return the free parameters at the best local minima of the scan."""
         from scipy.ndimage import minimum_filter  # noqa: PLC0415 (slow)
 
         ranges = zip(self._limits[:3], SCANNED, strict=True)
         axes = [np.unique(np.linspace(low, high, count)) for (low, high), count in ranges]
         grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
         weights = skew_normal_weights(self._series.delta, *np.ascontiguousarray(grid.T))
-        averages = weights @ self._series.mu / (weights @ self._series.edge_step)[:, np.newaxis]
+        averages = self._series.average(weights)
         slopes = np.gradient(averages, self._mesh, axis=1)
         changes = averages, slopes, np.gradient(slopes, self._mesh, axis=1) / 2, self._line[np.newaxis]
         left, found = self._spectrum - averages, []
@@ -222,11 +219,11 @@ class _Fit:
         return self._evaluated(free)[0] - self._spectrum
 
     def jacobian(self, free: Floats) -> Floats:
-        """Return the derivatives of the average, shape (M, free numbers)."""
+        """Return the derivatives of the average, shape (M, free parameters)."""
         return np.ascontiguousarray(self._evaluated(free)[1][self._free].T)
 
     def described(self, free: Floats) -> Nearest:
-        """Return what the free numbers stand for."""
+        """Return the average at given free parameters."""
         numbers = self._whole(free)
         location, scale, alpha, gain, shift, variance, slope = numbers.tolist()
         spectrum = self._evaluated(free)[0]
@@ -255,7 +252,7 @@ class _Fit:
         return numbers
 
     def _evaluated(self, free: Floats) -> tuple[Floats, Floats]:
-        """Return the average, shape (M,), and its derivatives by all numbers, shape (7, M); both are asked for."""
+        """Return the average, shape (M,), and its derivatives by all parameters, shape (7, M), cached for one point."""
         if not np.array_equal(free, self._at):
             self._at, self._found = free.copy(), self._average(self._whole(free))
         return self._found
@@ -264,7 +261,7 @@ class _Fit:
         location, scale, alpha, gain, shift, variance, background = numbers
         z = (self._series.delta - location) / scale
         logarithm = log_ndtr(alpha * z)
-        # Of Φ, in logarithms, as it and its density may both be too small for a number.
+        # Derivative of ln Φ, from logarithms, as Φ and its density may both underflow.
         steepness = np.exp(-0.5 * (alpha * z) ** 2 - logarithm) / np.sqrt(2 * np.pi)
         by_z = alpha * steepness - z
         # The ratio of two averages depends neither on the sum of the weights nor on a constant in d ln w.
@@ -278,7 +275,7 @@ class _Fit:
         return gain * average + background * self._line, np.vstack([gain * derivatives, *others])
 
     def _sums(self, rows: Floats, shift: float, variance: float) -> tuple[Floats, Floats, Floats]:
-        """Return sums of the series, (n, M), shifted and broadened, and how the first, (M,), changes with either."""
+        """Return sums of the series, (n, M), shifted and broadened, and the first's derivatives, (M,), by either."""
         if self._curves is None:
             return rows @ self._series.mu, np.zeros(self._mesh.size), np.zeros(self._mesh.size)
         from scipy.interpolate import PPoly  # noqa: PLC0415 (slow)

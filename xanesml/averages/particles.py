@@ -1,4 +1,4 @@
-"""The structures of a store that get a particle average, and what their labels are made with."""
+"""The structures of a store that get a particle average, with the bonds that their labels come from."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from xanesml.structures import bonds
 
 @dataclass(frozen=True)
 class Particles:
-    """The structures that get a particle average, and what their labels are made with.
+    """The structures that get a particle average, with the bonds that their labels come from.
 
     Attributes
     ----------
     structure : ndarray of int, shape (P,)
-        They, rising.
+        Structure indices, ascending.
     tasks : ndarray of int, shape (P, B)
-        Rows of the store of their absorbers.
+        Tasks of their absorbers.
     done : ndarray of bool, shape (P, B)
-        Which of these have a spectrum.
+        Whether the task has a spectrum.
     multiplicity : ndarray of float64, shape (B,)
-        How much each absorber counts.
+        Multiplicity of each absorber.
     bonds : ndarray of int, shape (L, 2)
         Pairs of atoms.
     weights : ndarray of float64, shape (L,)
-        How much each bond counts; of sum 1.
+        Weight of each bond; sum 1.
     coordination : float
         Mean number of first neighbors of the absorbers.
     refused : dict of int to str
-        The other structures, and why.
+        Reasons by structure, for the structures without an average.
     """
 
     structure: Wholes
@@ -49,26 +49,26 @@ class Particles:
 
 
 def choose_particles(file: h5py.File, done: Booleans, campaign: Campaign) -> Particles:
-    """Choose the disordered structures of a store of which enough absorbers are done.
+    """Choose the disordered structures with enough absorbers done.
 
     Parameters
     ----------
     file : h5py.File
         The store.
     done : ndarray of bool, shape (T,)
-        Which of its rows are done.
+        Whether each task is done.
     campaign : Campaign
-        Its averaging section says how many absorbers may be missing, and their multiplicity.
+        Its averaging section gives the absorbers' multiplicity and how many may be missing.
 
     Returns
     -------
     Particles
-        Perhaps none.
+        There may be none.
 
     Raises
     ------
     CampaignError
-        If there is not one multiplicity for each absorber.
+        If the number of multiplicities is not that of the absorbers.
     StoreError
         If structures have different numbers of absorbers.
     """

@@ -1,4 +1,4 @@
-"""The store that a tensor file was made from: whether it is at hand, how its rows were run, and their spectra."""
+"""The store that a tensor file was made from: opened where it is at hand, its spectra on the mesh, its runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
-from xanesml.averages.mesh import edge_step, onto_mesh
+from xanesml.averages.mesh import Interpolation, edge_step, onto_mesh
 from xanesml.errors import StoreError
 from xanesml.feff.outcomes import Outcome
 from xanesml.files.arrays import Floats, Wholes
@@ -23,47 +23,49 @@ from xanesml.store.rows import open_store, torn_rows
 NAMED = 4
 
 
-class Origin(NamedTuple):
+class SourceStore(NamedTuple):
     """The store that a tensor file was made from.
 
     Attributes
     ----------
-    store : h5py.File or None
-        The store, open, where it is at hand.
-    said : str
-        Its path, or why it is not at hand.
+    file : h5py.File or None
+        The open store; None where it cannot be used.
+    note : str
+        Its path, or why it cannot be used.
     """
 
-    store: h5py.File | None
-    said: str
+    file: h5py.File | None
+    note: str
 
 
 @contextmanager
-def origin(tensors: h5py.File) -> Iterator[Origin]:
+def open_source(tensors: h5py.File) -> Iterator[SourceStore]:
     """Open the store that a tensor file was made from, for the length of a `with` block.
 
-    Looked for at the path that the tensor file names, then beside the tensor file; one with
-    other tasks does not count.
+    It is searched for at the path that the tensor file names, then beside the tensor file. A store
+    of other tasks is not used.
     """
     named = Path(str(tensors.attrs["store"]))
     found = named if named.is_file() else Path(tensors.filename).parent / named.name
-    untold = "so nothing is told of the FEFF runs"
+    unread = "its FEFF runs are not listed"
     if not found.is_file():
-        yield Origin(None, f"{named} is not there, {untold}")
+        yield SourceStore(None, f"{named} does not exist; {unread}")
         return
     try:
         store = open_store(found)
     except StoreError as error:
-        yield Origin(None, f"{error}; {untold}")
+        yield SourceStore(None, f"{error}; {unread}")
         return
     with store:
         digest = text_attribute(store, "tasks_digest")
-        same = digest == text_attribute(tensors, "tasks_digest")
-        yield Origin(store, str(found)) if same else Origin(None, f"{found} holds other tasks ({digest}), {untold}")
+        if digest == text_attribute(tensors, "tasks_digest"):
+            yield SourceStore(store, str(found))
+        else:
+            yield SourceStore(None, f"{found} has other tasks ({digest}); {unread}")
 
 
 def unusable(store: h5py.File, tasks: Wholes) -> list[int]:
-    """Return those rows of a store that are not done, or do not match their checksum."""
+    """Return the tasks that are not done in a store, or whose rows do not match their checksum."""
     outcomes = store["runs/outcome"]
     return [
         task
@@ -72,41 +74,56 @@ def unusable(store: h5py.File, tasks: Wholes) -> list[int]:
     ]
 
 
-def spectra(tensors: h5py.File, store: h5py.File, tasks: Wholes) -> tuple[Floats, Floats]:
-    """Bring rows of a store onto the mesh of a tensor file, as averaging does.
+def spectra_on_mesh(
+    store: h5py.File, tasks: Wholes, mesh: Floats, edge: float, *, interpolation: Interpolation, normalization: str
+) -> tuple[Floats, Floats, float]:
+    """Read spectra from a store and bring them onto a mesh.
 
     Parameters
     ----------
-    tensors, store : h5py.File
-        The tensor file, and the store it was made from.
+    store : h5py.File
+        The store.
     tasks : ndarray of int, shape (n,)
-        Wholes of the store that are done.
+        Tasks that are done, close to each other; n > 0.
+    mesh : ndarray of float64, shape (M,)
+        Photon energies, ascending, eV.
+    edge : float
+        Photon energy of the edge, eV.
+    interpolation : {"linear", "pchip"}
+        See `onto_mesh`.
+    normalization : {"absolute", "feff"}
+        As in the campaign.
 
     Returns
     -------
     mu : ndarray of float64, shape (n, M)
         Spectra, not normalized.
     steps : ndarray of float64, shape (n,)
-        Their edge steps; ones where FEFF has normalized them.
+        Their edge steps; ones where FEFF has normalized the spectra.
+    energy : float
+        Photon energy at which μ0 gives the edge steps, eV.
 
     Raises
     ------
     StoreError
-        If they do not cover the mesh.
+        If a spectrum does not cover the mesh or has no edge step; its task is named.
     """
-    mesh, method = tensors["mesh/energy"][:], tensors.attrs["interpolation"]
+    rows = slice(int(tasks.min()), int(tasks.max()) + 1)
     energy, mu, mu0, points = (
-        np.stack([store[f"spectra/{name}"][task] for task in tasks]) for name in ("energy", "mu", "mu0", "points")
+        store[f"spectra/{name}"][rows][tasks - rows.start] for name in ("energy", "mu", "mu0", "points")
     )
-    on_mesh = onto_mesh(energy, mu, points, mesh, method=method)
-    if tensors.attrs["normalization"] == "feff":
-        return on_mesh, np.ones(len(tasks))
-    background = onto_mesh(energy, mu0, points, mesh, method=method)
-    return on_mesh, edge_step(background, mesh, float(tensors.attrs["edge"]))[0]
+
+    def on_mesh(values: Floats) -> Floats:
+        return onto_mesh(energy, values, points, mesh, interpolation, tasks=tasks)
+
+    steps, normalization_energy = edge_step(on_mesh(mu0), mesh, edge)
+    if normalization == "feff":
+        steps = np.ones_like(steps)
+    return on_mesh(mu), steps, normalization_energy
 
 
-def how_run(store: h5py.File, tasks: Wholes) -> list[str]:
-    """Say in three lines where, when and how rows of a store that are done were run."""
+def describe_runs(store: h5py.File, tasks: Wholes) -> list[str]:
+    """Return three lines: where, when and how the FEFF runs of tasks that are done were made."""
 
     def column(name: str) -> list[Any]:
         values = [store[f"runs/{name}"][task] for task in tasks]
@@ -124,7 +141,7 @@ def how_run(store: h5py.File, tasks: Wholes) -> list[str]:
 
 
 def _counted(values: Iterable[object]) -> str:
-    """Return different values with how often each comes; the value alone where there is but one."""
+    """Return the different values, each with its count; the value alone where there is only one."""
     counts = Counter(map(str, values)).most_common()
     if len(counts) == 1:
         return counts[0][0]

@@ -1,10 +1,10 @@
-"""What goes into a tensor file: found out from a store, laid out, and computed in blocks of rows."""
+"""Making a tensor file: planned from a store, laid out, and computed in blocks of rows."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,21 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from xanesml.averages import mesh, series, statistical
-from xanesml.averages.distributions import Distributions, choose_distributions, weighted_moments
+from xanesml.averages.distributions import (
+    Distributions,
+    choose_distributions,
+    skew_normal_weights,
+    weighted_moments,
+)
+from xanesml.averages.mesh import common_mesh
 from xanesml.averages.particles import Particles, choose_particles
+from xanesml.averages.series import OUTLIER, Series, outliers, roughness, smoothed
+from xanesml.averages.source_store import spectra_on_mesh
+from xanesml.averages.statistical import SeriesAverager, bin_centers, particle_averages
 from xanesml.campaign import Campaign
 from xanesml.errors import CampaignError, StoreError
 from xanesml.feff.outcomes import Outcome
-from xanesml.files.arrays import Floats, Integers
+from xanesml.files.arrays import Floats, Indices, Integers
 from xanesml.files.hdf5 import create, text_attribute
 from xanesml.files.layout import TENSORS
 from xanesml.store.create import check_campaign
@@ -42,32 +50,45 @@ Block = tuple[slice, Mapping[str, NDArray[Any]]]
 
 @dataclass(frozen=True)
 class Plan:
-    """What every rank needs in order to compute its blocks: the content of the file that is known beforehand."""
+    """The content of the file that is known before averaging, from which every rank computes its blocks.
 
-    mesh: Floats
-    edge: float
-    normalization_energy: float
-    r: Floats
-    first_shell: float
-    delta: Floats
-    series: Floats
-    steps: Floats
+    Attributes
+    ----------
+    series : Series
+        The distorted series, smoothed if the campaign says so.
+    tasks : ndarray of int64, shape (D,)
+        Its tasks in the store.
+    roughness : ndarray of float64, shape (D,)
+        Its roughness before smoothing; see `xanesml.averages.series.roughness`.
+    edge : float
+        Photon energy of the edge, eV.
+    normalization_energy : float
+        Photon energy at which μ0 gives the edge steps, eV.
+    distributions : Distributions
+        Distributions of the statistical averages.
+    particles : Particles
+        Structures of the particle averages.
+    """
+
+    series: Series
     tasks: Integers
     roughness: Floats
+    edge: float
+    normalization_energy: float
     distributions: Distributions
     particles: Particles
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What reading rows of a store once says.
+    """Result of reading all rows of a store once.
 
     Attributes
     ----------
     torn : ndarray of int64, shape (n,)
-        Rows with an outcome that do not match their checksum, rising.
+        Rows with an outcome that do not match their checksum, ascending.
     start, end : float
-        Photon energies between which all spectra have points, eV.
+        Range of photon energies that all spectra cover, eV.
     """
 
     torn: Integers
@@ -76,7 +97,7 @@ class Survey:
 
     @classmethod
     def joined(cls, parts: list[Survey]) -> Survey:
-        """Return what surveys of successive rows say together."""
+        """Join surveys of successive rows."""
         torn = np.concatenate([part.torn for part in parts])
         return cls(torn, max(part.start for part in parts), min(part.end for part in parts))
 
@@ -94,7 +115,7 @@ def survey(file: h5py.File, rows: range) -> Survey:
     Returns
     -------
     Survey
-        What they say.
+        Its range is infinite where no row is done.
     """
     torn = torn_rows(file, rows)
     start, end = -np.inf, np.inf
@@ -109,18 +130,18 @@ def survey(file: h5py.File, rows: range) -> Survey:
 
 
 def prepare(campaign: Campaign, store: Path, surveyed: Survey, echo: Callable[[str], None]) -> Plan:
-    """Find out from a store what its tensor file will hold.
+    """Plan the tensor file of a store.
 
     Parameters
     ----------
     campaign : Campaign
-        Says which averages.
+        Defines the averages.
     store : Path
         A store in which the whole distorted series is done.
     surveyed : Survey
-        What all of its rows say.
+        Survey of all its rows.
     echo : callable
-        Takes a line for everything that a user should know of.
+        Prints a line for the user.
 
     Returns
     -------
@@ -130,8 +151,8 @@ def prepare(campaign: Campaign, store: Path, surveyed: Survey, echo: Callable[[s
     Raises
     ------
     CampaignError, StoreError
-        If the store is of another campaign, damaged or incomplete, or averages as the
-        campaign wants them cannot be made from it.
+        If the store is of another campaign, damaged or incomplete, or does not allow the
+        averages that the campaign defines.
     """
     section = campaign.averaging
     if len(surveyed.torn):
@@ -150,11 +171,11 @@ def prepare(campaign: Campaign, store: Path, surveyed: Survey, echo: Callable[[s
         first_shell = float(file.attrs["first_shell"])
         delta = file["structures/delta"][:][structure[tasks]]
         if campaign.distortion is not None and campaign.distortion.length == "lattice_constant":
-            # What the campaign calls δ is then not the shift of the first shell, which the labels are about.
+            # The campaign's δ is then not the shift of the first shell, to which the labels refer.
             delta = np.round(first_shell * (file["structures/scale"][:][structure[tasks]] - 1), 10)
         edge = float(file["spectra/edge"][:][tasks][np.argmin(np.abs(delta))])
-        grid = mesh.common_mesh(surveyed.start, surveyed.end, edge, section.mesh_step)
-        mu, steps, normalization_energy = _on_mesh(file, tasks, grid, edge, campaign)
+        energy = common_mesh(surveyed.start, surveyed.end, edge, section.mesh_step)
+        mu, steps, normalization_energy = _on_mesh(file, tasks, energy, edge, campaign)
         particles = choose_particles(file, done, campaign)
     for index, why in particles.refused.items():
         echo(f"structure {index} has no particle average: {why}")
@@ -168,40 +189,38 @@ def prepare(campaign: Campaign, store: Path, surveyed: Survey, echo: Callable[[s
             f"{section.families - len(distributions.scale)} of {section.families} families of the grid are left out: "
             f"more than {section.truncation_limit:g} of a distribution lies outside the series"
         )
-    rough = series.roughness(mesh.normalize(mu, steps))
-    _tell_outliers(rough, delta, echo)
-    return Plan(
-        mesh=grid,
-        edge=edge,
-        normalization_energy=normalization_energy,
-        r=statistical.bin_centers(delta, first_shell, section.r_step),
-        first_shell=first_shell,
+    series = Series(
+        energy=energy,
         delta=delta,
-        series=series.smoothed(mu, section.smoothing),
-        steps=series.smoothed(steps, section.smoothing),
+        mu=mu,
+        edge_step=steps,
+        r=bin_centers(delta, first_shell, section.r_step),
+        first_shell=first_shell,
+    )
+    rough = roughness(series.normalized)
+    _report_outliers(rough, delta, echo)
+    return Plan(
+        series=replace(series, mu=smoothed(mu, section.smoothing), edge_step=smoothed(steps, section.smoothing)),
         tasks=tasks,
         roughness=rough,
+        edge=edge,
+        normalization_energy=normalization_energy,
         distributions=distributions,
         particles=particles,
     )
 
 
 def _on_mesh(
-    file: h5py.File, tasks: Integers, grid: Floats, edge: float, campaign: Campaign
+    file: h5py.File, tasks: Integers, energy: Floats, edge: float, campaign: Campaign
 ) -> tuple[Floats, Floats, float]:
-    """Return spectra of tasks that are done, (n, M), their edge steps, (n,), and where these are taken, eV."""
-    rows = slice(int(tasks.min()), int(tasks.max()) + 1)
-    energy, mu, mu0, points = (
-        file[f"spectra/{name}"][rows][tasks - rows.start] for name in ("energy", "mu", "mu0", "points")
+    return spectra_on_mesh(
+        file,
+        tasks,
+        energy,
+        edge,
+        interpolation=campaign.averaging.interpolation,
+        normalization=campaign.feff.normalization,
     )
-
-    def onto_grid(values: Floats) -> Floats:
-        return mesh.onto_mesh(energy, values, points, grid, campaign.averaging.interpolation, tasks=tasks)
-
-    steps, normalization_energy = mesh.edge_step(onto_grid(mu0), grid, edge)
-    if campaign.feff.normalization == "feff":
-        steps = np.ones_like(steps)
-    return onto_grid(mu), steps, normalization_energy
 
 
 def _check_series(
@@ -227,34 +246,34 @@ def _check_unchanged(file: h5py.File, done: Integers, store: Path) -> None:
         first = changed[0]
         raise StoreError(
             f"{store}: {len(changed)} of {len(done)} spectra were made with other cards than the campaign's (the first "
-            f"is task {done[first]}: {changes[first].decode()}); make all of them alike with these cards in a new "
+            f"is task {done[first]}: {changes[first].decode()}); compute all spectra with these cards in a new "
             "campaign, or set averaging.accept_changed = true"
         )
 
 
-def _tell_outliers(rough: Floats, delta: Floats, echo: Callable[[str], None]) -> None:
-    outliers = series.outliers(rough)
-    if len(outliers):
-        worst = outliers[np.argsort(rough[outliers])[::-1]][:NAMED_OUTLIERS]
+def _report_outliers(rough: Floats, delta: Floats, echo: Callable[[str], None]) -> None:
+    found = outliers(rough)
+    if len(found):
+        worst = found[np.argsort(rough[found])[::-1]][:NAMED_OUTLIERS]
         named = ", ".join(f"δ = {delta[i]:+.2f} Å ({rough[i]:.2g})" for i in worst)
         echo(
-            f"series: {len(outliers)} spectra lie off their neighbors by more than {series.OUTLIER:g} times the "
+            f"series: {len(found)} spectra lie off their neighbors by more than {OUTLIER:g} times the "
             f"median second difference, {np.nanmedian(rough):.2g} edge steps: {named}"
-            f"{'' if len(outliers) == len(worst) else ', …'}"
+            f"{'' if len(found) == len(worst) else ', …'}"
         )
 
 
 def lay_out(path: Path, campaign: Campaign, store: Path, plan: Plan) -> None:
-    """Lay a tensor file out, with all that is known before averaging; StoreError where it cannot be written."""
-    drawn, particles = plan.distributions, plan.particles
+    """Create a tensor file with all but the averages; StoreError where it cannot be written."""
+    series, drawn, particles = plan.series, plan.distributions, plan.particles
     members = len(drawn.steps)
     create(
         path,
         TENSORS,
         sizes={
-            "M": len(plan.mesh),
-            "R": len(plan.r),
-            "D": len(plan.delta),
+            "M": len(series.energy),
+            "R": len(series.r),
+            "D": len(series.delta),
             "N": len(drawn),
             "W": len(drawn) if campaign.averaging.keep_weights else 0,
             "P": len(particles.structure),
@@ -270,15 +289,15 @@ def lay_out(path: Path, campaign: Campaign, store: Path, plan: Plan) -> None:
             "smoothing": campaign.averaging.smoothing,
             "normalization": campaign.feff.normalization,
             "normalization_energy": plan.normalization_energy,
-            "first_shell": plan.first_shell,
+            "first_shell": series.first_shell,
             "refused": json.dumps({str(index): why for index, why in particles.refused.items()}),
         },
         initial={
-            "mesh/energy": plan.mesh,
-            "mesh/r": plan.r,
-            "series/delta": plan.delta,
-            "series/mu": plan.series,
-            "series/edge_step": plan.steps,
+            "mesh/energy": series.energy,
+            "mesh/r": series.r,
+            "series/delta": series.delta,
+            "series/mu": series.mu,
+            "series/edge_step": series.edge_step,
             "series/task": plan.tasks,
             "series/roughness": plan.roughness,
             "statistical/family": np.repeat(np.arange(len(drawn.scale), dtype=np.int32), members),
@@ -299,25 +318,25 @@ def _tasks_digest(store: Path) -> str:
 
 
 def blocks(plan: Plan, campaign: Campaign, source: h5py.File, *, rank: int = 0, size: int = 1) -> Iterator[Block]:
-    """Yield the averages in blocks of rows, the same whatever the number of ranks.
+    """Yield one rank's averages in blocks of rows that do not depend on the number of ranks.
 
     Parameters
     ----------
     plan : Plan
-        What to average.
+        Plan of the tensor file.
     campaign : Campaign
-        How.
+        Defines the averages.
     source : h5py.File
         The store.
     rank, size : int
-        Every size-th block is yielded, from that of number `rank` on.
+        Blocks `rank`, `rank + size`, … are yielded.
 
     Yields
     ------
     rows : slice
         Rows of the tensor file.
     columns : mapping of str to ndarray
-        What belongs there, by path.
+        Their content, by path.
 
     Raises
     ------
@@ -325,13 +344,7 @@ def blocks(plan: Plan, campaign: Campaign, source: h5py.File, *, rank: int = 0, 
         If a spectrum cannot be used; its task is named.
     """
     families = max(1, STATISTICAL_BLOCK // len(plan.distributions.steps))
-    averager = statistical.SeriesAverager(
-        plan.delta,
-        plan.series,
-        plan.steps,
-        keep_weights=campaign.averaging.keep_weights,
-        bins=statistical.bins_of_series(plan.delta, plan.first_shell, plan.r),
-    )
+    averager = SeriesAverager(plan.series, keep_weights=campaign.averaging.keep_weights, keep_distribution=True)
     for start in range(rank * families, len(plan.distributions.scale), size * families):
         yield _statistical_block(plan, averager, slice(start, min(start + families, len(plan.distributions.scale))))
     for start in range(rank * PARTICLE_BLOCK, len(plan.particles.structure), size * PARTICLE_BLOCK):
@@ -339,7 +352,7 @@ def blocks(plan: Plan, campaign: Campaign, source: h5py.File, *, rank: int = 0, 
         yield _particle_block(plan, campaign, source, rows)
 
 
-def _statistical_block(plan: Plan, averager: statistical.SeriesAverager, families: slice) -> Block:
+def _statistical_block(plan: Plan, averager: SeriesAverager, families: slice) -> Block:
     """Average the series under some families."""
     distributions = plan.distributions[families]
     averages = averager.average(distributions)
@@ -352,29 +365,29 @@ def _statistical_block(plan: Plan, averager: statistical.SeriesAverager, familie
         "skewness": averages.moments.skewness,
         "kurtosis": averages.moments.kurtosis,
         "distribution": averages.distribution,
-        "truncated": distributions.truncated(plan.delta).ravel(),
+        "truncated": distributions.truncated(plan.series.delta).ravel(),
     }
     return slice(families.start * members, families.stop * members), _as_stored("statistical", columns)
 
 
 def _particle_block(plan: Plan, campaign: Campaign, source: h5py.File, rows: slice) -> Block:
-    """Average the absorbers of some structures; labels from the real coordinates, over the bonds of the absorbers."""
-    particles = plan.particles
+    """Average the absorbers of some structures; their labels are those of the absorbers' bonds in the store."""
+    particles, series = plan.particles, plan.series
     present, tasks, structure = particles.done[rows], particles.tasks[rows], particles.structure[rows]
-    spectra = np.zeros((*present.shape, len(plan.mesh)))
+    spectra = np.zeros((*present.shape, len(series.energy)))
     steps = np.zeros(present.shape)
-    spectra[present], steps[present], _ = _on_mesh(source, tasks[present], plan.mesh, plan.edge, campaign)
+    spectra[present], steps[present], _ = _on_mesh(source, tasks[present], series.energy, plan.edge, campaign)
     positions = source["structures/positions"][structure[0] : structure[-1] + 1][structure - structure[0]]
     lengths = bonds.bond_lengths(positions, particles.bonds)
-    moments = weighted_moments(particles.weights, lengths - plan.first_shell)
-    weights, outside = bonds.shares_in_series(lengths - plan.first_shell, particles.weights, plan.delta)
+    moments = weighted_moments(particles.weights, lengths - series.first_shell)
+    weights, outside = bonds.shares_in_series(lengths - series.first_shell, particles.weights, series.delta)
     columns = {
-        "spectra": statistical.particle_averages(spectra, steps, particles.multiplicity, present),
+        "spectra": particle_averages(spectra, steps, particles.multiplicity, present),
         "msd": moments.msd,
         "mean_shift": moments.mean_shift,
         "skewness": moments.skewness,
         "kurtosis": moments.kurtosis,
-        "distribution": bonds.shares_in_bins(lengths, particles.weights, plan.r),
+        "distribution": bonds.shares_in_bins(lengths, particles.weights, series.r),
         "weights": weights,
         "outside": outside,
     }
@@ -387,3 +400,24 @@ def _as_stored(group: str, columns: Mapping[str, NDArray[Any] | None]) -> dict[s
         for name, values in columns.items()
         if values is not None
     }
+
+
+def statistical_weights(file: h5py.File, rows: Indices) -> Floats:
+    """Return the weights of some statistical averages, as an open tensor file holds them or computed again.
+
+    Parameters
+    ----------
+    file : h5py.File
+        The tensor file.
+    rows : ndarray of int, shape (n,)
+        The averages, ascending.
+
+    Returns
+    -------
+    ndarray, shape (n, D), float
+        Weights; rows sum to 1.
+    """
+    if len(file["statistical/weights"]):
+        return np.asarray(file["statistical/weights"][rows], dtype=np.float64)
+    location, scale, alpha = (file[f"statistical/{name}"][rows] for name in ("location", "scale", "alpha"))
+    return skew_normal_weights(file["series/delta"][:], location, scale, alpha)

@@ -1,4 +1,4 @@
-"""How a row of a tensor file was made: its distribution or structure, its FEFF runs, and all of it made again."""
+"""How a row of a tensor file was made: its distribution or structure and its FEFF runs, and a recomputation."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from pydantic import ValidationError
 
 from xanesml import structures
 from xanesml.averages.distributions import skew_normal_weights, weighted_moments
-from xanesml.averages.series import smoothed
-from xanesml.averages.source_store import how_run, origin, spectra, unusable
+from xanesml.averages.series import Series, smoothed
+from xanesml.averages.source_store import describe_runs, open_source, spectra_on_mesh, unusable
+from xanesml.averages.statistical import particle_averages
 from xanesml.campaign import Campaign
 from xanesml.errors import StoreError
 from xanesml.files.arrays import Floats, Wholes
@@ -27,10 +28,10 @@ from xanesml.structures import bonds
 #: Weights above this are listed one by one.
 LISTED = 0.01
 
-#: Weights in a line.
+#: Weights on a line.
 PER_LINE = 5
 
-#: The labels that both kinds of averages have, as printed, with their units.
+#: Printed names and units of the labels that both groups of averages have.
 LABELS = {
     "msd": ("MSD", " Å²"),
     "mean_shift": ("mean shift", " Å"),
@@ -38,14 +39,14 @@ LABELS = {
     "kurtosis": ("excess kurtosis", ""),
 }
 
-Kind = Literal["statistical", "particle"]
+Group = Literal["statistical", "particle"]
 Entry = tuple[str, str]
 
 
-def trace_lines(path: Path, row: int, kind: Kind) -> list[str]:
-    """Say how a row of a tensor file was made, and make it again.
+def trace_lines(path: Path, row: int, group: Group) -> list[str]:
+    """Describe how a row of a tensor file was made, and recompute it.
 
-    What only the store knows is told where the store is at hand; see `xanesml.averages.source_store.origin`.
+    The FEFF runs are described where the store is at hand; see `xanesml.averages.source_store.open_source`.
 
     Parameters
     ----------
@@ -53,52 +54,50 @@ def trace_lines(path: Path, row: int, kind: Kind) -> list[str]:
         The tensor file.
     row : int
         The row, from 0.
-    kind : {"statistical", "particle"}
-        Which averages it is a row of.
+    group : {"statistical", "particle"}
+        Group of averages that the row belongs to.
 
     Returns
     -------
     list of str
-        Lines ``name: value``, aligned; the name is blank where the line before goes on.
+        Lines ``name: value``, aligned; the name is blank where a line continues the one before.
 
     Raises
     ------
     StoreError
-        If the file cannot be read, has no such averages or not as many.
+        If the file cannot be read or does not hold the row.
     """
     with open_file(path, TENSORS) as file:
-        count = len(file[f"{kind}/spectra"])
+        count = len(file[f"{group}/spectra"])
         if not count:
-            section = {"statistical": "[distortion]", "particle": "[disorder]"}[kind]
+            section = {"statistical": "[distortion]", "particle": "[disorder]"}[group]
             raise StoreError(
-                f"{path} holds no {kind} averages; give the campaign a {section} section, "
+                f"{path} holds no {group} averages; give the campaign a {section} section, "
                 "then `xanesml simulate` and `xanesml average`"
             )
         if not 0 <= row < count:
-            raise StoreError(f"row {row} is not among the {count:,} {kind} averages; give 0 … {count - 1}")
+            raise StoreError(f"row {row} is not among the {count:,} {group} averages; give 0 … {count - 1}")
         campaign = _campaign(file)
-        with origin(file) as (store, said):
+        with open_source(file) as (store, note):
             entries = [
-                ("tensor file", f"{path}, {kind} average {row} of {count:,}"),
+                ("tensor file", f"{path}, {group} average {row} of {count:,}"),
                 ("campaign", f"{campaign.name}, digest {file.attrs['campaign_digest']}, seed {campaign.seed}"),
                 ("versions", ", ".join(f"{name} {number}" for name, number in _versions(file).items())),
-                ("store", said),
+                ("store", note),
                 ("tasks digest", str(file.attrs["tasks_digest"])),
                 *_mesh(file),
-                *(_statistical(file, row) if kind == "statistical" else _particle(file, row, campaign)),
+                *(_statistical(file, row) if group == "statistical" else _particle(file, row, campaign)),
             ]
             if store is not None:
-                tasks = file["series/task"][:] if kind == "statistical" else file["particle/task"][row]
+                tasks = file["series/task"][:] if group == "statistical" else file["particle/task"][row]
                 tasks = tasks[tasks >= 0]
-                if kind == "particle":
+                if group == "particle":
                     entries += _structure_again(file, row, campaign, store)
                 if lost := unusable(store, tasks):
-                    entries.append(
-                        ("FEFF runs", f"not all there: rows {_ranges(np.array(lost))} are not done or damaged")
-                    )
+                    entries.append(("FEFF runs", f"incomplete: rows {_ranges(np.array(lost))} are not done or damaged"))
                 else:
-                    entries += _named("FEFF runs", how_run(store, tasks))
-                    entries.append(_spectra_again(file, row, kind, campaign, store))
+                    entries += _named("FEFF runs", describe_runs(store, tasks))
+                    entries.append(_spectra_again(file, row, group, campaign, store))
     width = 2 + max(len(name) for name, _ in entries)
     return [f"{name + ':' if name else '':{width}}{value}" for name, value in entries]
 
@@ -108,8 +107,8 @@ def _campaign(file: h5py.File) -> Campaign:
         return Campaign.model_validate_json(str(file.attrs["campaign"]))
     except ValidationError as error:
         raise StoreError(
-            f"{file.filename} has a campaign that this xanesml cannot read; it was written by "
-            f"xanesml {_versions(file).get('xanesml', 'of unknown version')}, use that"
+            f"{file.filename} has a campaign that this xanesml cannot read; "
+            f"use the xanesml that wrote it: {_versions(file).get('xanesml', 'version unknown')}"
         ) from error
 
 
@@ -136,7 +135,7 @@ def _mesh(file: h5py.File) -> Iterator[Entry]:
 
 
 def _statistical(file: h5py.File, row: int) -> Iterator[Entry]:
-    """Tell the distribution of a statistical average, and average the series with it again."""
+    """Describe the distribution of a statistical average, and average the series under it again."""
     location, scale, alpha, truncated = (
         float(file[f"statistical/{name}"][row]) for name in ("location", "scale", "alpha", "truncated")
     )
@@ -144,14 +143,14 @@ def _statistical(file: h5py.File, row: int) -> Iterator[Entry]:
     yield "distribution", f"skew-normal, μ = {location:+.6f} Å, σ = {scale:.6f} Å, α = {alpha:+.4f}"
     yield "truncated", f"{truncated:.2e} of its mass lies outside the series"
     yield "labels", _labels(file, "statistical", row)
-    delta, mu, steps = (file[f"series/{name}"][:] for name in ("delta", "mu", "edge_step"))
-    weights = skew_normal_weights(delta, *(np.array([value]) for value in (location, scale, alpha)))[0]
-    yield from _weights(weights, delta, file["series/task"][:])
-    again = [_deviation("spectrum", (weights @ mu) / (weights @ steps) - file["statistical/spectra"][row])]
+    series = Series.read(file)
+    weights = skew_normal_weights(series.delta, *(np.array([value]) for value in (location, scale, alpha)))[0]
+    yield from _weights(weights, series.delta, file["series/task"][:])
+    again = [_deviation("spectrum", series.average(weights) - file["statistical/spectra"][row])]
     if len(file["statistical/weights"]):
         again.append(_deviation("weights", weights - file["statistical/weights"][row]))
     yield "recomputed", ", ".join(again)
-    yield "", _label_deviations(file, "statistical", row, weights, delta)
+    yield "", _label_deviations(file, "statistical", row, weights, series.delta)
 
 
 def _weights(weights: Floats, delta: Floats, tasks: NDArray[np.int32]) -> Iterator[Entry]:
@@ -164,7 +163,7 @@ def _weights(weights: Floats, delta: Floats, tasks: NDArray[np.int32]) -> Iterat
 
 
 def _particle(file: h5py.File, row: int, campaign: Campaign) -> Iterator[Entry]:
-    """Tell the structure of a particle average and its labels."""
+    """Describe the structure of a particle average and its labels."""
     structure, tasks = int(file["particle/structure"][row]), file["particle/task"][row]
     outside, coordination = (float(file[f"particle/{name}"][row]) for name in ("outside", "coordination"))
     index = _index(file, row)
@@ -181,12 +180,12 @@ def _particle(file: h5py.File, row: int, campaign: Campaign) -> Iterator[Entry]:
 
 
 def _index(file: h5py.File, row: int) -> int:
-    """Return the index of a particle average's structure among the disordered ones, which follow the series."""
+    """Return the index of a structure among the disordered ones, which follow the series in the store."""
     return int(file["particle/structure"][row]) - len(file["series/delta"])
 
 
 def _structure_again(file: h5py.File, row: int, campaign: Campaign, store: h5py.File) -> Iterator[Entry]:
-    """Displace the atoms of a structure again, and compute its labels from the coordinates in the store."""
+    """Draw the displacements of a structure again, and compute its labels from the coordinates in the store."""
     structure = int(file["particle/structure"][row])
     cluster, positions = stored_cluster(store), store["structures/positions"][structure]
     if campaign.disorder is not None:
@@ -210,43 +209,53 @@ def _multiplicity(campaign: Campaign, absorbers: int) -> Floats:
     return np.array(campaign.averaging.multiplicity or np.ones(absorbers), dtype=np.float64)
 
 
-def _spectra_again(file: h5py.File, row: int, kind: Kind, campaign: Campaign, store: h5py.File) -> Entry:
-    """Make the series, or the mean over the absorbers, from the store's spectra again."""
-    if kind == "statistical":
+def _spectra_again(file: h5py.File, row: int, group: Group, campaign: Campaign, store: h5py.File) -> Entry:
+    """Compute the series, or the mean over the absorbers, from the spectra of the store again."""
+    tasks = file["series/task"][:] if group == "statistical" else file["particle/task"][row]
+    present = tasks >= 0
+    mu, steps, _ = spectra_on_mesh(
+        store,
+        tasks[present],
+        file["mesh/energy"][:],
+        float(file.attrs["edge"]),
+        interpolation=file.attrs["interpolation"],
+        normalization=file.attrs["normalization"],
+    )
+    if group == "statistical":
         window = int(file.attrs["smoothing"])
-        mu, steps = (smoothed(one, window) for one in spectra(file, store, file["series/task"][:]))
-        differences = {"spectra": mu - file["series/mu"][:], "edge steps": steps - file["series/edge_step"][:]}
+        differences = {
+            "spectra": smoothed(mu, window) - file["series/mu"][:],
+            "edge steps": smoothed(steps, window) - file["series/edge_step"][:],
+        }
         again = ", ".join(_deviation(name, difference) for name, difference in differences.items())
         return "series", f"from the store's spectra again: {again}"
-    tasks = file["particle/task"][row]
-    mu, steps = spectra(file, store, tasks[tasks >= 0])
-    counts = _multiplicity(campaign, len(tasks))[tasks >= 0]
-    mean = (counts @ mu) / (counts @ steps)
+    counts = _multiplicity(campaign, len(tasks))[present]
+    mean = particle_averages(mu[np.newaxis], steps[np.newaxis], counts, np.ones((1, len(counts)), np.bool_))[0]
     return "recomputed", f"from the store's spectra: {_deviation('mean', mean - file['particle/spectra'][row])}"
 
 
-def _labels(file: h5py.File, kind: Kind, row: int) -> str:
-    return ", ".join(f"{name} {file[f'{kind}/{key}'][row]:.6g}{unit}" for key, (name, unit) in LABELS.items())
+def _labels(file: h5py.File, group: Group, row: int) -> str:
+    return ", ".join(f"{name} {file[f'{group}/{key}'][row]:.6g}{unit}" for key, (name, unit) in LABELS.items())
 
 
-def _label_deviations(file: h5py.File, kind: Kind, row: int, weights: Floats, values: Floats) -> str:
+def _label_deviations(file: h5py.File, group: Group, row: int, weights: Floats, values: Floats) -> str:
     """Compare the stored labels with the moments of weighted values."""
     moments = weighted_moments(weights[np.newaxis], values[np.newaxis])
     known = {key: label for key, label in LABELS.items() if np.isfinite(getattr(moments, key)[0])}
     return ", ".join(
-        _deviation(name, getattr(moments, key) - file[f"{kind}/{key}"][row], unit)
+        _deviation(name, getattr(moments, key) - file[f"{group}/{key}"][row], unit)
         for key, (name, unit) in known.items()
     )
 
 
 def _deviation(name: str, difference: Floats, unit: str = "") -> str:
     largest = float(np.max(np.abs(difference)))
-    # Written so that NaN is not taken for agreement.
+    # NaN has to show, and it compares unequal to 0.
     return f"{name} exactly" if largest == 0 else f"{name} to {largest:.0e}{unit}"
 
 
 def _ranges(values: Wholes) -> str:
-    """Return integers in their order as text such as ``91–95, missing, 97–103``; −1 is missing."""
+    """Return integers, in order, as text such as ``91–95, missing, 97–103``; −1 is missing."""
     parts: list[list[int]] = []
     for value in values.tolist():
         if parts and 0 <= parts[-1][-1] == value - 1:

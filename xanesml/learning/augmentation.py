@@ -23,6 +23,7 @@ import numpy as np
 
 from xanesml.averages.distributions import skew_normal_weights
 from xanesml.averages.mesh import SLOPE_RANGE
+from xanesml.averages.series import Series
 from xanesml.campaign import TrainingSection
 from xanesml.files.arrays import Floats, Reals, Singles
 from xanesml.learning.dataset import Tensors
@@ -174,8 +175,7 @@ def augmenter(section: TrainingSection, mode: Mode, data: Tensors, msd: tuple[fl
     """
     references = None
     if mode == "reference":
-        grid = np.linspace(*msd, REFERENCES)
-        references = reference_spectra(data.delta, data.series, data.edge_step, grid)
+        references = reference_spectra(data.series, np.linspace(*msd, REFERENCES))
     return Augmenter(Augmentation.of(section, mode), data.mesh, data.edge, references)
 
 
@@ -227,17 +227,13 @@ def _kernel(shift: Any, width: Any, *, step: float, taps: int) -> Any:
     return hat + (smooth[:, 2:] - 2 * smooth[:, 1:-1] + smooth[:, :-2]) / step
 
 
-def reference_spectra(delta: Floats, series: Floats, edge_step: Floats, msd: Floats) -> Floats:
+def reference_spectra(series: Series, msd: Floats) -> Floats:
     """Return Gaussian averages of a series about its undistorted structure.
 
     Parameters
     ----------
-    delta : ndarray of float64, shape (D,)
-        Shifts of the series, Å.
-    series : ndarray of float64, shape (D, M)
-        Distorted spectra, not normalized.
-    edge_step : ndarray of float64, shape (D,)
-        Their edge steps.
+    series : Series
+        The distorted series.
     msd : ndarray of float64, shape (R,)
         Mean squared displacements of the Gaussians, positive, Å².
 
@@ -247,5 +243,4 @@ def reference_spectra(delta: Floats, series: Floats, edge_step: Floats, msd: Flo
         Normalized averages, edge steps.
     """
     zero = np.zeros(len(msd))
-    weights = skew_normal_weights(delta, zero, np.sqrt(msd), zero)
-    return np.asarray(weights @ series / (weights @ edge_step)[:, np.newaxis], dtype=np.float64)
+    return series.average(skew_normal_weights(series.delta, zero, np.sqrt(msd), zero))

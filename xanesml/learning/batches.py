@@ -8,9 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from xanesml.averages.distributions import endless_distributions
+from xanesml.averages.series import Series
 from xanesml.averages.statistical import bins_of_series
 from xanesml.campaign import Campaign
-from xanesml.files.arrays import Floats, Indices, Singles
+from xanesml.files.arrays import Indices, Singles
 from xanesml.learning.augmentation import Augmenter
 from xanesml.learning.dataset import Tensors, batches
 from xanesml.learning.network import import_keras
@@ -148,12 +149,10 @@ class EndlessBatches:
         key: tuple[int, ...],
         steps: int,
     ) -> None:
-        self._delta, self._section = data.delta, campaign.averaging
+        self._delta, self._section = data.series.delta, campaign.averaging
         self._names, self._scaling, self._augmenter = names, scaling, augmenter
         self._seed, self._key, self._batch = campaign.seed, key, campaign.training.batch_size
-        self._average = averaging_function(
-            data.delta, data.series, data.edge_step, bins_of_series(data.delta, data.first_shell, data.r)
-        )
+        self._average = averaging_function(data.series)
         self.steps, self.width = steps, 1
         self.variables = [augmenter.state]
 
@@ -225,21 +224,13 @@ def scaled(spectra: Any, scaling: Scaling) -> Any:
     return (spectra - mean) / scale
 
 
-def averaging_function(
-    delta: Floats, series: Floats, steps: Floats, bins: Floats
-) -> Callable[[Any], tuple[Any, dict[str, Any]]]:
+def averaging_function(series: Series) -> Callable[[Any], tuple[Any, dict[str, Any]]]:
     """Return a function that averages a series on the device of Keras' backend, in single precision.
 
     Parameters
     ----------
-    delta : ndarray of float64, shape (D,)
-        Shifts of the series, Å.
-    series : ndarray of float64, shape (D, M)
-        Distorted spectra, not normalized, finite.
-    steps : ndarray of float64, shape (D,)
-        Their edge steps.
-    bins : ndarray of float64, shape (D, R)
-        Share of each distortion in each bin of bond length; see `xanesml.averages.statistical.bins_of_series`.
+    series : Series
+        The distorted series, evenly spaced.
 
     Returns
     -------
@@ -249,9 +240,9 @@ def averaging_function(
         and `skewness`, each (n,), and `distribution`, (n, R).
     """
     ops = import_keras().ops
-    shifts = ops.cast(delta, "float32")
-    columns = ops.cast(np.column_stack([series, steps, bins]), "float32")
-    points = series.shape[1]
+    shifts = ops.cast(series.delta, "float32")
+    columns = ops.cast(np.column_stack([series.mu, series.edge_step, bins_of_series(series)]), "float32")
+    points = len(series.energy)
 
     def average(parameters: Any) -> tuple[Any, dict[str, Any]]:
         location, scale, alpha = (parameters[:, place : place + 1] for place in range(3))

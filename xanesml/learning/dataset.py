@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from xanesml.averages.series import Series
 from xanesml.errors import StoreError
 from xanesml.files.arrays import Floats, Integers, Singles, Wholes
 from xanesml.files.hdf5 import open_file
@@ -50,12 +51,8 @@ class Tensors:
         Share of the first shell in each bin, shape (N, R), float32; rows sum to 1.
     family : ndarray
         Their families of weights, shape (N,), int32.
-    delta : ndarray
-        Shifts of the series, shape (D,), float64, Å.
-    series : ndarray
-        The distorted spectra, shape (D, M), float64, not normalized.
-    edge_step : ndarray
-        Their edge steps, shape (D,), float64.
+    series : Series
+        The distorted series.
     particle_spectra : ndarray
         Particle averages, shape (P, M), float32, edge steps; P may be 0.
     particle_msd : ndarray
@@ -89,9 +86,7 @@ class Tensors:
     kurtosis: Floats
     distribution: Singles
     family: NDArray[np.int32]
-    delta: Floats
-    series: Floats
-    edge_step: Floats
+    series: Series
     particle_spectra: Singles
     particle_msd: Floats
     particle_mean_shift: Floats
@@ -152,9 +147,10 @@ def _read_tensors(file: h5py.File, path: Path, rows: slice) -> Tensors:
     def array(name: str) -> NDArray[Any]:
         return _array(file, path, name, sizes, rows if name.startswith("statistical/") else slice(None))
 
+    mesh, r, first_shell = array("mesh/energy"), array("mesh/r"), float(_attribute(file, path, "first_shell"))
     return Tensors(
-        mesh=array("mesh/energy"),
-        r=array("mesh/r"),
+        mesh=mesh,
+        r=r,
         spectra=array("statistical/spectra"),
         msd=array("statistical/msd"),
         mean_shift=array("statistical/mean_shift"),
@@ -162,15 +158,20 @@ def _read_tensors(file: h5py.File, path: Path, rows: slice) -> Tensors:
         kurtosis=array("statistical/kurtosis"),
         distribution=array("statistical/distribution"),
         family=array("statistical/family"),
-        delta=array("series/delta"),
-        series=array("series/mu"),
-        edge_step=array("series/edge_step"),
+        series=Series(
+            energy=mesh,
+            delta=array("series/delta"),
+            mu=array("series/mu"),
+            edge_step=array("series/edge_step"),
+            r=r,
+            first_shell=first_shell,
+        ),
         particle_spectra=array("particle/spectra"),
         particle_msd=array("particle/msd"),
         particle_mean_shift=array("particle/mean_shift"),
         particle_skewness=array("particle/skewness"),
         particle_distribution=array("particle/distribution"),
-        first_shell=float(_attribute(file, path, "first_shell")),
+        first_shell=first_shell,
         edge=float(_attribute(file, path, "edge")),
         normalization=str(_attribute(file, path, "normalization")),
         normalization_energy=float(_attribute(file, path, "normalization_energy")),

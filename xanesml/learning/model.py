@@ -338,9 +338,10 @@ def load_model(folder: Path) -> TrainedModel:
         names = [name for name in digests if name.startswith(f"{mode}-")]
         if names:
             ensembles[mode] = [load(folder / name, compile=False) for name in names]
-    with np.load(folder / SERIES_FILE) as file:
-        series = Series(**{name: file[name] for name in ("delta", "mu", "edge_step", "r")})
     mesh = np.asarray(metadata["mesh"], dtype=np.float64)
+    with np.load(folder / SERIES_FILE) as file:
+        stored = {name: file[name] for name in ("delta", "mu", "edge_step", "r")}
+    series = Series(energy=mesh, first_shell=metadata["first_shell"], **stored)
     scaling, baselines = Scaling.from_dict(metadata["scaling"]), load_baselines(folder)
     return TrainedModel(ensembles, mesh, scaling, series, metadata, baselines)
 

@@ -43,7 +43,7 @@ class ParticleSet:
             return cls(spectra[rows], rows, tensors.particle_msd[rows], mode)
         first, second = (pair.ravel() for pair in np.meshgrid(rows, references, indexing="ij"))
         first, second = first[first != second], second[first != second]
-        simulated = reference_spectra(tensors.delta, tensors.series, tensors.edge_step, tensors.particle_msd[second])
+        simulated = reference_spectra(tensors.series, tensors.particle_msd[second])
         return cls(spectra[first] - spectra[second] + simulated, first, tensors.particle_msd[first], mode)
 
     @classmethod

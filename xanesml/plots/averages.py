@@ -30,7 +30,7 @@ _HALF_INSET = 5.0
 def disordered(energy: Floats, spectra: Floats, msd: Floats, out: Path, *, edge: float) -> tuple[Path, Path]:
     """Draw particle averages, colored by MSD: all, or a selection evenly spread in it.
 
-    An inset magnifies where they differ most.
+    An inset magnifies the energies at which they differ most.
 
     Parameters
     ----------
@@ -78,17 +78,17 @@ def differences(
     *,
     edge: float,
 ) -> tuple[Path, Path]:
-    """Draw what disorder does to the spectrum, in particle averages and in statistical ones beside them.
+    """Draw the effect of disorder on the spectrum, in particle averages and in statistical averages.
 
     Parameters
     ----------
     energy : ndarray, shape (M,), float, eV
         The common mesh.
     particle, statistical : tuple of ndarray, shapes (n, M) and (n,), float
-        Spectra, edge steps, and their mean squared displacements, Å²; no NaN. The colors range
-        over the particles'.
+        Spectra, edge steps, and their mean squared displacements, Å²; no NaN. The color scale is
+        that of the particle averages.
     undistorted : ndarray, shape (M,), float, edge steps
-        The series at δ = 0, taken off both.
+        The series at δ = 0, subtracted from both.
     out : Path
         The PNG file; the PDF gets the same name.
     edge : float, eV
@@ -117,10 +117,10 @@ def differences(
 def choose_like_particles(
     msd: Floats, mean_shift: Floats, particle_msd: Floats, particle_shift: Floats, most: int
 ) -> Indices:
-    """Choose statistical averages over the particles' range of MSD that are shifted like the particles.
+    """Choose statistical averages with the MSD and the mean shift of the particle averages.
 
-    A mean shift moves a spectrum by more than disorder damps it, and statistical averages have
-    any of a wide range.
+    A mean shift changes a spectrum more than disorder does, and the mean shifts of statistical
+    averages cover a wide range.
 
     Parameters
     ----------
@@ -129,13 +129,13 @@ def choose_like_particles(
     particle_msd, particle_shift : ndarray, shape (P,), float, Å² and Å
         Labels of the particle averages.
     most : int
-        How many to choose at most.
+        Largest number to choose.
 
     Returns
     -------
     ndarray of int, shape (n,)
-        Their places, rising: of each of `most` equal intervals of MSD the one whose mean shift is
-        nearest to the particles', interpolated to its MSD. May be empty.
+        Their indices, ascending: in each of `most` equal intervals of MSD the average whose mean shift
+        is nearest to the particles', interpolated to its MSD. May be empty.
     """
     low, high = particle_msd.min(), particle_msd.max()
     within = np.flatnonzero((msd >= low) & (msd <= high))
@@ -161,7 +161,7 @@ def distribution(r: Floats, shares: Floats, msd: Floats, first_shell: float, out
     msd : ndarray, shape (P,), float, Å²
         Mean squared displacements.
     first_shell : float, Å
-        Reference length of the first shell.
+        Length of the undistorted first shell.
     out : Path
         The PNG file; the PDF gets the same name.
 
@@ -179,7 +179,7 @@ def distribution(r: Floats, shares: Floats, msd: Floats, first_shell: float, out
         axes = figure.subplots()
         for row, color in zip(rows, (BLUE, GREEN, VERMILION), strict=False):
             axes.stairs(shares[row] / width, edges, color=color, linewidth=1.1, label=f"{1e3 * msd[row]:.2f}")
-        axes.axvline(first_shell, color=BLACK, linestyle="--", linewidth=0.8, label="reference")
+        axes.axvline(first_shell, color=BLACK, linestyle="--", linewidth=0.8, label="undistorted")
         axes.set(xlabel="Bond length r (Å)", ylabel="Distribution g(r) (Å⁻¹)")
         axes.set_ylim(bottom=0)
         if len(occupied):
@@ -188,6 +188,6 @@ def distribution(r: Floats, shares: Floats, msd: Floats, first_shell: float, out
     return paths(out)
 
 
-def _count(drawn: int, there_are: int, what: str = "") -> str:
-    noun = f" {what}s" if what and there_are != 1 else f" {what}" if what else ""
-    return f"{drawn}{noun}" if drawn == there_are else f"{drawn} of {there_are:,}{noun}"
+def _count(drawn: int, total: int, what: str = "") -> str:
+    noun = f" {what}s" if what and total != 1 else f" {what}" if what else ""
+    return f"{drawn}{noun}" if drawn == total else f"{drawn} of {total:,}{noun}"

@@ -30,7 +30,7 @@ def comparison(compared: ParticleComparison, out: Path) -> tuple[Path, Path]:
     Parameters
     ----------
     compared : ParticleComparison
-        With at least one structure that counts; those that don't are not drawn.
+        With at least one usable structure; the others are not drawn.
     out : Path
         The PNG file; the PDF gets the same name.
 
@@ -69,13 +69,13 @@ def comparison(compared: ParticleComparison, out: Path) -> tuple[Path, Path]:
 
 
 def comparison_rms(compared: ParticleComparison, out: Path) -> tuple[Path, Path]:
-    """Draw the RMS difference against MSD, beside that from the undistorted spectrum.
+    """Draw the RMS difference against MSD, with that from the undistorted spectrum.
 
     Parameters
     ----------
     compared : ParticleComparison
-        At least one structure. Those that don't count are drawn hollow, or left out where they
-        have no statistical average.
+        At least one structure. Structures that are not usable are drawn hollow, or left out where
+        they have no statistical average.
     out : Path
         The PNG file; the PDF gets the same name.
 

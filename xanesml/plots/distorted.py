@@ -24,7 +24,7 @@ from xanesml.plots.style import (
     paths,
 )
 
-#: Shapes of line for skewness to the left, none, and to the right.
+#: Line styles for skewness to the left, none, and to the right.
 _LINESTYLES: tuple[Literal["dashed", "solid", "dashdot"], ...] = ("dashed", "solid", "dashdot")
 
 #: More outliers than this are counted, not named.
@@ -61,7 +61,7 @@ def series(energy: Floats, spectra: Floats, delta: Floats, out: Path, *, edge: f
 
 
 def roughness(rough: Floats, delta: Floats, out: Path) -> tuple[Path, Path]:
-    """Draw how far the series is from smooth in δ, with its median and the outliers named.
+    """Draw the roughness of the series in δ, with its median and the outliers named.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def weightings(delta: Floats, weights: Floats, msd: Floats, alpha: Floats, out: 
     tuple of Path
         The PNG and the PDF.
     """
-    # Below a quarter of the strongest, skewness is hardly seen.
+    # Skewness below a quarter of the strongest is hardly visible.
     side = (1 + np.sign(alpha) * (np.abs(alpha) > 0.25 * np.abs(alpha).max(initial=0.0))).astype(int)
     with new_figure(out, height=2.6) as figure:
         from matplotlib.lines import Line2D  # noqa: PLC0415 (optional and slow)
@@ -167,7 +167,7 @@ def choose_weightings(msd: Floats, alpha: Floats, mean_shift: Floats) -> Indices
     Returns
     -------
     ndarray of int, shape (n,)
-        Their places, rising: those nearest to three MSD (at 5, 50 and 95 % of all) times three α
+        Their indices, ascending: those nearest to three MSD (at 5, 50 and 95 % of all) times three α
         (the smallest, the middle and the largest), each once, so that n is at most 9.
     """
     spans = [float(np.ptp(values)) or 1.0 for values in (msd, alpha, mean_shift)]

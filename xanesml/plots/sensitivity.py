@@ -1,4 +1,4 @@
-"""What each error of a measurement costs, one panel each."""
+"""Figure of the cost of each error of a measurement, one panel each."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def sensitivity_curves(rows: Sequence[Sensitivity], out: Path) -> tuple[Path, Pa
         for axes in panels[len(errors) :]:
             axes.axis("off")
         legend = panels[-1].legend(handles, names, loc="center", handlelength=1.8, fontsize=6.5, borderpad=0)
-        # Otherwise its column would be wider than the others.
+        # In the layout it would make its column wider than the others.
         legend.set_in_layout(False)
     return paths(out)
 

@@ -1,4 +1,4 @@
-"""What all figures share: size, colors, axes' names, and the writing of PNG and PDF."""
+"""Style of all figures: sizes, colors, names of axes, and the writing of PNG and PDF."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-#: Okabe and Ito's colors, told apart by all kinds of color vision.
+#: Okabe and Ito's colors, distinct for all kinds of color vision.
 BLACK, ORANGE, BLUE, GREEN, VERMILION = "#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00"
 SKY, PURPLE = "#56B4E9", "#CC79A7"
 GRAY = "#808080"
@@ -53,7 +53,7 @@ _STYLE: dict[Any, Any] = {
 
 @contextmanager
 def new_figure(out: Path, *, height: float, width: float = COLUMN_WIDTH) -> Iterator[Figure]:
-    """Give a figure to draw on, without pyplot's global state, and write it as PNG and PDF.
+    """Yield a figure to draw on, without pyplot's global state, and write it as PNG and PDF.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def new_figure(out: Path, *, height: float, width: float = COLUMN_WIDTH) -> Iter
         try:
             png.parent.mkdir(parents=True, exist_ok=True)
             figure.savefig(png, dpi=300)
-            # Without its date, the same figure is the same file.
+            # Without a date, the same figure gives the same file.
             figure.savefig(pdf, metadata={"CreationDate": None})
         except OSError as error:
             raise EnvironmentProblem(
@@ -120,24 +120,24 @@ def colored_curves(
     curves : ndarray, shape (N, M), float
         Their ordinates, no NaN.
     values : ndarray, shape (N,), float
-        What the colors mean.
+        Values that the colors show.
     limits : tuple of float, optional
         Values at the ends of the color scale. Default: the smallest and the largest.
     linestyles : str or sequence of str
-        One for all, or one for each.
+        One style for all, or one for each.
     linewidth : float
         Width of the curves, points.
 
     Returns
     -------
     LineCollection
-        What a color bar is made from.
+        The curves, from which to make a color bar.
     """
     from matplotlib import colormaps  # noqa: PLC0415 (optional and slow)
     from matplotlib.collections import LineCollection  # noqa: PLC0415
     from matplotlib.colors import ListedColormap  # noqa: PLC0415
 
-    # Without its last tenth, whose yellow is lost on white paper.
+    # The yellow of the last tenth is hardly visible on white paper.
     colors = ListedColormap(colormaps["viridis"](np.linspace(0.0, 0.9, 256)))
     lines = LineCollection(
         [np.column_stack([abscissa, curve]) for curve in curves],
@@ -162,12 +162,12 @@ def evenly_spread(values: ArrayLike, most: int = MOST_CURVES) -> Indices:
     values : array_like, shape (N,)
         Numbers, no NaN.
     most : int
-        How many to choose at most, at least 2.
+        Largest number to choose, at least 2.
 
     Returns
     -------
     ndarray of int, shape (n,)
-        Their places, by rising value: all where there are no more than `most`, otherwise the
+        Their indices, by ascending value: all if there are no more than `most`, otherwise those
         nearest to evenly spaced targets from the smallest to the largest, each once.
     """
     numbers = np.asarray(values, dtype=np.float64)

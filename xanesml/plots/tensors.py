@@ -1,4 +1,4 @@
-"""All figures that a tensor file holds the data of."""
+"""All figures that can be drawn from a tensor file."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from xanesml.averages.comparison import ParticleComparison, compare, has_undistorted, undistorted_spectrum
-from xanesml.averages.distributions import skew_normal_weights
-from xanesml.averages.mesh import normalize
+from xanesml.averages.comparison import ParticleComparison, compare
+from xanesml.averages.series import Series
+from xanesml.averages.tensor_file import statistical_weights
 from xanesml.files.hdf5 import open_file
 from xanesml.files.layout import TENSORS
 from xanesml.plots import averages, central, distorted
@@ -20,14 +20,14 @@ from xanesml.plots.style import MOST_CURVES
 
 @dataclass(frozen=True)
 class Drawn:
-    """What was drawn and what not.
+    """The figures drawn and left out.
 
     Attributes
     ----------
     figures : tuple of str
-        Names of the figures; each is a PNG and a PDF.
+        Names of the figures drawn; each is a PNG and a PDF.
     left_out : dict of str to str
-        Names of the others, and why.
+        Reasons by name of the figures left out.
     """
 
     figures: tuple[str, ...]
@@ -37,7 +37,7 @@ class Drawn:
         return Drawn(self.figures + other.figures, self.left_out | other.left_out)
 
     def reasons(self) -> str:
-        """Return in one line which figures were left out and why; empty where all were drawn."""
+        """Return one line with the figures left out and the reasons; empty where all were drawn."""
         names: dict[str, list[str]] = {}
         for name, reason in self.left_out.items():
             names.setdefault(reason, []).append(name)
@@ -57,7 +57,7 @@ def averaging_figures(tensors: Path, folder: Path) -> Drawn:
     Returns
     -------
     Drawn
-        The figures drawn, and those that the file lacks the data of.
+        The figures drawn, and those for which the file lacks data.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def comparison_figures(compared: ParticleComparison, folder: Path) -> Drawn:
     Returns
     -------
     Drawn
-        Both, or only `comparison_rms` where no structure counts.
+        Both, or only `comparison_rms` where no structure is usable.
     """
     central.comparison_rms(compared, folder / "comparison_rms.png")
     if not compared.usable.any():
@@ -108,11 +108,11 @@ def comparison_figures(compared: ParticleComparison, folder: Path) -> Drawn:
 
 
 def _missing(file: h5py.File) -> dict[str, str]:
-    """Return what a file lacks that figures may need, and how to say so."""
-    delta, rough = file["series/delta"][:], file["series/roughness"][:]
+    """Return the data that a file lacks, with the reason to print."""
+    series, rough = Series.read(file), file["series/roughness"][:]
     lacks = {
-        "series": (not len(delta), "the file has no distorted series"),
-        "undistorted": (not has_undistorted(delta), "the series has no spectrum at δ = 0"),
+        "series": (not len(series.delta), "the file has no distorted series"),
+        "undistorted": (not series.has_undistorted, "the series has no spectrum at δ = 0"),
         "roughness": (not np.isfinite(rough).any(), "the series has no roughness, which takes three spectra"),
         "statistical": (not len(file["statistical/msd"]), "the file has no statistical averages"),
         "particle": (not len(file["particle/msd"]), "the file has no particle averages"),
@@ -125,13 +125,8 @@ def _first(missing: dict[str, str], needs: tuple[str, ...]) -> str:
 
 
 def _series(file: h5py.File, out: Path) -> None:
-    distorted.series(
-        file["mesh/energy"][:],
-        normalize(file["series/mu"][:], file["series/edge_step"][:]),
-        file["series/delta"][:],
-        out,
-        edge=float(file.attrs["edge"]),
-    )
+    series = Series.read(file)
+    distorted.series(series.energy, series.normalized, series.delta, out, edge=float(file.attrs["edge"]))
 
 
 def _roughness(file: h5py.File, out: Path) -> None:
@@ -140,13 +135,8 @@ def _roughness(file: h5py.File, out: Path) -> None:
 
 def _weightings(file: h5py.File, out: Path) -> None:
     msd, alpha, mean_shift = (file[f"statistical/{name}"][:] for name in ("msd", "alpha", "mean_shift"))
-    rows, delta = distorted.choose_weightings(msd, alpha, mean_shift), file["series/delta"][:]
-    if len(file["statistical/weights"]):
-        weights = file["statistical/weights"][rows]
-    else:
-        location, scale = (file[f"statistical/{name}"][rows] for name in ("location", "scale"))
-        weights = skew_normal_weights(delta, location, scale, alpha[rows])
-    distorted.weightings(delta, weights, msd[rows], alpha[rows], out)
+    rows = distorted.choose_weightings(msd, alpha, mean_shift)
+    distorted.weightings(file["series/delta"][:], statistical_weights(file, rows), msd[rows], alpha[rows], out)
 
 
 def _disordered(file: h5py.File, out: Path) -> None:
@@ -169,7 +159,7 @@ def _differences(file: h5py.File, out: Path) -> None:
         file["mesh/energy"][:],
         (file["particle/spectra"][:], msd),
         (file["statistical/spectra"][rows], statistical_msd[rows]),
-        undistorted_spectrum(*(file[f"series/{name}"][:] for name in ("delta", "mu", "edge_step"))),
+        Series.read(file).undistorted(),
         out,
         edge=float(file.attrs["edge"]),
     )
@@ -185,7 +175,7 @@ def _distribution(file: h5py.File, out: Path) -> None:
     )
 
 
-#: What each figure needs of the file, and what draws it.
+#: The data that each figure needs, and the function that draws it.
 _FIGURES: dict[str, tuple[tuple[str, ...], Callable[[h5py.File, Path], None]]] = {
     "series": (("series",), _series),
     "roughness": (("series", "roughness"), _roughness),

@@ -1,4 +1,4 @@
-"""What a training is judged by: learning curves, and predictions beside the labels with their intervals."""
+"""Figures of a training: learning curves, and predictions against labels with their intervals."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xanesml.assessment.baselines import Errors
 from xanesml.assessment.sensitivity import read_sensitivity, sensitivity_file
 from xanesml.assessment.summary import read_report
-from xanesml.averages.mesh import normalize
+from xanesml.averages.series import Series
 from xanesml.errors import StoreError
 from xanesml.files.arrays import Floats
 from xanesml.files.hdf5 import open_file
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 #: More points than this are drawn as a density.
 MOST_POINTS = 2000
 
-#: Bins, of as many spectra each, over which residuals and intervals are averaged.
+#: Bins of equal numbers of spectra, over which residuals and intervals are averaged.
 _BINS = 12
 #: Colors of the modes of training, in the campaign's order.
 _COLORS = (BLUE, VERMILION, GREEN)
@@ -92,20 +93,20 @@ def learning_curves(histories: Mapping[str, Sequence[Path]], out: Path) -> tuple
 def parity(
     label: Floats, prediction: Floats, half_width: Floats, out: Path, *, confidence: float, title: str = ""
 ) -> tuple[Path, Path]:
-    """Draw predicted against true MSD and, beside it, what is left over the label, with the intervals.
+    """Draw predicted against true MSD and, beside it, the residuals against the label with the intervals.
 
     Parameters
     ----------
     label, prediction : ndarray, shape (N,), float, Å²
         No NaN, N > 0.
     half_width : ndarray, shape (N,), float, Å²
-        Half of the width of each prediction's interval.
+        Half the width of each prediction's interval.
     out : Path
         The PNG file; the PDF gets the same name. Errors in it are in 10⁻³ Å².
     confidence : float
-        Share of the labels that the intervals promise to hold; the share that they do hold stands beside it.
+        Nominal share of the labels within the intervals; the figure states it with the actual share.
     title : str, optional
-        Such as the mode of training.
+        Title, such as the mode of training.
 
     Returns
     -------
@@ -113,13 +114,13 @@ def parity(
         The PNG and the PDF.
     """
     true, predicted, half = (1e3 * np.asarray(values, dtype=np.float64) for values in (label, prediction, half_width))
-    error = predicted - true
+    error, errors = predicted - true, Errors.of(predicted, true)
     text = [
         title,
         f"N = {true.size:,}",
-        f"MAE {np.abs(error).mean():.3g}",
-        f"RMSE {np.sqrt(np.mean(error**2)):.3g}",
-        f"bias {error.mean():+.2g}".replace("-", "−"),
+        f"MAE {errors.mae:.3g}",
+        f"RMSE {errors.rmse:.3g}",
+        f"bias {errors.bias:+.2g}".replace("-", "−"),
     ]
     inside = f"{np.mean(np.abs(error) <= half):.1%} of the labels in\nintervals of {confidence:.0%}".replace("%", " %")
     limits = _padded(np.concatenate([true, predicted]))
@@ -148,15 +149,15 @@ def parity(
 
 
 def training_figures(tensors: Path, model: Path, folder: Path) -> None:
-    """Draw what a training is judged by: the series, learning curves, and of each mode parity and sensitivity.
+    """Draw the series, the learning curves, and for each mode parity and sensitivity.
 
     Parameters
     ----------
     tensors : Path
         The tensor file.
     model : Path
-        Folder of the trained model: `report.json` says for which modes there are `parity-*.csv`
-        and how many `history-*.csv`. `sensitivity-*.csv` is drawn where it is there.
+        Folder of the trained model: `report.json` lists the modes, each with a `parity-*.csv`, and
+        the number of their `history-*.csv`. `sensitivity-*.csv` is drawn where it exists.
     folder : Path
         Folder of the figures; made if it does not exist.
 
@@ -166,8 +167,8 @@ def training_figures(tensors: Path, model: Path, folder: Path) -> None:
         If one of the files is not readable.
     """
     with open_file(tensors, TENSORS) as file:
-        spectra = normalize(file["series/mu"][:], file["series/edge_step"][:])
-        series(file["mesh/energy"][:], spectra, file["series/delta"][:], folder / "series.png", edge=file.attrs["edge"])
+        distorted, edge = Series.read(file), float(file.attrs["edge"])
+    series(distorted.energy, distorted.normalized, distorted.delta, folder / "series.png", edge=edge)
     modes: dict[str, dict[str, Any]] = read_report(model / "report.json")["modes"]
     learning_curves(
         {
@@ -224,7 +225,7 @@ def _padded(values: Floats) -> tuple[float, float]:
 
 
 def _binned(true: Floats, *columns: Floats) -> tuple[Floats, ...]:
-    """Return the edges of bins that hold as many labels each, and the means of some columns in them."""
+    """Return the edges of bins of equal numbers of labels, and the means of some columns in them."""
     order = np.argsort(true, kind="stable")
     parts = np.array_split(order, min(_BINS, len(order)))
     middles = [(true[before[-1]] + true[after[0]]) / 2 for before, after in pairwise(parts)]

@@ -254,10 +254,9 @@ def _answered(model: TrainedModel, spectrum: Floats, mode: Mode, predictor: str)
 def _nearest(model: TrainedModel, spectrum: Floats, reference: Reference | None) -> Nearest:
     averaging = Campaign.model_validate(model.metadata["campaign"]).averaging
     if reference is not None:
-        return nearest(spectrum, model.mesh, model.series, averaging)
+        return nearest(spectrum, model.series, averaging)
     return nearest(
         spectrum,
-        model.mesh,
         model.series,
         averaging,
         largest_gain=NEAREST_GAIN,

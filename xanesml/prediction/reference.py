@@ -88,8 +88,7 @@ def make_reference(
             f"the reference's MSD {msd} Å² lies outside the {low:.4f} … {high:.4f} Å² that the model was trained on; "
             "give another reference, or widen averaging.sigma and train again"
         )
-    series = model.series
-    simulated = reference_spectra(series.delta, series.mu, series.edge_step, np.array([msd]))[0]
+    simulated = reference_spectra(model.series, np.array([msd]))[0]
     calibration = calibrate(
         normalized, model.mesh, simulated, edge=model.metadata["edge_energy"], largest_shift=largest_shift
     )

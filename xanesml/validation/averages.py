@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xanesml.averages.distributions import weighted_moments
+from xanesml.averages.series import Series
 from xanesml.files.arrays import Integers
 from xanesml.files.rows_text import about
 
@@ -114,7 +115,7 @@ def _absorbers(file: h5py.File) -> Iterator[Fault]:
 
 def _weights(file: h5py.File) -> Iterator[Fault]:
     """Compare labels and spectra with the weights; rows that do not sum to 1 only as far as that."""
-    delta, series, steps = (file[f"series/{name}"][:] for name in ("delta", "mu", "edge_step"))
+    series = Series.read(file)
     names = ("weights", "spectra", *LABELS)
     for start, (single, spectra, *labels) in blocks(*(file[f"statistical/{name}"] for name in names)):
         weights = single.astype(np.float64)
@@ -123,12 +124,11 @@ def _weights(file: h5py.File) -> Iterator[Fault]:
         yield Fault("statistical/weights", "does not sum to 1", "do not sum to 1", start + np.flatnonzero(~sound))
         what = "not what the weights give"
         with np.errstate(all="ignore"):
-            expected = weighted_moments(weights / total[:, np.newaxis], delta)
+            expected = weighted_moments(weights / total[:, np.newaxis], series.delta)
             for (name, (absolute, relative)), stored in zip(LABELS.items(), labels, strict=True):
                 right = getattr(expected, name)
                 # What is not finite has been named already.
                 off = np.abs(stored - right) > absolute + relative * np.abs(right)
                 yield Fault(f"statistical/{name}", f"is {what}", f"are {what}", start + np.flatnonzero(off & sound))
-            average = (weights @ series) / (weights @ steps)[:, np.newaxis]
-            off = (np.abs(spectra - average) > SPECTRUM).any(axis=1)
-        yield Fault("statistical/spectra", f"is {what}", f"are {what}", start + np.flatnonzero(off & sound))
+            off = (np.abs(spectra[sound] - series.average(weights[sound])) > SPECTRUM).any(axis=1)
+        yield Fault("statistical/spectra", f"is {what}", f"are {what}", start + np.flatnonzero(sound)[off])

@@ -181,7 +181,7 @@ def test_particle_averages_as_they_are_and_as_differences(data: Tensors) -> None
     assert (direct.msd.tolist(), direct.noises) == (data.particle_msd[[1, 3]].tolist(), 1.0)
     pairs = ParticleSet.of(data, "reference", np.array([1, 3]), np.array([0, 1]))
     assert pairs.rows.tolist() == [1, 3, 3]
-    simulated = reference_spectra(data.delta, data.series, data.edge_step, data.particle_msd[[0, 0, 1]])
+    simulated = reference_spectra(data.series, data.particle_msd[[0, 0, 1]])
     first, second = data.particle_spectra[[1, 3, 3]].astype(float), data.particle_spectra[[0, 0, 1]].astype(float)
     np.testing.assert_allclose(pairs.spectra, first - second + simulated, rtol=1e-12)
     np.testing.assert_array_equal(pairs.msd, data.particle_msd[[1, 3, 3]])

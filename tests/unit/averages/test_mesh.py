@@ -31,7 +31,7 @@ def test_meshes_that_cannot_be_made() -> None:
         common_mesh(103.0, 104.0, 103.2, 0.5)
     with pytest.raises(StoreError, match="holds 0 mesh points"):
         common_mesh(113.0, 104.0, 103.2, 0.5)
-    with pytest.raises(StoreError, match=r"outside which the edge lies, 104\.20 eV"):
+    with pytest.raises(StoreError, match=r"but the edge lies at 104\.20 eV"):
         common_mesh(103.0, 104.0, 104.2, 0.05)
 
 
@@ -64,9 +64,9 @@ def test_rows_that_do_not_serve_are_refused() -> None:
     with pytest.raises(StoreError, match="spectrum of task 7 covers"):
         onto_mesh(energy, energy, np.array([2, 3]), mesh + 0.6, tasks=np.array([7, 9]))
     for spoiled in (np.array([[0.0, 0.0, 2.0]]), np.array([[0.0, np.nan, 2.0]])):
-        with pytest.raises(StoreError, match="spectrum of task 0 has energies that do not rise"):
+        with pytest.raises(StoreError, match="spectrum of task 0 has energies that do not increase"):
             onto_mesh(spoiled, np.ones((1, 3)), np.array([3]), mesh)
-    with pytest.raises(StoreError, match="values not finite"):
+    with pytest.raises(StoreError, match="values that are not finite"):
         onto_mesh(energy[:1], np.array([[1.0, np.inf, 1.0]]), np.array([3]), mesh)
 
 

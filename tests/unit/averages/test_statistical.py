@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from xanesml.averages.distributions import Distributions, choose_distributions
+from xanesml.averages.series import Series
 from xanesml.averages.statistical import SeriesAverager, bin_centers, bins_of_series, particle_averages
 from xanesml.campaign import AveragingSection
 from xanesml.errors import StoreError
@@ -28,6 +29,11 @@ def single(location: float, scale: float, alpha: float = 0.0, step: float = 0.01
     return Distributions(scale * one, alpha * one, location * one, np.zeros(1, np.int64), step)
 
 
+def made(mu: np.ndarray, steps: np.ndarray, *, delta: np.ndarray = DELTA, r: np.ndarray = DELTA) -> Series:
+    energy = np.arange(float(mu.shape[1]))
+    return Series(energy=energy, delta=delta, mu=mu, edge_step=steps, r=r, first_shell=2.88)
+
+
 def naive_weights(location: float, scale: float, alpha: float, delta: np.ndarray = DELTA) -> list[float]:
     density = [stats.skewnorm.pdf(x, alpha, loc=location, scale=scale) for x in delta]
     return [value / math.fsum(density) for value in density]
@@ -37,7 +43,7 @@ def naive_weights(location: float, scale: float, alpha: float, delta: np.ndarray
 def test_averages_against_a_naive_loop(rng: np.random.Generator, delta: np.ndarray) -> None:
     series, steps = rng.uniform(1, 2, (len(delta), 7)), rng.uniform(1, 3, len(delta))
     chosen = choose_distributions(SECTION.model_copy(update={"means_per_family": 8}), delta, 1)
-    found = SeriesAverager(delta, series, steps, keep_weights=True).average(chosen)
+    found = SeriesAverager(made(series, steps, delta=delta), keep_weights=True).average(chosen)
     assert found.weights is not None
     assert found.distribution is None
     np.testing.assert_allclose(found.weights.sum(axis=1), 1, rtol=0, atol=1e-14)
@@ -55,25 +61,9 @@ def test_averages_against_a_naive_loop(rng: np.random.Generator, delta: np.ndarr
         assert found.moments.msd[row] == pytest.approx(msd, abs=1e-12)
 
 
-def test_single_precision_is_close_and_its_labels_are_those_of_its_weights(rng: np.random.Generator) -> None:
-    series, steps = rng.uniform(0.5, 1.5, (91, 7)), rng.uniform(1, 1.1, 91)
-    chosen = choose_distributions(SECTION, DELTA, 1)
-    double = SeriesAverager(DELTA, series, steps, keep_weights=True).average(chosen)
-    single = SeriesAverager(DELTA, series, steps, keep_weights=True, dtype=np.float32).average(chosen)
-    assert single.spectra.dtype == np.float32
-    np.testing.assert_allclose(single.spectra, double.spectra, rtol=0, atol=2e-6)
-    assert single.weights is not None
-    np.testing.assert_allclose(single.weights, double.weights, rtol=0, atol=2e-7)
-    np.testing.assert_allclose(single.moments.msd, double.moments.msd, rtol=1e-6)
-    mean = single.weights @ DELTA
-    np.testing.assert_allclose(
-        single.moments.msd, (single.weights * (DELTA - mean[:, np.newaxis]) ** 2).sum(axis=1), rtol=1e-11
-    )
-
-
 def test_a_distribution_narrower_than_a_step_returns_that_spectrum(rng: np.random.Generator) -> None:
     series, steps = rng.uniform(1, 2, (91, 7)), rng.uniform(1, 3, 91)
-    found = SeriesAverager(DELTA, series, steps).average(single(0.2, 1e-3))
+    found = SeriesAverager(made(series, steps)).average(single(0.2, 1e-3))
     np.testing.assert_allclose(found.spectra[0], series[65] / steps[65], rtol=1e-14)
     assert found.moments.mean_shift[0] == pytest.approx(0.2, abs=1e-15)
 
@@ -83,36 +73,35 @@ def test_averaging_is_linear_in_the_series(rng: np.random.Generator) -> None:
     chosen = choose_distributions(SECTION, DELTA, 1)
 
     def averaged(series: np.ndarray) -> np.ndarray:
-        return SeriesAverager(DELTA, series, steps).average(chosen).spectra
+        return SeriesAverager(made(series, steps)).average(chosen).spectra
 
     np.testing.assert_allclose(averaged(2 * one - 3 * other), 2 * averaged(one) - 3 * averaged(other), atol=1e-12)
 
 
 @given(st.floats(0.02, 0.1), st.floats(-0.05, 0.05))
 def test_msd_of_a_gaussian_far_from_the_ends_is_its_variance(scale: float, location: float) -> None:
-    moments = SeriesAverager(DELTA, np.ones((91, 1)), np.ones(91)).average(single(location, scale)).moments
+    moments = SeriesAverager(made(np.ones((91, 1)), np.ones(91))).average(single(location, scale)).moments
     # Four widths from the ends at the least: what is cut off is worth less than 1e-3 of σ².
     assert moments.msd[0] == pytest.approx(scale**2, rel=1e-3)
     assert moments.mean_shift[0] == pytest.approx(location, abs=1e-4)
 
 
-def test_blocks_are_the_same_averages_bit_for_bit(rng: np.random.Generator) -> None:
-    averager = SeriesAverager(DELTA, rng.uniform(1, 2, (91, 7)), rng.uniform(1, 3, 91))
+def test_parts_are_the_same_averages_bit_for_bit(rng: np.random.Generator) -> None:
+    averager = SeriesAverager(made(rng.uniform(1, 2, (91, 7)), rng.uniform(1, 3, 91)))
     chosen = choose_distributions(SECTION, DELTA, 1)
     whole = averager.average(chosen)
-    blocks = list(averager.blocks(chosen, 128))
-    assert [len(block.spectra) for block in blocks] == [512, 88]
-    np.testing.assert_array_equal(np.concatenate([block.spectra for block in blocks]), whole.spectra)
-    np.testing.assert_array_equal(np.concatenate([block.moments.msd for block in blocks]), whole.moments.msd)
+    parts = [averager.average(chosen[:128]), averager.average(chosen[128:])]
+    np.testing.assert_array_equal(np.concatenate([part.spectra for part in parts]), whole.spectra)
+    np.testing.assert_array_equal(np.concatenate([part.moments.msd for part in parts]), whole.moments.msd)
 
 
 def test_distributions_of_another_series_are_refused() -> None:
     chosen = choose_distributions(SECTION, DELTA, 1)
     coarse = np.arange(-9, 10) / 20
     with pytest.raises(ValueError, match="chosen for a series of another step"):
-        SeriesAverager(coarse, np.ones((19, 2)), np.ones(19)).average(chosen)
+        SeriesAverager(made(np.ones((19, 2)), np.ones(19), delta=coarse)).average(chosen)
     with pytest.raises(StoreError, match="is not evenly spaced"):
-        SeriesAverager(np.delete(DELTA, 3), np.ones((90, 2)), np.ones(90))
+        SeriesAverager(made(np.ones((90, 2)), np.ones(90), delta=np.delete(DELTA, 3)))
     np.testing.assert_array_equal(replace(chosen, divisor=1).locations, chosen.locations)
 
 
@@ -121,10 +110,9 @@ def test_bins_of_bond_length_keep_all_weight_and_the_mean(width: float) -> None:
     centers = bin_centers(DELTA, 2.88, width)
     assert centers[0] - width / 2 == pytest.approx(2.88 - 0.455)
     assert centers[-1] + width / 2 >= 2.88 + 0.455 - 1e-12
-    bins = bins_of_series(DELTA, 2.88, centers)
-    np.testing.assert_allclose(bins.sum(axis=1), 1, rtol=1e-12)
-    averager = SeriesAverager(DELTA, np.ones((91, 2)), np.ones(91), bins=bins)
-    found = averager.average(single(0.03, 0.07))
+    series = made(np.ones((91, 2)), np.ones(91), r=centers)
+    np.testing.assert_allclose(bins_of_series(series).sum(axis=1), 1, rtol=1e-12)
+    found = SeriesAverager(series, keep_distribution=True).average(single(0.03, 0.07))
     assert found.distribution is not None
     assert found.distribution.sum() == pytest.approx(1, abs=1e-12)
     assert found.distribution[0] @ centers == pytest.approx(2.91, abs=width / 2 if width > 1 else 2e-3)

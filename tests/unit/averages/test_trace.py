@@ -308,7 +308,7 @@ def test_without_its_store_a_row_is_told_as_far_as_the_tensor_file_goes(tensors:
     store = tensors.with_name("store.h5")
     store.unlink()
     told = entries(trace_lines(tensors, 0, kind))
-    assert told["store"] == [f"{store} is not there, so nothing is told of the FEFF runs"]
+    assert told["store"] == [f"{store} does not exist; its FEFF runs are not listed"]
     assert "labels" in told
     assert not {"FEFF runs", "series", "positions", "bonds"} & told.keys()
 
@@ -318,9 +318,7 @@ def test_a_store_of_other_tasks_is_not_looked_at(tensors: Path) -> None:
         own = file.attrs["tasks_digest"]
         file.attrs["tasks_digest"] = "0" * 32
     told = entries(trace_lines(tensors, 0, "particle"))
-    assert told["store"] == [
-        f"{tensors.with_name('store.h5')} holds other tasks ({own}), so nothing is told of the FEFF runs"
-    ]
+    assert told["store"] == [f"{tensors.with_name('store.h5')} has other tasks ({own}); its FEFF runs are not listed"]
     assert "FEFF runs" not in told
 
 
@@ -328,7 +326,7 @@ def test_a_file_that_is_no_store_is_said_to_be_none(tensors: Path) -> None:
     tensors.with_name("store.h5").write_text("no HDF5")
     (said,) = entries(trace_lines(tensors, 0, "particle"))["store"]
     assert "is not a readable HDF5 file" in said
-    assert said.endswith("so nothing is told of the FEFF runs")
+    assert said.endswith("; its FEFF runs are not listed")
 
 
 def test_rows_of_the_store_that_are_pending_or_damaged_are_named(tensors: Path) -> None:
@@ -336,7 +334,7 @@ def test_rows_of_the_store_that_are_pending_or_damaged_are_named(tensors: Path) 
         store["runs/outcome"][4] = Outcome.PENDING
         store["spectra/mu"][[6, 7], 2] = 0.5
     told = entries(trace_lines(tensors, 0, "statistical"))
-    assert told["FEFF runs"] == ["not all there: rows 4, 6–7 are not done or damaged"]
+    assert told["FEFF runs"] == ["incomplete: rows 4, 6–7 are not done or damaged"]
     assert "series" not in told
 
 
@@ -358,7 +356,7 @@ def test_a_campaign_of_another_version_is_refused_naming_that(tensors: Path) -> 
     with h5py.File(tensors, "r+") as file:
         file.attrs["campaign"] = json.dumps({"name": "x", "novelty": 1})
         file.attrs["versions"] = json.dumps({"xanesml": "9.1"})
-    with pytest.raises(StoreError, match=r"written by xanesml 9\.1, use that"):
+    with pytest.raises(StoreError, match=r"use the xanesml that wrote it: 9\.1"):
         trace_lines(tensors, 0, "statistical")
 
 

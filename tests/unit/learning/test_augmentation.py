@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.special import erf
 
+from xanesml.averages.series import Series
 from xanesml.campaign import TrainingSection
 from xanesml.learning.augmentation import Augmentation, Augmenter, convolved, reference_spectra
 from xanesml.learning.network import import_keras
@@ -141,6 +142,13 @@ def test_without_a_reference_nothing_drifts_against_it() -> None:
 
 def test_references_are_gaussian_averages_normalized_once() -> None:
     delta = np.round(np.linspace(-0.45, 0.45, 91), 10)
-    series = np.column_stack([np.ones(91), delta, delta**2])
-    found = reference_spectra(delta, series, np.full(91, 2.0), np.array([0.004, 0.01]))
+    series = Series(
+        energy=np.arange(3.0),
+        delta=delta,
+        mu=np.column_stack([np.ones(91), delta, delta**2]),
+        edge_step=np.full(91, 2.0),
+        r=2.88 + delta,
+        first_shell=2.88,
+    )
+    found = reference_spectra(series, np.array([0.004, 0.01]))
     np.testing.assert_allclose(found, [[0.5, 0.0, 0.002], [0.5, 0.0, 0.005]], rtol=1e-3, atol=1e-12)

@@ -9,7 +9,8 @@ import pytest
 from synthetic import campaign, write_tensors
 
 from xanesml.averages.distributions import choose_distributions
-from xanesml.averages.statistical import SeriesAverager, bins_of_series
+from xanesml.averages.series import Series
+from xanesml.averages.statistical import SeriesAverager
 from xanesml.campaign import AveragingSection
 from xanesml.learning.augmentation import Augmentation, Augmenter
 from xanesml.learning.batches import EndlessBatches, MixedBatches, StoredBatches, averaging_function, label_columns
@@ -70,13 +71,19 @@ def prepared(source: EndlessBatches | StoredBatches | MixedBatches, arrays: tupl
 
 def test_averages_on_the_device_are_those_of_numpy() -> None:
     rng = np.random.default_rng(1)
-    series, steps = rng.uniform(0.5, 1.5, (91, 9)), rng.uniform(1, 1.1, 91)
-    bins = bins_of_series(DELTA, 2.88, 2.88 + DELTA[1::2])
+    series = Series(
+        energy=np.arange(9.0),
+        delta=DELTA,
+        mu=rng.uniform(0.5, 1.5, (91, 9)),
+        edge_step=rng.uniform(1, 1.1, 91),
+        r=2.88 + DELTA[1::2],
+        first_shell=2.88,
+    )
     chosen = choose_distributions(AveragingSection(families=50, means_per_family=4), DELTA, 1)
-    exact = SeriesAverager(DELTA, series, steps, bins=bins).average(chosen)
+    exact = SeriesAverager(series, keep_distribution=True).average(chosen)
     parameters = np.column_stack([chosen.locations.ravel(), np.repeat(chosen.scale, 4), np.repeat(chosen.alpha, 4)])
     keras = import_keras()
-    spectra, labels = averaging_function(DELTA, series, steps, bins)(keras.ops.cast(parameters, "float32"))
+    spectra, labels = averaging_function(series)(keras.ops.cast(parameters, "float32"))
     np.testing.assert_allclose(keras.ops.convert_to_numpy(spectra), exact.spectra, rtol=0, atol=3e-6)
     found = {name: keras.ops.convert_to_numpy(label) for name, label in labels.items()}
     np.testing.assert_allclose(found["msd"], exact.moments.msd, rtol=1e-5)
@@ -107,9 +114,7 @@ def test_features_and_labels_are_scaled_as_stored_ones_and_carry_noise(data: Ten
     (parameters,) = next(source.epoch(1))
     features, labels = prepared(source, (parameters,))
     assert features.shape == (24, data.mesh.size)
-    bins = bins_of_series(data.delta, data.first_shell, data.r)
-    average = averaging_function(data.delta, data.series, data.edge_step, bins)
-    spectra, exact = average(keras.ops.cast(parameters, "float32"))
+    spectra, exact = averaging_function(data.series)(keras.ops.cast(parameters, "float32"))
     for name in NAMES[:3]:
         assert labels[name].shape == (24, 1)
         expected = scaling.scale_labels(keras.ops.convert_to_numpy(exact[name]).astype(float), name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,11 @@ import numpy as np
 import pytest
 from synthetic import campaign
 
+from xanesml.averages.series import Series
 from xanesml.campaign import TrainingSection
 from xanesml.errors import EnvironmentProblem, SpectrumError, StoreError
 from xanesml.learning.model import (
     ModelMetadata,
-    Series,
     TrainedModel,
     complete_model,
     evaluate,
@@ -33,7 +34,14 @@ pytestmark = pytest.mark.skipif(find_spec("keras") is None, reason="needs the ex
 
 POINTS, BINS = 21, 6
 SMALL: dict[str, Any] = {"filters": [4, 8], "kernel": 3, "dense": [8]}
-SERIES = Series(np.linspace(-0.1, 0.1, 3), np.ones((3, POINTS)), np.ones(3), np.arange(6.0))
+SERIES = Series(
+    energy=np.arange(float(POINTS)),
+    delta=np.linspace(-0.1, 0.1, 3),
+    mu=np.ones((3, POINTS)),
+    edge_step=np.ones(3),
+    r=np.arange(6.0),
+    first_shell=2.88,
+)
 INTERVAL = {
     "confidence": 0.9,
     "floor": 0.001,
@@ -238,7 +246,7 @@ def test_a_description_that_is_not_json_is_refused(saved: Path) -> None:
 
 @pytest.mark.parametrize("name", ["direct-0.keras", "series.npz"])
 def test_a_file_of_another_description_is_refused(saved: Path, tmp_path: Path, name: str) -> None:
-    other = Series(SERIES.delta, 2 * SERIES.mu, SERIES.edge_step, SERIES.r)
+    other = replace(SERIES, mu=2 * SERIES.mu)
     save_network(tmp_path / "other" / "direct-0.keras", network(3))
     save_baselines(tmp_path / "other", {})
     complete_model(tmp_path / "other", metadata(), other, ["direct-0.keras"])

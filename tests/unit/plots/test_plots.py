@@ -431,7 +431,7 @@ def test_the_distribution_is_a_density_at_low_middle_and_high_msd(tmp_path: Path
         assert (values * np.diff(edges)).sum() == pytest.approx(1.0)
         np.testing.assert_allclose(values, 20 * shares[row])
         np.testing.assert_allclose(edges, 2.475 + 0.05 * np.arange(9))
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["1.00", "3.00", "5.00", "reference"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["1.00", "3.00", "5.00", "undistorted"]
     assert axes.get_legend().get_title().get_text() == MSD_LABEL
 
 

@@ -37,7 +37,14 @@ R = 2.4 + 0.1 * np.arange(10)
 THEORY = on_mesh(normalize(read_spectrum(FOIL)), MESH, SHIFT)
 #: What first and second moments of a distribution add to the spectrum.
 FIRST, SECOND = 0.4 * np.sin((MESH - EDGE) / 4), 1.5 * np.cos((MESH - EDGE) / 5) * (MESH > EDGE)
-SERIES = Series(DELTA, THEORY + DELTA[:, np.newaxis] * FIRST + DELTA[:, np.newaxis] ** 2 * SECOND, np.ones(91), R)
+SERIES = Series(
+    energy=MESH,
+    delta=DELTA,
+    mu=THEORY + DELTA[:, np.newaxis] * FIRST + DELTA[:, np.newaxis] ** 2 * SECOND,
+    edge_step=np.ones(91),
+    r=R,
+    first_shell=2.9,
+)
 
 
 def theory(msd: float, shift: float = 0.0) -> np.ndarray:
