@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Seconds, memory and disk of a store of a million tasks: laid out, opened, and searched for what is left.
+"""Seconds, memory and disk of a store of a million tasks: created, opened, and searched for unfinished tasks.
 
     python benchmarks/million.py [--tasks N] [--atoms A] [--folder DIR]
 
-Every step is a process of its own; memory is the most it held beyond what its imports take.
-The baseline is a plain file of as many bytes of zeros, written and brought to disk in the same
-run. Rows are marked done through whole columns, with the checksums that the writer would give.
+Every step is a separate process; memory is its peak beyond the imports. The baseline is a plain
+file of as many bytes of zeros, written and synced to disk in the same run. Rows are marked done
+in whole columns, with the checksums that the writer would give.
 A million tasks of 55 atoms take 5.3 GB in DIR, and as much again while the baseline is written.
 """
 
@@ -74,7 +74,8 @@ def find(store: Path, asked: Campaign) -> None:
     with open_store(store) as file:
         cluster, view = continued(store, file, asked, ENGINE)
     began = time.perf_counter()
-    work = _find_work(MPI.COMM_SELF, stored_table(cluster, asked.feff, view), store, lambda _line: None)
+    table = stored_table(cluster, asked.feff, view)
+    work = _find_work(MPI.COMM_SELF, table, store, native=False, echo=lambda _line: None)
     print(json.dumps({"seconds": time.perf_counter() - began, "note": f"{work.count:,d} left"}))
 
 
@@ -102,12 +103,12 @@ def mark_done(store: Path, _asked: Campaign) -> None:
 
 
 STEPS: dict[str, tuple[str, Callable[[Path, Campaign], None]]] = {
-    "layout": ("lay the store out", layout),
+    "layout": ("create the store", layout),
     "zeros": ("as many bytes of zeros (baseline)", zeros),
     "reopen": ("open and recognize it", reopen),
-    "find": ("find what is left", find),
+    "find": ("find unfinished tasks", find),
     "mark_done": ("mark all rows done", mark_done),
-    "find_again": ("find what is left, all done", find),
+    "find_again": ("find unfinished tasks, all done", find),
 }
 
 
@@ -127,14 +128,14 @@ def main() -> None:
         print(f"{'step':36s} {'seconds':>9s} {'MiB held':>9s}")
         for step, (name, _) in STEPS.items():
             words = [__file__, "--tasks", str(options.tasks), "--atoms", str(options.atoms), "--step", step, str(store)]
-            told = subprocess.run([sys.executable, *words], stdout=subprocess.PIPE, text=True, check=True).stdout
+            output = subprocess.run([sys.executable, *words], stdout=subprocess.PIPE, text=True, check=True).stdout
             measured: dict[str, float | str] = {}
-            for line in told.splitlines():
+            for line in output.splitlines():
                 measured = json.loads(line) | measured
             seconds[step] = float(measured["seconds"])
             print(f"{name:36s} {seconds[step]:9.2f} {measured['held']:9.0f}  {measured.get('note', '')}", flush=True)
         size = store.stat().st_size
-        print(f"{size / 1e9:.2f} GB; laid out in {seconds['layout'] / seconds['zeros']:.2f} times the baseline's time")
+        print(f"{size / 1e9:.2f} GB; created in {seconds['layout'] / seconds['zeros']:.2f} times the baseline's time")
 
 
 def one_step(step: str, store: Path, asked: Campaign) -> None:
