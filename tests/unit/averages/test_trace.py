@@ -161,7 +161,7 @@ def tensors(tmp_path: Path) -> Path:
 
 
 def entries(lines: list[str]) -> dict[str, list[str]]:
-    """The lines by their names, those that go on joined; all values must start in one column."""
+    """Values by name, with their continuation lines; all must start in one column."""
     found: dict[str, list[str]] = {}
     name = ""
     column = min(re.match(r"(?:[a-zA-Z ]+: +| +)", line).end() for line in lines)  # type: ignore[union-attr]
@@ -179,23 +179,23 @@ def agreement(text: str) -> dict[str, float]:
     return {one["name"].strip(): float(one["to"] or 0) for one in re.finditer(number, text)}
 
 
-def test_a_statistical_average_is_told_and_made_again(tensors: Path) -> None:
+def test_a_statistical_average_is_described_and_recomputed(tensors: Path) -> None:
     lines = trace_lines(tensors, 0, "statistical")
-    told = entries(lines)
+    found = entries(lines)
     assert len(lines) <= 30
-    assert told["tensor file"] == [f"{tensors}, statistical average 0 of 1"]
-    assert told["campaign"] == [f"traced, digest {campaign().digest()}, seed 11"]
-    assert told["store"] == [str(tensors.with_name("store.h5"))]
-    assert told["distribution"] == ["skew-normal, μ = +0.010000 Å, σ = 0.030000 Å, α = +1.5000"]
-    assert told["truncated"] == ["1.25e-04 of its mass lies outside the series"]
-    assert told["normalization"] == ["absolute: averaged, then normalized once, by μ0 at 11968.00 eV"]
-    assert told["interpolation"] == ["linear; series not smoothed"]
-    labels = re.fullmatch(r"MSD (.+) Å², mean shift (.+) Å, skewness (.+), excess kurtosis (.+)", *told["labels"])
+    assert found["tensor file"] == [f"{tensors}, statistical average 0 of 1"]
+    assert found["campaign"] == [f"traced, digest {campaign().digest()}, seed 11"]
+    assert found["store"] == [str(tensors.with_name("store.h5"))]
+    assert found["distribution"] == ["skew-normal, μ = +0.010000 Å, σ = 0.030000 Å, α = +1.5000"]
+    assert found["truncated"] == ["1.25e-04 of its mass lies outside the series"]
+    assert found["normalization"] == ["absolute: averaged, then normalized once, by μ0 at 11968.00 eV"]
+    assert found["interpolation"] == ["linear; series not smoothed"]
+    labels = re.fullmatch(r"MSD (.+) Å², mean shift (.+) Å, skewness (.+), excess kurtosis (.+)", *found["labels"])
     assert labels is not None
     mean, variance, lean, tail = skewnorm.stats(SHAPE[2], SHAPE[0], SHAPE[1], moments="mvsk")
     assert [float(one) for one in labels.groups()] == pytest.approx([variance, mean, lean, tail], rel=0.15)
-    assert max(agreement(", ".join(told["recomputed"])).values()) < 1e-6
-    assert set(agreement(", ".join(told["recomputed"]))) == {
+    assert max(agreement(", ".join(found["recomputed"])).values()) < 1e-6
+    assert set(agreement(", ".join(found["recomputed"]))) == {
         "spectrum",
         "weights",
         "MSD",
@@ -216,43 +216,43 @@ def test_weights_above_a_hundredth_are_listed_and_the_others_counted(tensors: Pa
     assert header == f"shift, weight (row of the store); {len(rest)} of 13 below 0.01 share {rest.sum():.4f}"
 
 
-def test_the_runs_behind_a_statistical_average_are_told(tensors: Path) -> None:
-    told = entries(trace_lines(tensors, 0, "statistical"))
-    assert told["FEFF runs"] == [
+def test_the_runs_of_a_statistical_average_are_described(tensors: Path) -> None:
+    found = entries(trace_lines(tensors, 0, "statistical"))
+    assert found["FEFF runs"] == [
         "13 on node1 (12), node2 (1), ended 2023-11-14 22:13 to 2023-11-15 10:13 UTC",
         "tries 1 (12), 2 (1); changes none (12), scf.mixing=0.2 (1); solver feff",
         "engine fake 1",
     ]
-    assert max(agreement(told["series"][0].partition(": ")[2]).values()) < 1e-15
+    assert max(agreement(found["series"][0].partition(": ")[2]).values()) < 1e-15
 
 
-def test_a_particle_average_is_told_and_made_again(tensors: Path) -> None:
+def test_a_particle_average_is_described_and_recomputed(tensors: Path) -> None:
     lines = trace_lines(tensors, 1, "particle")
-    told = entries(lines)
+    found = entries(lines)
     assert len(lines) <= 30
-    assert told["structure"] == ["14 of the store, the disordered structure 1"]
-    assert told["displacement"] == ["σ = 0.050000 Å, drawn from SeedSequence(11, spawn_key=(1,))"]
-    assert told["absorbers"] == ["12 of 13, rows of the store 26–28, missing, 30–38"]
-    assert told["labels"][1] == "mean coordination 5.53846; 1.25 % of the bonds outside the series"
-    assert told["positions"] == ["drawn again from the seed: all exactly"]
-    bonds, labels = told["bonds"]
+    assert found["structure"] == ["14 of the store, the disordered structure 1"]
+    assert found["displacement"] == ["σ = 0.050000 Å, drawn from SeedSequence(11, spawn_key=(1,))"]
+    assert found["absorbers"] == ["12 of 13, rows of the store 26–28, missing, 30–38"]
+    assert found["labels"][1] == "mean coordination 5.53846; 1.25 % of the bonds outside the series"
+    assert found["positions"] == ["drawn again from the seed: all exactly"]
+    bonds, labels = found["bonds"]
     assert bonds.startswith("36 at atoms ")
     assert set(agreement(labels)) == {"MSD", "mean shift", "skewness", "excess kurtosis"}
     assert max(agreement(labels).values()) < 1e-12
-    assert told["FEFF runs"][0].startswith("12 on node1, ended ")
-    assert agreement(told["recomputed"][0].partition(": ")[2])["mean"] < 1e-6
+    assert found["FEFF runs"][0].startswith("12 on node1, ended ")
+    assert agreement(found["recomputed"][0].partition(": ")[2])["mean"] < 1e-6
 
 
 def test_absorbers_count_by_their_multiplicity(tmp_path: Path) -> None:
     weighted = campaign(multiplicity=[1.0] * 12 + [6.0])
     write_file(tmp_path / "tensors.h5", weighted, write_store(tmp_path / "store.h5", weighted))
-    told = entries(trace_lines(tmp_path / "tensors.h5", 0, "particle"))
-    assert told["multiplicity"] == ["1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 6"]
-    assert agreement(told["recomputed"][0].partition(": ")[2])["mean"] < 1e-6
+    found = entries(trace_lines(tmp_path / "tensors.h5", 0, "particle"))
+    assert found["multiplicity"] == ["1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 6"]
+    assert agreement(found["recomputed"][0].partition(": ")[2])["mean"] < 1e-6
     with h5py.File(tmp_path / "tensors.h5", "r+") as file:
         file.attrs["campaign"] = campaign().resolved()
-    told = entries(trace_lines(tmp_path / "tensors.h5", 0, "particle"))
-    assert agreement(told["recomputed"][0].partition(": ")[2])["mean"] > 1e-3
+    found = entries(trace_lines(tmp_path / "tensors.h5", 0, "particle"))
+    assert agreement(found["recomputed"][0].partition(": ")[2])["mean"] > 1e-3
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_absorbers_count_by_their_multiplicity(tmp_path: Path) -> None:
         ("statistical/msd", np.nan, "MSD", np.nan),
     ],
 )
-def test_what_does_not_follow_from_the_formulas_shows(
+def test_deviations_from_the_formulas_show(
     tensors: Path, path: str, value: float, name: str, deviation: float | None
 ) -> None:
     with h5py.File(tensors, "r+") as file:
@@ -275,12 +275,12 @@ def test_what_does_not_follow_from_the_formulas_shows(
     assert max(found.values()) < 1e-6
 
 
-def test_positions_that_are_not_the_seeds_show(tensors: Path) -> None:
+def test_positions_not_drawn_from_the_seed_show(tensors: Path) -> None:
     with h5py.File(tensors.with_name("store.h5"), "r+") as store:
         store["structures/positions"][SERIES, 4, 0] += 0.03
-    told = entries(trace_lines(tensors, 0, "particle"))
-    assert told["positions"] == ["drawn again from the seed: all to 3e-02 Å"]
-    assert agreement(told["bonds"][1])["MSD"] > 1e-6
+    found = entries(trace_lines(tensors, 0, "particle"))
+    assert found["positions"] == ["drawn again from the seed: all to 3e-02 Å"]
+    assert agreement(found["bonds"][1])["MSD"] > 1e-6
 
 
 def test_a_smoothed_series_is_smoothed_again(tensors: Path) -> None:
@@ -290,39 +290,39 @@ def test_a_smoothed_series_is_smoothed_again(tensors: Path) -> None:
         file.attrs["smoothing"] = 5
         file["series/mu"][:] = savgol_filter(file["series/mu"][:], 5, 3, axis=0)
         file["series/edge_step"][:] = savgol_filter(file["series/edge_step"][:], 5, 3, axis=0)
-    told = entries(trace_lines(tensors, 0, "statistical"))
-    assert told["interpolation"] == ["linear; series smoothed along δ over 5 points"]
-    assert max(agreement(told["series"][0].partition(": ")[2]).values()) < 1e-15
+    found = entries(trace_lines(tensors, 0, "statistical"))
+    assert found["interpolation"] == ["linear; series smoothed along δ over 5 points"]
+    assert max(agreement(found["series"][0].partition(": ")[2]).values()) < 1e-15
 
 
 def test_a_store_elsewhere_is_found_beside_the_tensor_file(tensors: Path) -> None:
     with h5py.File(tensors, "r+") as file:
         file.attrs["store"] = "/nowhere/store.h5"
-    told = entries(trace_lines(tensors, 0, "statistical"))
-    assert told["store"] == [str(tensors.with_name("store.h5"))]
-    assert "FEFF runs" in told
+    found = entries(trace_lines(tensors, 0, "statistical"))
+    assert found["store"] == [str(tensors.with_name("store.h5"))]
+    assert "FEFF runs" in found
 
 
 @pytest.mark.parametrize("kind", ["statistical", "particle"])
-def test_without_its_store_a_row_is_told_as_far_as_the_tensor_file_goes(tensors: Path, kind: Any) -> None:
+def test_without_its_store_a_row_is_described_from_the_tensor_file(tensors: Path, kind: Any) -> None:
     store = tensors.with_name("store.h5")
     store.unlink()
-    told = entries(trace_lines(tensors, 0, kind))
-    assert told["store"] == [f"{store} does not exist; its FEFF runs are not listed"]
-    assert "labels" in told
-    assert not {"FEFF runs", "series", "positions", "bonds"} & told.keys()
+    found = entries(trace_lines(tensors, 0, kind))
+    assert found["store"] == [f"{store} does not exist; its FEFF runs are not listed"]
+    assert "labels" in found
+    assert not {"FEFF runs", "series", "positions", "bonds"} & found.keys()
 
 
-def test_a_store_of_other_tasks_is_not_looked_at(tensors: Path) -> None:
+def test_a_store_of_other_tasks_is_not_used(tensors: Path) -> None:
     with h5py.File(tensors, "r+") as file:
         own = file.attrs["tasks_digest"]
         file.attrs["tasks_digest"] = "0" * 32
-    told = entries(trace_lines(tensors, 0, "particle"))
-    assert told["store"] == [f"{tensors.with_name('store.h5')} has other tasks ({own}); its FEFF runs are not listed"]
-    assert "FEFF runs" not in told
+    found = entries(trace_lines(tensors, 0, "particle"))
+    assert found["store"] == [f"{tensors.with_name('store.h5')} has other tasks ({own}); its FEFF runs are not listed"]
+    assert "FEFF runs" not in found
 
 
-def test_a_file_that_is_no_store_is_said_to_be_none(tensors: Path) -> None:
+def test_a_file_that_is_no_store_is_reported(tensors: Path) -> None:
     tensors.with_name("store.h5").write_text("no HDF5")
     (said,) = entries(trace_lines(tensors, 0, "particle"))["store"]
     assert "is not a readable HDF5 file" in said
@@ -333,9 +333,9 @@ def test_rows_of_the_store_that_are_pending_or_damaged_are_named(tensors: Path) 
     with h5py.File(tensors.with_name("store.h5"), "r+") as store:
         store["runs/outcome"][4] = Outcome.PENDING
         store["spectra/mu"][[6, 7], 2] = 0.5
-    told = entries(trace_lines(tensors, 0, "statistical"))
-    assert told["FEFF runs"] == ["incomplete: rows 4, 6–7 are not done or damaged"]
-    assert "series" not in told
+    found = entries(trace_lines(tensors, 0, "statistical"))
+    assert found["FEFF runs"] == ["incomplete: rows 4, 6–7 are not done or damaged"]
+    assert "series" not in found
 
 
 @pytest.mark.parametrize(("kind", "row", "count"), [("statistical", 320, 320), ("particle", -1, 5), ("particle", 5, 5)])
@@ -346,7 +346,7 @@ def test_a_row_out_of_range_is_refused(tmp_path: Path, kind: Any, row: int, coun
     assert str(caught.value) == f"row {row} is not among the {count} {kind} averages; give 0 … {count - 1}"
 
 
-def test_averages_that_a_file_does_not_hold_are_refused(tmp_path: Path) -> None:
+def test_missing_averages_are_refused(tmp_path: Path) -> None:
     write_tensors(tmp_path / "t.h5", campaign(), particles=0)
     with pytest.raises(StoreError, match=r"holds no particle averages; give the campaign a \[disorder\] section"):
         trace_lines(tmp_path / "t.h5", 0, "particle")
