@@ -1,4 +1,4 @@
-"""Errors that a user can cause and mend.
+"""Errors that a user can cause and fix.
 
 The command line prints such an error as one line and exits with status 2; any
 other exception is a defect and keeps its traceback.
@@ -10,13 +10,13 @@ from __future__ import annotations
 class XanesmlError(Exception):
     """Base of all errors with a message meant for the user.
 
-    The message names what was wrong, the value received, what is accepted and the
-    next step, in one line.
+    In one line, the message names the fault, the value received, what is accepted and
+    the next step.
 
     Attributes
     ----------
     collective : bool
-        Whether every rank raises the same error, so that one of them may speak for all.
+        Whether every rank raises the same error; then one rank reports it.
     """
 
     collective = False
@@ -27,7 +27,7 @@ class CampaignError(XanesmlError):
 
 
 class StructureError(XanesmlError):
-    """A structure that cannot be read, or that FEFF could not be given."""
+    """A structure that cannot be read or that FEFF cannot use."""
 
 
 class EngineError(XanesmlError):
@@ -35,7 +35,7 @@ class EngineError(XanesmlError):
 
 
 class StoreError(XanesmlError):
-    """A store or tensor file that does not fit what is asked of it."""
+    """A store or tensor file that does not fit the request."""
 
 
 class SpectrumError(XanesmlError):

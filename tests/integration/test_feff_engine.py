@@ -160,7 +160,7 @@ def test_a_run_that_is_killed_leaves_its_time(tmp_path, au13):
 def test_an_edge_that_feff_does_not_know_is_not_done(tmp_path, engine, au13):
     result = run_feff(engine, tmp_path, au13.replace("EDGE L3", "EDGE Q9"), REQUEST)
     assert result.outcome is Outcome.BAD_OUTPUT
-    assert "(79, 'K', False), asked for was (79, 'L3', False)" in result.message
+    assert "(79, 'K', False), requested was (79, 'L3', False)" in result.message
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""FEFF: its input, its runs and the judgement of its output."""
+"""FEFF: input, runs, and verdicts on the output."""

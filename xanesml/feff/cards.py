@@ -39,8 +39,8 @@ def feff_input(
     feff : FeffSection
         The cards.
     scale : float, optional
-        Factor of the SCF and FMS radii where `feff.radii` is `"scaled"`: the cluster's
-        own isotropic scale, so that all distortions see the same atoms.
+        Factor of the SCF and FMS radii if `feff.radii` is `"scaled"`: the cluster's own
+        isotropic scale, so that all distortions see the same atoms.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def feff_input(
     if not 0 <= absorber < len(numbers):
         raise StructureError(f"absorber {absorber} is not in the cluster; give an index from 0 to {len(numbers) - 1}")
     if not np.isfinite(positions).all():
-        raise StructureError("positions hold numbers that are not finite; check the structure file")
+        raise StructureError("positions are not finite; check the structure file")
     shifted = np.delete(positions, absorber, axis=0) - positions[absorber]
     others = np.delete(np.asarray(numbers), absorber)
     head = feff_head(numbers=numbers, absorber=absorber, feff=feff, scale=scale)
@@ -79,17 +79,17 @@ def feff_head(*, numbers: Wholes, absorber: int, feff: FeffSection, scale: float
 
 
 def fms_radius(feff: FeffSection, scale: float = 1.0) -> float:
-    """Return the radius on the FMS card, Å; `scale` counts where `feff.radii` is `"scaled"`."""
+    """Return the radius on the FMS card, Å; `scale` applies if `feff.radii` is `"scaled"`."""
     return round(feff.fms_radius * _factor(feff, scale), DECIMALS)
 
 
 def scf_radius(feff: FeffSection, scale: float = 1.0) -> float | None:
-    """Return the radius on the SCF card, Å, None without one; `scale` counts as in `fms_radius`."""
+    """Return the radius on the SCF card, Å, None without one; `scale` applies as in `fms_radius`."""
     return None if feff.scf is None else round(feff.scf.radius * _factor(feff, scale), DECIMALS)
 
 
 def card_names(feff: FeffSection) -> tuple[str, ...]:
-    """Return the names of the cards that `feff_input` writes, less those of `feff.extra_cards`."""
+    """Return the names of the cards that `feff_input` writes, without those of `feff.extra_cards`."""
     optional = {
         "SCF": feff.scf is not None,
         "CORVAL": feff.corval is not None,

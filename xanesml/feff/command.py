@@ -1,4 +1,4 @@
-"""A FEFF of the site's: one program, or one a module."""
+"""A FEFF installed at your site: one program, or one per module."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DIGEST_BYTES = 8
 
 
 class CommandEngine:
-    """A FEFF of the site's: one program, or one a module.
+    """A FEFF installed at your site: one program, or one per module.
 
     Parameters
     ----------

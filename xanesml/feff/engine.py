@@ -1,4 +1,4 @@
-"""What runs FEFF: the feff10-rs wheel, or the site's own programs."""
+"""Engines that run FEFF: the feff10-rs wheel, or programs installed at your site."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _POLL_INTERVAL = 0.02
 
 
 class Engine(Protocol):
-    """What runs FEFF."""
+    """A way to run FEFF."""
 
     @property
     def identity(self) -> str:
@@ -34,11 +34,11 @@ class Engine(Protocol):
         Parameters
         ----------
         folder : Path
-            The run's folder; made if missing. An earlier run's output in it is removed.
+            The run's folder; created if missing. Output of an earlier run is removed.
         text : str
             Content of feff.inp.
         request : Request
-            What the output is judged against.
+            The expected output.
 
         Returns
         -------
@@ -64,12 +64,12 @@ def make_engine(section: EngineSection) -> Engine:
     Returns
     -------
     Engine
-        An engine whose programs are there.
+        The engine, its programs found.
 
     Raises
     ------
     EngineError
-        If they are not.
+        If a program is missing.
     """
     if section.kind == "feff10":
         return Feff10Engine(timeout=section.timeout, fms=section.fms)
@@ -82,7 +82,7 @@ def run_feff(engine: Engine, folder: Path, text: str, request: Request) -> RunRe
     Returns
     -------
     RunResult
-        The end of the run.
+        The result.
 
     Raises
     ------

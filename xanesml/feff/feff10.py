@@ -13,10 +13,10 @@ from xanesml.feff.request import Request
 from xanesml.feff.run import FeffRun, prepare
 from xanesml.fms import VERSION
 
-#: FEFF10's stages that a XANES spectrum needs; the wheel's other nine leave xmu.dat as it is.
+#: FEFF10's stages that a XANES spectrum needs; the wheel's other nine do not change xmu.dat.
 STAGES = ("rdinp", "atomic", "pot", "xsph", "fms", "mkgtr", "path", "genfmt", "ff2x")
 
-#: The stage that stands for `fms` where xanesml solves the full multiple scattering itself.
+#: xanesml's own stage, in place of `fms`.
 NATIVE_FMS = "xanesml-fms"
 
 _WHEEL = "feff10-rs"
@@ -31,8 +31,8 @@ class Feff10Engine:
     timeout : float
         Time after which a run is killed, s.
     fms : {"native", "feff"}
-        Who solves the full multiple scattering: FEFF10's own stage, or xanesml, which
-        leaves to FEFF10 what it cannot do.
+        Solver of the full multiple scattering: xanesml, which leaves to FEFF10 what it
+        cannot solve, or FEFF10.
 
     Raises
     ------

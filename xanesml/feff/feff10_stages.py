@@ -1,10 +1,10 @@
 """Run stages of FEFF10 in a folder that holds feff.inp: feff10_stages.py FOLDER STAGE [STAGE ...].
 
-A program of its own, started by path, so that it imports feff10 and nothing else. Every
-stage runs in a process forked from this one: FEFF keeps state between calls and stops
-the process it is in, and a fresh interpreter a stage, as the wheel's pipeline starts
-them, costs more than FEFF's short stages. The stage `xanesml-fms` stands for `fms`,
-solved by xanesml where it can and by FEFF10 where not.
+A separate program, started by path, which imports feff10 and nothing else. Every stage
+runs in a process forked from this one, because FEFF keeps state between calls and ends
+its process. A fresh interpreter per stage, as in the wheel's pipeline, takes longer than
+FEFF's short stages. The stage `xanesml-fms` replaces `fms`: xanesml solves it, or FEFF10
+if xanesml cannot.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import sys
 
 if __name__ == "__main__":
-    # Python looks for modules next to a program first, where xanesml's would shadow others.
+    # Python searches a program's own folder first; modules of xanesml there would shadow others.
     _HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 (before any further import)
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != _HERE]  # noqa: PTH100
 
@@ -24,16 +24,16 @@ from pathlib import Path
 
 import feff10
 
-#: The stage that stands for `fms`.
+#: The stage in place of `fms`.
 NATIVE_FMS = "xanesml-fms"
 
-#: File whose one line says what solved the full multiple scattering.
+#: File that names the solver of the full multiple scattering in one line.
 SOLVER_NAME = "solver.txt"
 
 #: Longest such line, bytes of UTF-8.
 SOLVER_BYTES = 80
 
-#: Exit status of a forked process that could not do the stage and left all as it was.
+#: Exit status of a forked process that cannot run the stage and changed nothing.
 NOT_DONE = 97
 
 
@@ -50,10 +50,10 @@ def main(folder: str, *names: str) -> int:
     Returns
     -------
     int
-        0 when every stage exited with 0, which does not make the run done; else 1.
+        0 if every stage exited with 0, else 1; only the output shows whether the run is done.
     """
     stopped: list[int] = []
-    # The stage under way gets the signal as well; this process stays to wait for it.
+    # The running stage gets the signal too; this process waits for it.
     signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
     try:
         # The wheel's own check of feff.inp.
@@ -65,7 +65,7 @@ def main(folder: str, *names: str) -> int:
                 sys.stderr.write(f"FeffPipelineError: stage '{name}' failed ({how})\n")
                 return 1
     except feff10.FeffError as error:
-        # Its further lines repeat a file that FEFF writes on every start.
+        # The other lines repeat a file that FEFF writes on every start.
         sys.stderr.write(f"{type(error).__name__}: {str(error).splitlines()[0]}\n")
         return 1
     return 0
@@ -94,7 +94,7 @@ def _feff_stage(folder: Path, name: str) -> int:
 
 
 def _forked(work: Callable[[], int]) -> int:
-    """Return the exit status of a forked process that does some work, −n where signal n ended it."""
+    """Do some work in a forked process and return its exit status, −n if signal n ended it."""
     sys.stdout.flush()
     process = os.fork()
     if process == 0:
@@ -104,11 +104,11 @@ def _forked(work: Callable[[], int]) -> int:
 
 
 def _worker(folder: Path, name: str) -> int:
-    # What feff10._worker does after its start. It is private to the wheel, so there is a way without.
+    # As feff10._worker does, which is private to the wheel: without it the wheel's pipeline runs the stage.
     run = getattr(importlib.import_module("feff10._feff10"), "_worker_init", None)
     if run is not None:
         os.environ |= {"FEFF10_WORKER_STAGE": name, "FEFF10_WORKER_DIR": str(folder)}
-        # Ends this process, unless no stage is asked for in these words.
+        # Ends this process, unless the wheel does not know these variables.
         run()
     return NOT_DONE
 
@@ -117,7 +117,7 @@ def _native_fms(folder: Path) -> int:
     root = str(Path(__file__).resolve().parents[2])
     if root not in sys.path:
         sys.path.append(root)
-    # Only here, as the other stages need no numpy.
+    # Imported here: the other stages need no numpy.
     from xanesml.fms import FmsNotApplicable  # noqa: PLC0415
     from xanesml.fms.stage import solve_stage  # noqa: PLC0415
 

@@ -1,7 +1,7 @@
-"""A guard against orphans: when this process is killed, its FEFF programs and folders go too.
+"""A guard against orphans: if this process is killed, its FEFF programs and folders go too.
 
-The module is also the program of the guard, started by path without the site packages:
-it imports the standard library only.
+The module is also the guard's program, started by path without site packages: it imports
+the standard library only.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from pathlib import Path
 
 _LOG = logging.getLogger(__name__)
 
-#: How long the guard tries to remove what a killed process left, s.
+#: Time limit for removing the folders of a killed process, s.
 PATIENCE = 10.0
 
 _PAUSE = 0.05
 
-# Time that a guard has to take its leave, s.
+# Time limit for a guard to end after its farewell, s.
 _FAREWELL = 2.0
 
-# What a launcher or a batch system sends to all processes of a job before it ends them.
+# Signals that a launcher or a batch system sends to all processes of a job before it ends them.
 _IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Guard:
     """A watching process at the other end of a pipe.
 
-    When the pipe closes without a farewell, as it does when this process is killed, the
+    If the pipe closes without a farewell, as it does when this process is killed, the
     guard kills the watched process groups (SIGKILL), removes the folders and exits. After
-    a farewell it leaves the folders. A guard that dies is replaced once; without one the
-    runs go on unwatched.
+    a farewell it leaves the folders. A guard that dies is replaced once; then the runs
+    continue unwatched.
     """
 
     def __init__(self) -> None:
-        # Reentrant, as a signal handler may start or end a run too.
+        # Reentrant: a signal handler may start or end a run too.
         self._lock = threading.RLock()
         self._groups: set[int] = set()
         self._folders: set[Path] = set()
@@ -57,32 +57,32 @@ class Guard:
         return None if self._process is None else self._process.pid
 
     def watch(self, pgid: int) -> None:
-        """Kill this process group when this process is killed."""
+        """Kill this process group if this process is killed."""
         with self._lock:
             self._groups.add(pgid)
             self._tell(f"watch {pgid}\n")
 
     def release(self, pgid: int) -> None:
-        """Watch a process group no longer; call it while its number cannot belong to another."""
+        """Stop watching a process group; call this before its number can be reused."""
         with self._lock:
             self._groups.discard(pgid)
             self._tell(f"release {pgid}\n")
 
     def folder(self, path: Path) -> None:
-        """Remove this folder with all its content when this process is killed."""
+        """Remove this folder with all its content if this process is killed."""
         with self._lock:
             self._folders.add(path.absolute())
             self._tell(_folder_line(path.absolute()))
 
     def close(self) -> None:
-        """End the guard, and any group that it still watches, but leave the folders; harmless when closed."""
+        """End the guard and any group that it still watches, but leave the folders; idempotent."""
         with self._lock:
             self._closed = True
             self._tell("done\n")
             self._abandon()
 
     def forget(self) -> None:
-        """Drop the pipe in a forked child, whose end is not that of its parent."""
+        """Close the pipe in a forked child: the guard watches the parent only."""
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
             # Not this process's child: nothing to wait for.
@@ -97,7 +97,7 @@ class Guard:
                 if self._closed:
                     return
                 if not self._restarts:
-                    _LOG.warning("the guard of FEFF's processes is gone (%s); runs go on without it", error)
+                    _LOG.warning("the guard of FEFF's processes is gone (%s); runs continue without it", error)
                     return
                 self._restarts -= 1
                 self._process = _start()
@@ -144,7 +144,7 @@ def _forget() -> None:
 
 
 def _folder_line(path: Path) -> str:
-    # In hexadecimal, as a name may hold line breaks and bytes that are no text.
+    # In hexadecimal: a name may hold line breaks and bytes that are not text.
     return f"folder {os.fsencode(path).hex()}\n"
 
 
@@ -155,18 +155,18 @@ def _start() -> subprocess.Popen[bytes] | None:
             bufsize=0,
             cwd="/",
             stdin=subprocess.PIPE,
-            # A launcher such as mpirun waits until nobody holds the output of its ranks.
+            # mpirun waits until no process holds the output of its ranks.
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
     except OSError as error:
-        _LOG.warning("cannot start the guard of FEFF's processes (%s); runs go on without it", error)
+        _LOG.warning("cannot start the guard of FEFF's processes (%s); runs continue without it", error)
         return None
 
 
 def main() -> None:
-    """Be the guard: read lines from standard input until it ends."""
+    """Run the guard: read lines from standard input until it ends."""
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     groups: set[int] = set()

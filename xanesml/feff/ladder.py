@@ -1,4 +1,4 @@
-"""The ladder of tries: a failed run again, as it is or with cards that may mend it."""
+"""Retries of a failed run, with the same cards or with cards that may help."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from xanesml.feff.verdict import MESSAGE_BYTES, one_line
 #: Lower end of the core-valence search window without a CORVAL card, eV (FEFF10, src/COMMON/m_inpmodules.f90).
 DEFAULT_CORVAL = -70.0
 
-#: Iterations of a further try at self-consistency: the most that FEFF allows.
+#: SCF iterations of a retry: the most that FEFF allows.
 MOST_ITERATIONS = 100
 
-# Room for the tries in a message; the rest is for what became of the last one.
+# Room for the list of tries in a message; the rest describes the last one.
 _TRIES_BYTES = 140
 
 
 class LadderRun:
-    """A FEFF run on its way, with further tries where it fails.
+    """A FEFF run with retries.
 
-    A run that crashes, stops early or leaves a cut xmu.dat or none is repeated as it is;
-    one that does not reach self-consistency is repeated with less mixing and the most
-    iterations; one that stops in corval with a wider search window. Changes add up. A run
-    that is out of time, refused, or done but not what was asked for is not repeated.
+    A run that crashes, stops early, or leaves no complete xmu.dat is repeated with the same
+    cards; one without self-consistency is retried with less mixing and the most iterations,
+    one that stops in corval with a wider search window. Changes add up. A run that times
+    out, is refused, or ends with other output than requested is not retried.
 
     Parameters
     ----------
     engine : Engine
-        What runs FEFF.
+        The engine.
     folder : Path
-        The run's folder, which is emptied before every further try.
+        The run's folder, emptied before every retry.
     feff : FeffSection
         The campaign's cards.
     inputs : callable
-        Gives the text of feff.inp and what the output is judged against, for such cards.
+        Returns the text of feff.inp and the expected output for given cards.
     retry : RetrySection
-        What is tried again.
+        The retries.
 
     Raises
     ------
@@ -73,17 +73,17 @@ class LadderRun:
         self._run = self._start()
 
     def poll(self) -> RunResult | None:
-        """Look after the run and start the next try where one fails, without waiting; call it often.
+        """Poll without blocking; start the next attempt after a failure.
 
         Returns
         -------
         RunResult or None
-            None while tries go on; then the last one's end, with the time of all.
+            None while the run continues; then the result of the last attempt, with the time of all.
 
         Raises
         ------
         EnvironmentProblem
-            If the folder cannot be written, or is full when a try fails.
+            If the folder cannot be written, or is full when an attempt fails.
         """
         if self._result is None:
             ended = self._run.poll()
@@ -100,7 +100,7 @@ class LadderRun:
         return self._result
 
     def kill(self) -> None:
-        """End the run with all its children, for good; harmless when it has ended."""
+        """Kill the run with all its children and stop retrying; does nothing if it has ended."""
         self._killed = True
         self._run.kill()
 

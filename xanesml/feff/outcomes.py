@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class Outcome(IntEnum):
-    """What became of a task. The values are part of the store's schema.
+    """The outcome of a task. The values are part of the store's schema.
 
     `PENDING` is 0, the fill value of a fresh store. Only `DONE` rows hold spectra.
     """

@@ -1,4 +1,4 @@
-"""Child processes that die whole: each program in a session of its own, killed with its children."""
+"""Child processes, each in a session of its own and killed with all its children."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pathlib import Path
 
 from xanesml.feff.guard import guard
 
-#: Variables by which MPI and batch systems tell a process that it is a rank.
+#: Prefixes of variables by which MPI and batch systems make a process a rank.
 MPI_PREFIXES = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "SLURM_", "MPI_", "HYDRA_", "I_MPI_")
 
-#: One thread a program: parallelism is over runs.
+#: One thread per program: parallelism is over runs.
 SINGLE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
-#: Keep freed memory: FEFF's SCF loop allocates its matrices anew at every energy, and half of its time
-#: goes into page faults where glibc returns them to the system each time.
+#: Keep freed memory: FEFF's SCF loop allocates its matrices at every energy, and if glibc returns them
+#: to the system each time, half of the loop's time is page faults.
 GLIBC_KEEPS_MEMORY = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": "8589934592",
@@ -35,7 +35,7 @@ _POLL_INTERVAL = 0.01
 # getrusage counts resident memory in KiB, on macOS in bytes.
 _MAXRSS_PER_MIB = 1024.0**2 if platform.system() == "Darwin" else 1024.0
 
-#: Return code of a program that could not be started, as a shell gives it.
+#: Return code of a program that could not be started, as in a shell.
 NOT_STARTED = 127
 
 
@@ -50,9 +50,8 @@ def clean_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
     Returns
     -------
     dict of str
-        `base` without the variables that would make the program take itself for an
-        MPI rank, with one thread and, where the C library is glibc, without the
-        return of freed memory.
+        `base` without the variables that would make the program an MPI rank, with one
+        thread and, under glibc, with freed memory kept.
     """
     source = os.environ if base is None else base
     kept = {name: value for name, value in source.items() if not name.startswith(MPI_PREFIXES)}
@@ -75,28 +74,28 @@ class ChildRun:
     """Programs run one after the other in one folder; a failing one ends the sequence.
 
     Each program leads a session and process group of its own, has no standard input
-    and prints to the log. When it ends, however it ends, what is left of its group is
-    killed. The guard watches the group, should this process be killed itself.
+    and prints to the log. When it ends, the rest of its group is killed. The guard kills
+    the group if this process is killed.
 
     Parameters
     ----------
     commands : sequence of sequence of str
-        Argument vectors, at least one; never a shell's.
+        Argument vectors, at least one; no shell interprets them.
     folder : Path
         Working folder of the programs.
     log : Path
-        File that takes their standard output and error, overwritten.
+        File for their standard output and error, overwritten.
     environment : mapping of str
         Their whole environment.
 
     Attributes
     ----------
     cpu_seconds : float
-        Processor time, user and system, of the programs that have ended and of those of
-        their children that they waited for, s.
+        Processor time, user and system, of the ended programs and of the children that
+        they waited for, s.
     memory : float
         Largest resident set of any of these processes, MiB; at least that of this process,
-        which the system counts for what it starts.
+        which the system counts for its children.
     """
 
     def __init__(
@@ -114,14 +113,14 @@ class ChildRun:
         self._start_next()
 
     def poll(self) -> int | None:
-        """Start the next program if one has ended, without waiting.
+        """Poll without blocking; start the next program after one has ended.
 
         Returns
         -------
         int or None
             None while programs run; then the return code of the last one that ran:
-            0 when all succeeded, −n when signal n ended it, 127 when it could not be
-            started (the log says why).
+            0 if all succeeded, −n if signal n ended it, 127 if it could not be started
+            (the log says why).
         """
         if self._child is not None and _has_ended(self._child.pid):
             returncode = self._reap()
@@ -132,10 +131,9 @@ class ChildRun:
         return self._returncode
 
     def kill(self) -> None:
-        """End the programs and all their children, and wait until the leader is gone; harmless when ended.
+        """End the programs with all their children and wait for the leader; does nothing if they have ended.
 
-        The group is asked to stop first (SIGTERM) and killed (SIGKILL) as soon as its
-        leader is gone or the grace is over.
+        The group gets SIGTERM, then SIGKILL when its leader has ended or `GRACE` is over.
         """
         if self._child is None:
             return
@@ -168,12 +166,12 @@ class ChildRun:
     def _reap(self) -> int:
         assert self._child is not None  # noqa: S101
         pid = self._child.pid
-        # While the leader is not waited for, its group's number cannot be given to another.
+        # Until the leader is waited for, its group's number cannot be reused.
         os.killpg(pid, signal.SIGKILL)
         guard().release(pid)
         _, status, usage = os.wait4(pid, 0)
         returncode = os.waitstatus_to_exitcode(status)
-        # Waited for here, as Popen cannot tell what the program used.
+        # Waited for here: Popen does not report the resources used.
         self._child.returncode = returncode
         self._child = None
         self.cpu_seconds += usage.ru_utime + usage.ru_stime

@@ -1,4 +1,4 @@
-"""What a run was asked for, and whether its spectrum is that."""
+"""The expected output of a run, and the check of its spectrum."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xanesml.campaign import FeffSection
 from xanesml.feff.cards import card_names, fms_radius, scf_radius
 from xanesml.feff.xmu import HeaderCards, Spectrum
 
-#: Fewest energy points of a believable XANES spectrum.
+#: Fewest energy points of a plausible XANES spectrum.
 MIN_POINTS = 20
 
 #: Most negative μ that counts as numerical noise, in units of the largest μ.
@@ -24,7 +24,7 @@ MIN_EDGE_STEP = 0.05
 
 #: Largest distance of FEFF's edge from the tabulated one: the larger of eV and a share of the energy.
 #: FEFF lies 19 eV (0.26 %) above the table at iron's K edge, 183 eV (0.23 %) at gold's. Edges of
-#: one element closer than this are told apart by the shell in the header.
+#: one element closer than this are distinguished by the shell in the header.
 EDGE_TOLERANCE = (25.0, 0.005)
 
 #: Largest difference of the radii, Å, and of S02; the header has four and three decimals.
@@ -33,7 +33,7 @@ RADIUS_TOLERANCE = 1e-3
 #: Largest relative difference of the potential's shifts; the header has four digits.
 SHIFT_TOLERANCE = 1e-3
 
-#: Smallest S02 that FEFF takes as it is; below, it computes its own.
+#: Smallest S02 that FEFF accepts; below, it computes its own.
 MIN_S02 = 0.1
 
 #: FEFF's names of the exchange models, by their numbers on the EXCHANGE card (src/COMMON/head.f90).
@@ -45,7 +45,7 @@ _FREE_ELECTRON = hbar**2 / (2 * m_e) / elementary_charge / angstrom**2
 
 @dataclass(frozen=True)
 class Request:
-    """What a run was asked for, to judge its output against.
+    """The expected output of a run.
 
     Attributes
     ----------
@@ -54,18 +54,18 @@ class Request:
     edge : str
         Absorption edge, such as `"L3"`.
     scf : bool
-        Whether self-consistent potentials were asked for.
+        Whether the potentials are self-consistent.
     fms_radius : float
         Radius on the FMS card, Å.
     k_max, k_step : float
         Largest k of the spectrum and its step, Å⁻¹.
     max_points : int
-        Energy points that the store has room for.
+        Largest number of energy points: the room in the store.
     cards : HeaderCards
-        Further cards, as the header of xmu.dat should repeat them; None is not checked,
-        nor is what the header lacks. `step` is 1 with the ABSOLUTE card, else None.
+        Further cards, as the header of xmu.dat should repeat them. One that is None, or
+        missing in the header, is not checked. `step` is 1 with the ABSOLUTE card, else None.
     names : tuple of str
-        Cards that FEFF should list among those that it used, where it lists them.
+        Cards that FEFF should list as used, if it lists any.
     """
 
     absorber_number: int
@@ -80,10 +80,10 @@ class Request:
 
     @classmethod
     def of(cls, feff: FeffSection, *, absorber_number: int, scale: float = 1.0) -> Request:
-        """Return what the input made by `feff_input` with the same arguments asks for."""
+        """Return the expected output for the input that `feff_input` makes of the same arguments."""
         model, real, imaginary = feff.exchange
         radius = scf_radius(feff, scale)
-        # MBCONV replaces S02 by FEFF's own, as an S02 near 0 does.
+        # With MBCONV, as with an S02 near 0, FEFF computes its own S02.
         own_s02 = feff.s02 <= MIN_S02 or any(card.upper().startswith("MBCO") for card in feff.extra_cards)
         return cls(
             absorber_number=absorber_number,
@@ -105,30 +105,30 @@ class Request:
 
 
 def problems(spectrum: Spectrum, request: Request) -> Iterator[str]:
-    """Yield what is wrong with a spectrum, one line each: it is not what was asked for, or not believable.
+    """Yield the faults of a spectrum, one line each: it differs from the request or is implausible.
 
     Parameters
     ----------
     spectrum : Spectrum
-        A spectrum as read.
+        The spectrum.
     request : Request
-        What was asked for.
+        The expected output.
     """
     got = (spectrum.absorber_number, spectrum.shell, spectrum.scf)
     asked = (request.absorber_number, request.edge, request.scf)
     if got != asked:
-        yield f"xmu.dat is of (Z, shell, SCF) = {got}, asked for was {asked}; check the cards"
+        yield f"xmu.dat has (Z, shell, SCF) = {got}, requested was {asked}; check the cards"
     if spectrum.fms_radius is None or abs(spectrum.fms_radius - request.fms_radius) > RADIUS_TOLERANCE:
-        yield f"xmu.dat has the FMS radius {spectrum.fms_radius} Å, asked for was {request.fms_radius} Å"
+        yield f"xmu.dat has the FMS radius {spectrum.fms_radius} Å, requested was {request.fms_radius} Å"
     yield from _other_cards(spectrum.cards, request.cards)
     points = len(spectrum.energy)
     if points < MIN_POINTS:
-        yield f"xmu.dat has {points} energy points, at least {MIN_POINTS} are expected"
+        yield f"xmu.dat has {points} energy points, fewer than {MIN_POINTS}; take finer steps (feff.xanes)"
     if points > request.max_points:
         yield f"xmu.dat has {points} energy points, the store has room for {request.max_points}; raise feff.max_points"
     k_end = float(np.sqrt((spectrum.energy[-1] - spectrum.edge) / _FREE_ELECTRON))
     if k_end < request.k_max - request.k_step:
-        yield f"xmu.dat ends at k = {k_end:.3f} 1/Å, asked for was {request.k_max}; take coarser steps (feff.xanes)"
+        yield f"xmu.dat ends at k = {k_end:.3f} 1/Å, requested was {request.k_max}; take coarser steps (feff.xanes)"
     if spectrum.mu.min() < -NEGATIVE_NOISE * spectrum.mu.max():
         yield f"mu is negative, {spectrum.mu.min():.3e} where its largest value is {spectrum.mu.max():.3e}"
     if spectrum.mu0.max() < (1 + MIN_EDGE_STEP) * spectrum.mu0[0]:
@@ -136,7 +136,7 @@ def problems(spectrum: Spectrum, request: Request) -> Iterator[str]:
     import xraydb  # noqa: PLC0415 (slow to import)
 
     tabulated = xraydb.xray_edge(chemical_symbols[request.absorber_number], request.edge)
-    # Shells that the table lacks are judged by the header alone.
+    # Shells missing in the table are checked by the header alone.
     if tabulated is not None:
         absolute, relative = EDGE_TOLERANCE
         if abs(spectrum.edge - tabulated.energy) > max(absolute, relative * tabulated.energy):
@@ -160,4 +160,4 @@ def _other_cards(got: HeaderCards, asked: HeaderCards) -> Iterator[str]:
             else np.allclose(np.array(printed), np.array(wanted), atol=absolute, rtol=relative)
         )
         if not same:
-            yield f"xmu.dat has the {name} {printed}, asked for was {wanted}; check the cards"
+            yield f"xmu.dat has the {name} {printed}, requested was {wanted}; check the cards"

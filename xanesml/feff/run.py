@@ -1,4 +1,4 @@
-"""One FEFF run in its folder: started, looked after, killed when out of time, judged at its end."""
+"""One FEFF run in its folder: started, polled, killed on timeout, judged at its end."""
 
 from __future__ import annotations
 
@@ -16,47 +16,47 @@ from xanesml.feff.request import Request
 from xanesml.feff.verdict import LOG_NAME, judge, log_end, one_line, read_log
 from xanesml.feff.xmu import Spectrum
 
-#: File in the run's folder whose one line says what solved the full multiple scattering.
+#: File in the run's folder that names the solver of the full multiple scattering in one line.
 SOLVER_NAME = "solver.txt"
 
 #: Longest solver line, bytes of UTF-8: the room in the store.
 SOLVER_BYTES = 80
 
-#: With less free space than this, bytes, a run that is not done says nothing about its input.
+#: With less free space than this, bytes, a failed run says nothing about its input.
 MIN_FREE = 16 * 1024**2
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """The end of a run, or of several tries at one.
+    """The result of a run, or of several attempts.
 
     Attributes
     ----------
     outcome : Outcome
-        What became of it.
+        The outcome.
     message : str
-        Why it is not done: one line, at most 240 bytes of UTF-8; empty when it is.
+        Why the run is not done: one line, at most 240 bytes of UTF-8; empty if it is.
     seconds : float
-        Wall time, s; of several tries, their sum.
+        Wall time of all attempts, s.
     cpu_seconds : float
-        Processor time, s; of several tries, their sum.
+        Processor time of all attempts, s.
     memory : float
         Largest resident set of any process of the run, MiB.
     tries : int
-        FEFF runs that it took.
+        Number of attempts.
     changes : str
-        How the cards of the run that counts differ from the campaign's, such as
-        ``feff.corval = -200.0``, at most 120 bytes of UTF-8; empty where they do not.
+        Changes of the last attempt's cards against the campaign's, such as
+        ``feff.corval = -200.0``, at most 120 bytes of UTF-8; empty if there are none.
     solver : str
-        What solved the full multiple scattering, at most 80 bytes of UTF-8; empty where
-        the engine does not tell.
+        Solver of the full multiple scattering, at most 80 bytes of UTF-8; empty if the
+        engine does not name it.
     log : str
-        The end of FEFF's log where the run is not done, at most 1024 bytes of UTF-8,
-        line breaks kept; empty where it is.
+        The end of FEFF's log, at most 1024 bytes of UTF-8, line breaks kept; empty if the
+        run is done.
     spectrum : Spectrum or None
-        The spectrum when done.
+        The spectrum if done.
     incomplete : bool
-        Whether FEFF stopped early without an error, or left a cut xmu.dat or none.
+        Whether FEFF stopped early without an error, or left no complete xmu.dat.
     """
 
     outcome: Outcome
@@ -73,7 +73,7 @@ class RunResult:
 
 
 class FeffRun:
-    """A FEFF run on its way.
+    """A FEFF run.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class FeffRun:
     folder : Path
         The run's folder, with feff.inp.
     request : Request
-        What the output is judged against.
+        The expected output.
     timeout : float
         Time after which the run is killed, s.
 
@@ -104,17 +104,17 @@ class FeffRun:
             raise _unwritable(folder, error) from error
 
     def poll(self) -> RunResult | None:
-        """Look after the run, without waiting; call it often.
+        """Poll without blocking; kill the run on timeout.
 
         Returns
         -------
         RunResult or None
-            None while the run goes on. A run that is out of time is killed here.
+            None while the run continues; then its result.
 
         Raises
         ------
         EnvironmentProblem
-            If the run is not done and its file system is full, which may be why.
+            If the run failed and its file system is full, which may be the cause.
         """
         if self._result is None:
             returncode = self._child.poll()
@@ -127,7 +127,7 @@ class FeffRun:
         return self._result
 
     def kill(self) -> None:
-        """End the run with all its children; harmless when it has ended."""
+        """Kill the run with all its children; does nothing if it has ended."""
         self._child.kill()
 
     def _end(self, seconds: float, *, returncode: int = 0, timed_out: bool = False) -> None:
@@ -150,12 +150,12 @@ class FeffRun:
 
 
 def prepare(folder: Path, text: str) -> None:
-    """Make a run's folder ready: no output of an earlier run in it, feff.inp written.
+    """Prepare a run's folder: remove the output of an earlier run and write feff.inp.
 
     Parameters
     ----------
     folder : Path
-        The folder; made if missing.
+        The folder; created if missing.
     text : str
         Content of feff.inp.
 
@@ -185,7 +185,7 @@ def _check_space(folder: Path) -> None:
         return
     system = os.statvfs(folder)
     free = system.f_bavail * system.f_frsize
-    # Some file systems count no files at all.
+    # Some file systems do not count files.
     files = system.f_favail if system.f_files else None
     if free < MIN_FREE or files == 0:
         raise EnvironmentProblem(

@@ -1,4 +1,4 @@
-"""Judging by what FEFF leaves behind whether a run is done."""
+"""The verdict on a run, from the files that FEFF leaves."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from xanesml.feff.outcomes import Outcome
 from xanesml.feff.request import Request, problems
 from xanesml.feff.xmu import IncompleteSpectrum, Spectrum, read_xmu
 
-#: File in the run's folder that takes what the FEFF programs print.
+#: File in the run's folder for the output of the FEFF programs.
 LOG_NAME = "run.log"
 
-#: Part of a log that is read: its last bytes, far more than FEFF writes.
+#: Bytes read from the end of a log: far more than FEFF writes.
 LOG_BYTES = 4 * 1024**2
 
 #: Longest message, bytes of UTF-8: the room in the store.
@@ -24,7 +24,7 @@ MESSAGE_BYTES = 240
 #: Longest end of a log that is kept, bytes of UTF-8: the room in the store.
 LOG_END_BYTES = 1024
 
-# What FEFF says when a module ends: FEFF10's words, or those of FEFF 8 and 9 with module numbers.
+# What FEFF prints when a module ends: FEFF10's words, or those of FEFF 8 and 9 with module numbers.
 _FINISHED = {
     "potentials": r"potentials",
     "cross-section and phases": r"cross-section and phases",
@@ -36,8 +36,8 @@ _REFUSED = re.compile(
     r"|\bRDINP-).*$|^\s*(?:STOP )?RDINP\s*$",
     re.MULTILINE,
 )
-# A card that FEFF10 passes over and goes on without (src/RDINP/rdinp.f90, src/XSPH/xsphsub.f90).
-_PASSED_OVER = re.compile(
+# What FEFF10 prints when it ignores a card and continues (src/RDINP/rdinp.f90, src/XSPH/xsphsub.f90).
+_IGNORED = re.compile(
     r"^.*(?:Keyword unrecognized|Ignoring \w+ card|Ignored \w+ cards|\bignored (?:for|because)"
     r"|card will be ignored|Invalid number of SCF iterations).*$",
     re.MULTILINE,
@@ -47,16 +47,16 @@ _USED = re.compile(r"^\s*Using cards: *(.*)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a run.
+    """The verdict on a run.
 
     Attributes
     ----------
     outcome : Outcome
         The outcome.
     message : str
-        Why it is not done, one line; empty when it is.
+        Why the run is not done, one line; empty if it is.
     spectrum : Spectrum or None
-        The spectrum when done.
+        The spectrum if done.
     incomplete : bool
         Whether the output ends early: a module that did not finish, or an xmu.dat that
         is missing or cut.
@@ -84,34 +84,34 @@ def log_end(text: str) -> str:
 def judge(folder: Path, request: Request, *, returncode: int, timed_out: bool = False) -> Verdict:
     """Judge a finished run by its output; its return code can condemn it but never make it done.
 
-    In this order: out of time; input refused by rdinp; stopped in corval; ended by a
-    signal or a return code other than 0; a module that did not finish; a card that FEFF
-    passed over; SCF not converged; xmu.dat missing, unreadable, or not what was asked for.
+    Checked in this order: timeout; input refused by rdinp; stop in corval; end by a signal
+    or a return code other than 0; an unfinished module; a card that FEFF ignored; SCF not
+    converged; xmu.dat missing, unreadable, or other than requested.
 
     Parameters
     ----------
     folder : Path
         The run's folder, with `run.log`, FEFF's own logs and xmu.dat.
     request : Request
-        What was asked for.
+        The expected output.
     returncode : int
-        Return code of the last program; −n where signal n ended it.
+        Return code of the last program; −n if signal n ended it.
     timed_out : bool, optional
-        Whether the run was killed for taking too long.
+        Whether the run was killed on timeout.
 
     Returns
     -------
     Verdict
-        The outcome; the spectrum only when it is `DONE`.
+        The outcome, and the spectrum if that is `DONE`.
     """
     log = read_log(folder)
     if timed_out:
-        return _not_done(Outcome.TIMED_OUT, f"killed for taking too long; the log ends: {_end(log)}")
+        return _not_done(Outcome.TIMED_OUT, f"killed after engine.timeout; the log ends: {_end(log)}")
     return _judge_end(log, returncode) or _judge_log(log, request) or _judge_spectrum(folder / "xmu.dat", request)
 
 
 def read_log(folder: Path) -> str:
-    """Return what FEFF said: its own logs (log.dat, log1.dat, …), then what the programs printed."""
+    """Return FEFF's own logs (log.dat, log1.dat, …), then the output of its programs."""
     paths = [*sorted(folder.glob("log*.dat")), folder / LOG_NAME]
     return "\n".join(_last_part(path) for path in paths if path.is_file())
 
@@ -124,7 +124,7 @@ def _last_part(path: Path) -> str:
 
 
 def _end(log: str) -> str:
-    # What a program prints stands in FEFF's own logs as well.
+    # FEFF's own logs repeat what its programs print.
     lines = dict.fromkeys(line.strip() for line in log.splitlines() if line.strip())
     return " | ".join([*lines][-3:]) or "(no output)"
 
@@ -151,9 +151,9 @@ def _judge_log(log: str, request: Request) -> Verdict | None:
     if missing:
         message = f"FEFF stopped early, before the end of '{missing}'; the log ends: {_end(log)}"
         return _not_done(Outcome.BAD_OUTPUT, message, incomplete=True)
-    passed_over = _passed_over(log, request)
-    if passed_over:
-        return _not_done(Outcome.BAD_OUTPUT, passed_over)
+    ignored = _ignored(log, request)
+    if ignored:
+        return _not_done(Outcome.BAD_OUTPUT, ignored)
     if request.scf and ("Convergence not reached" in log or "Convergence reached" not in log):
         charges = re.findall(r"Charge distance= *([\d.]+)", log)
         last = f"; last charge distance {charges[-1]}" if charges else ""
@@ -180,14 +180,14 @@ def _unfinished(log: str) -> str:
     return ""
 
 
-def _passed_over(log: str, request: Request) -> str:
-    found = _PASSED_OVER.search(log)
+def _ignored(log: str, request: Request) -> str:
+    found = _IGNORED.search(log)
     if found is not None:
-        return f"FEFF passed over a card and ran on: {found[0].strip()}; check feff.extra_cards"
+        return f"FEFF ignored a card: {found[0].strip()}; check feff.extra_cards"
     used = _USED.search(log)
     if used is None:
         return ""
-    # FEFF tells cards apart by their first four letters and lists them by names of its own.
+    # FEFF compares the first four letters of cards, and lists them under its own names.
     known = {name[:4] for name in used[1].split()}
     missing = [name for name in request.names if name[:4] not in known]
     if not missing:

@@ -21,7 +21,7 @@ class IncompleteSpectrum(SpectrumError):
 
 @dataclass(frozen=True)
 class HeaderCards:
-    """The cards as the header of xmu.dat repeats them, each None where it does not.
+    """The cards as the header of xmu.dat repeats them; None for one that it lacks.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class Spectrum:
     scf : bool
         Whether the header says that the potentials are self-consistent.
     fms_radius : float or None
-        Radius of the FMS cluster, Å; None when the header has none.
+        Radius of the FMS cluster, Å; None if the header lacks it.
     cards : HeaderCards
         Further cards that the header repeats.
     """
@@ -117,9 +117,9 @@ def read_xmu(path: Path) -> Spectrum:
         raise IncompleteSpectrum(f"{path.name} is truncated: {len(rows)} data rows, the last one cut; run FEFF again")
     energy, _, k, mu, mu0, _ = _columns(path.name, rows)
     if not (np.diff(energy) > 0).all():
-        raise SpectrumError(f"{path.name} has energies that do not increase; expected a rising grid")
+        raise SpectrumError(f"{path.name} has energies that do not increase; run FEFF again")
     if not (k[0] < 0 <= k[-1] and (np.diff(k) > 0).all()):
-        raise SpectrumError(f"{path.name} has k from {k[0]} to {k[-1]}; expected a rising grid across the edge, k = 0")
+        raise SpectrumError(f"{path.name} has k from {k[0]} to {k[-1]}; it must increase across the edge, k = 0")
     absorber = re.search(r"^Abs +Z= *(\d+).*\b([K-S]\d?) +shell *$", header, re.MULTILINE)
     potential = re.search(r"^POT +(Non-SCF|SCF)\b", header, re.MULTILINE)
     if absorber is None or potential is None:

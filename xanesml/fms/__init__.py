@@ -1,6 +1,6 @@
 """Full multiple scattering: the absorber's Green's function from FEFF's phase shifts, in place of FEFF's own stage."""
 
-#: Raised whenever the solver's numbers change: part of a task's identity.
+#: Increased whenever the solver's numbers change: part of a task's identity.
 VERSION = 1
 
 

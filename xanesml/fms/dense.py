@@ -23,7 +23,7 @@ def solve_dense(
     phases : Phases
         Energies and phase shifts.
     pivoting : bool, optional
-        Take LU with pivoting at all energies, instead of LDLᵀ and LU only where that has a large residual.
+        LU with pivoting at all energies, instead of LDLᵀ with LU only after a large residual.
     dtype : dtype, optional
         complex64 or complex128, the precision of the factorizations.
 

@@ -20,7 +20,7 @@ _CAPTION = """\
 #H#                                     .
 """
 
-# Against the largest element of an energy, what changes of basis in double precision leave of an exact zero.
+# An exact zero after changes of basis in double precision, relative to the largest element of an energy.
 _ROUNDING = 1e-13
 
 
@@ -35,8 +35,8 @@ def feff_convention(blocks: Complexes) -> Complexes:
     Returns
     -------
     (E, w, w) complex128
-        G between the complex harmonics times i^l of Rehr and Albers. What is nothing but rounding
-        is zero.
+        G between the complex harmonics times i^l of Rehr and Albers. Elements of the size of
+        rounding errors are zero.
 
     References
     ----------
@@ -61,11 +61,10 @@ def green_text(blocks: Complexes) -> str:
     Returns
     -------
     str
-        One section an energy, one line a row.
+        One section per energy, one line per row.
     """
     energies, rows, columns = blocks.shape
-    # The reader's numbers have single precision: nine digits are all of it. FEFF reads character by character, in
-    # a time that short numbers halve.
+    # FEFF reads single precision, nine digits, character by character: short numbers halve the time.
     numbers = blocks.astype(np.complex64).view(np.float32).reshape(energies, -1)
     body = (" ".join(["%.9G"] * (2 * columns)) + "\n") * rows
     return "".join(

@@ -35,7 +35,7 @@ def real_harmonics(directions: Floats, lmax: int) -> Floats:
     unit = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
     x, y, z = unit[..., 0], unit[..., 1], unit[..., 2]
     result = np.empty((*x.shape, (lmax + 1) ** 2))
-    # sinᵐθ goes with the azimuth, which leaves polynomials of x, y and z: no trouble at the poles.
+    # sinᵐθ goes with the azimuth: the rest are polynomials of x, y and z, regular at the poles.
     cosine, sine = np.ones_like(x), np.zeros_like(x)
     sectoral = np.sqrt(1 / (4 * np.pi))
     for m in range(lmax + 1):

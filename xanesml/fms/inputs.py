@@ -1,4 +1,4 @@
-"""Reading what FEFF's FMS stage is asked for: the cluster about the absorber and what is to be done with it."""
+"""The input of FEFF's FMS stage: the cluster about the absorber, and the options."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class FmsInput:
     lmax : (A,) intp
         Largest angular momentum of each atom.
     cutoff : float
-        Distance above which free propagation between two atoms is left out, bohr.
+        Largest distance of free propagation between two atoms, bohr.
     sigma2 : float
         Mean squared displacement of the SIG2 card that damps every free propagation, Å².
     """
@@ -46,7 +46,7 @@ class FmsInput:
 
 
 def read_input(folder: Path) -> FmsInput:
-    """Read a run's fms.inp, geom.dat, global.inp and the files that could ask for something else.
+    """Read a run's fms.inp, geom.dat, global.inp and the files that can select another method.
 
     Parameters
     ----------
@@ -56,12 +56,12 @@ def read_input(folder: Path) -> FmsInput:
     Returns
     -------
     FmsInput
-        What is to be solved.
+        The cluster.
 
     Raises
     ------
     FmsNotApplicable
-        If the run asks for what is not done here, or a file is missing or not understood.
+        If the run needs a method that is not implemented here, or a file is missing or unreadable.
 
     References
     ----------
@@ -74,7 +74,7 @@ def read_input(folder: Path) -> FmsInput:
     except OSError as error:
         raise FmsNotApplicable(f"cannot read {Path(str(error.filename)).name}: {error.strerror}") from error
     except (ValueError, IndexError) as error:
-        raise FmsNotApplicable(f"the run's input is not understood: {error}") from error
+        raise FmsNotApplicable(f"cannot parse the run's input: {error}") from error
 
 
 def orbital_scattering(cluster: FmsInput, phases: Phases, order: Indices | None = None) -> Complexes:
@@ -104,7 +104,7 @@ def orbital_scattering(cluster: FmsInput, phases: Phases, order: Indices | None 
 
 
 def _records(folder: Path, name: str) -> list[list[str]]:
-    # Captions and values take turns in FEFF's own input files.
+    # Captions and values alternate in FEFF's own input files.
     return [line.split() for line in (folder / name).read_text(encoding="latin-1").splitlines()]
 
 
@@ -125,11 +125,11 @@ def _refuse_other_methods(folder: Path) -> None:
         if got != expected:
             raise FmsNotApplicable(f"{what} is {got}; only {expected} is solved here")
     if debye_waller >= 0:
-        raise FmsNotApplicable(f"Debye-Waller factors of model {debye_waller} between all pairs are not done here")
+        raise FmsNotApplicable(f"Debye-Waller factors of model {debye_waller} between all pairs are not implemented")
 
 
 def _switch(folder: Path, name: str) -> int:
-    # Written by FEFF10 only; the value 1 is what a FEFF without the file does.
+    # Only FEFF10 writes the file; a FEFF without it does as with the value 1.
     return int(_records(folder, name)[1][0]) if (folder / name).exists() else 1
 
 
@@ -144,14 +144,14 @@ def _cluster(folder: Path, *, max_atoms: int, lmax_limit: int) -> FmsInput:
     if np.count_nonzero(potentials == 0) != 1:
         raise FmsNotApplicable("geom.dat does not have exactly one atom with potential 0")
     count = int(potentials.max()) + 1
-    # Twenty to a line.
+    # Twenty per line.
     words = [word for line in records[7 : 7 + -(-count // 20)] for word in line][:count]
     lmax = np.array([int(word) for word in words], dtype=np.intp)
     lmax = np.where((lmax < 0) | (lmax > lmax_limit), lmax_limit, lmax)
     if _flag(records, 7 + -(-count // 20) + 3):
         raise FmsNotApplicable("save_gg_slice asks for the whole Green's function")
 
-    # In FEFF's single precision and order, which decide for an atom on the sphere's surface.
+    # FEFF's single precision and order decide whether an atom on the sphere's surface is inside.
     single = (atoms[:, :3] / BOHR).astype(np.float32)
     single -= single[potentials == 0]
     limit = np.float32(radius / BOHR)

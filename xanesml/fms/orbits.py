@@ -99,7 +99,7 @@ class SymmetricCluster:
         return rows[:1] if irrep.splits else rows
 
     def columns(self, irrep: Irrep) -> tuple[Floats, Indices]:
-        """Return bases of all rows of a representation, in which what the group leaves alone has the same matrix.
+        """Return bases of all rows of a representation; an invariant operator has the same matrix in each.
 
         The functions of one row on a set of equivalent atoms are those that a function
         on the first of them induces; that function is invariant under the operations which
@@ -116,8 +116,8 @@ class SymmetricCluster:
             For each row orthonormal columns, each on one set of equivalent atoms and one l, those on the absorber
             first; zero where an atom has fewer orbitals than the largest lmax.
         orbitals : ndarray of intp, shape (n,)
-            For each column, an orbital of the same potential and l: what is diagonal and depends on
-            these alone, such as T, is diagonal in the basis with that value.
+            For each column, an orbital of the same potential and l: an operator that depends on these
+            alone, such as T, is diagonal in the basis with that orbital's value.
         """
         dimension = irrep.matrices.shape[1]
         parts, labels = [], []

@@ -32,7 +32,7 @@ def decode(text: bytes, width: int = WIDTH) -> Floats:
     Raises
     ------
     ValueError
-        If the text is not a whole number of numbers, or holds characters that do not occur in them.
+        If the length is not a multiple of `width`, or a character is outside the code.
 
     References
     ----------

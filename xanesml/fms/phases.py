@@ -36,7 +36,7 @@ class Phases:
         potential : int
             The potential.
         lmax : int
-            Largest angular momentum; where there is no phase shift there is no scattering.
+            Largest angular momentum; beyond the phase shifts there is no scattering.
 
         Returns
         -------
@@ -65,7 +65,7 @@ def read_phases(path: Path) -> Phases:
     Raises
     ------
     FmsNotApplicable
-        If the file is missing, not a whole phase.bin, or has two spins.
+        If the file is missing or incomplete, or has two spins.
     """
     try:
         lines = iter(path.read_bytes().splitlines())
@@ -74,7 +74,7 @@ def read_phases(path: Path) -> Phases:
     try:
         spins, energies, _, _, last_potential, _, _, width = (int(word) for word in next(lines).split()[:8])
         if spins != 1:
-            raise FmsNotApplicable(f"{path.name} has {spins} spins, 1 is solved here")
+            raise FmsNotApplicable(f"{path.name} has {spins} spins; only 1 is solved here")
         _numbers(lines, 3, width)
         energy = _numbers(lines, 2 * energies, width).view(np.complex128)
         interstitial = _numbers(lines, 2 * energies, width).view(np.complex128)
@@ -84,7 +84,7 @@ def read_phases(path: Path) -> Phases:
             both_kappas = _numbers(lines, 2 * energies * (2 * lmax + 1), width).view(np.complex128)
             shifts.append(both_kappas.reshape(energies, 2 * lmax + 1)[:, lmax:])
     except (ValueError, IndexError, StopIteration) as error:
-        raise FmsNotApplicable(f"{path.name} is not a whole phase.bin of FEFF10") from error
+        raise FmsNotApplicable(f"{path.name} is not a complete phase.bin of FEFF10") from error
     return Phases(momentum=np.sqrt(2 * (energy - interstitial)), shifts=tuple(shifts))
 
 
@@ -92,7 +92,7 @@ def _numbers(lines: Iterator[bytes], count: int, width: int) -> Floats:
     parts = []
     missing = count * width
     while missing > 0:
-        # The first character only says whether the line holds real or complex numbers.
+        # The first character tells real from complex numbers.
         parts.append(next(lines)[1:])
         missing -= len(parts[-1])
     numbers = decode(b"".join(parts), width)

@@ -13,7 +13,7 @@ import numpy as np
 
 from xanesml.files.arrays import Floats, Indices, Wholes
 
-#: Two operations whose product has at least this trace with a third one (3 cos 0) are the same.
+#: Operations A and B are the same if tr(AᵀB) is at least this; 3 if they are identical.
 SAME_OPERATION = 3 - 1e-5
 
 
@@ -60,8 +60,8 @@ def point_group(
     Returns
     -------
     PointGroup
-        Where the tolerance lets in operations that do not form a group, a largest
-        subgroup that contains the most accurate of them; at least the identity.
+        If the tolerance admits operations that do not form a group, a maximal subgroup
+        with the most accurate of them; at least the identity.
     """
     vectors = np.asarray(positions, dtype=np.float64)
     vectors = vectors - vectors[absorber]

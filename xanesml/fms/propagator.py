@@ -111,7 +111,7 @@ class FreePropagator:
     lmax : (A,) int
         Largest angular momentum of each atom.
     cutoff : float, optional
-        Distance above which there is no propagation, bohr.
+        Largest distance of propagation, bohr.
     dtype : dtype, optional
         complex64 or complex128, the precision of the matrices.
 
@@ -136,7 +136,7 @@ class FreePropagator:
         self._lmax = int(lmax.max())
         self._dtype = np.dtype(dtype)
         padded = (self._lmax + 1) ** 2
-        # Complex, although the numbers are real: saves their conversion at every energy.
+        # Complex, although the numbers are real: this saves a conversion at every energy.
         self._angular = np.empty((len(vectors), 2 * self._lmax + 1, padded, padded), dtype=self._dtype)
         for start in range(0, len(vectors), _PAIRS):
             these = slice(start, start + _PAIRS)
@@ -160,7 +160,7 @@ class FreePropagator:
         ------
         (size, size) complex64 or complex128
             The propagators below the blocks of single atoms; zero in them and above; no NaN. The same
-            memory each time, of which the caller may overwrite the diagonal and nothing else.
+            array each time; the caller may overwrite its diagonal only.
         """
         pairs, orders, *_ = self._angular.shape
         padded = (self._lmax + 1) ** 2

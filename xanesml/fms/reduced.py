@@ -19,7 +19,7 @@ TOLERANCE = 1e-4
 # Distances closer than this are equal, bohr: below the rounding of coordinates in geom.dat.
 _EQUAL = 2e-5
 
-# From this order on it pays to factorize blocks one by one.
+# From this order on, factorizing blocks one by one is faster.
 _LARGE = 96
 
 # Room for the matrices of several energies at once, bytes.
@@ -27,7 +27,7 @@ _CHUNK_BYTES = 16 * 1024**2
 
 
 class _OrbitPair:
-    """What one atom of an orbit, standing for all of them, sees of another orbit."""
+    """Propagation between one atom of an orbit, representative of all, and another orbit."""
 
     def __init__(self, cluster: FmsInput, phases: Phases, one: Indices, other: Indices) -> None:
         self.atom = int(one[0])
@@ -46,7 +46,7 @@ class _OrbitPair:
         radial = radial_factors(distances * phases.momentum[:, None], 2 * lmax)
         radial *= damping(phases.momentum, cluster.sigma2, BOHR)[:, None, None]
         flat = radial.reshape(len(radial), -1)
-        # Real parts above imaginary ones: the tables they are multiplied with are real.
+        # Real parts above imaginary ones: the tables that multiply them are real.
         self.radial = np.concatenate([flat.real, flat.imag])
 
 
@@ -65,15 +65,15 @@ def solve_symmetric(cluster: FmsInput, phases: Phases, *, dtype: npt.DTypeLike =
     Returns
     -------
     Solution or None
-        The absorber's G in real harmonics at every energy; None where the cluster has
-        no operation but the identity.
+        The absorber's G in real harmonics at every energy; None if the
+        identity is the only operation.
     """
     symmetric = SymmetricCluster(
         cluster.positions * BOHR, cluster.potentials, cluster.lmax, cluster.absorber, TOLERANCE
     )
     if len(symmetric.group.matrices) == 1:
         return None
-    # Of two orbits the larger has the atom that stands for all: it sees the fewer others.
+    # The representative is from the larger orbit: it has fewer partners in the other.
     orbits = sorted((atoms for atoms, _, _ in symmetric.orbits), key=len)
     pairs = [
         _OrbitPair(cluster, phases, one, other) for index, one in enumerate(orbits) for other in orbits[: index + 1]
@@ -140,12 +140,12 @@ def _reduced_propagators(
 
 
 def _solve_blocks(propagators: Complex, scattering: Complexes, width: int) -> tuple[Complex, float, int]:
-    """Return Σ at every energy, the worst residual, and how many factorizations LU stood in for."""
+    """Return Σ at every energy, the worst residual, and the number of factorizations that LU replaced."""
     count = propagators.shape[1] - width
     diagonal = np.arange(count)
     propagators[:, diagonal, diagonal] -= inverse_scattering(scattering[:, :count], propagators.dtype)
     if count >= _LARGE:
-        # In the form of the whole matrix, in which half the operations do.
+        # Lower triangles, as for the whole matrix: half the operations.
         results = [solve_checked(system, width) for system in np.tril(propagators)]
         sigma = np.array([returned.sigma for returned, _ in results])
         return sigma, max(returned.residual for returned, _ in results), sum(by_lu for _, by_lu in results)

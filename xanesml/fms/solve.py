@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from xanesml.files.arrays import Complex, Complexes
 
-# Least modulus of a scattering amplitude: below it an orbital does not scatter, and its inverse, squared in
-# complex divisions, stays a number of the precision.
+# Least modulus of a scattering amplitude: too small to scatter, and large enough for complex divisions, which
+# square the inverse.
 _LEAST_SCATTERING = {np.dtype(np.complex64): 1e-18, np.dtype(np.complex128): 1e-150}
 
 # Columns eliminated together: small against the matrix, large enough for the matrix product's full speed.
@@ -23,7 +23,7 @@ _BLOCK = 48
 
 
 class Returned(NamedTuple):
-    """What returns to the absorber: Σ of shape (w, w), and the relative residual of the solution."""
+    """Σ, which returns to the absorber, shape (w, w), and the relative residual of the solution."""
 
     sigma: Complex
     residual: float
@@ -36,13 +36,13 @@ class Solution:
     Attributes
     ----------
     blocks : (E, w, w) complex128
-        G in real harmonics; NaN where the equations have no solution in the precision.
+        G in real harmonics; NaN if the equations have no solution in the precision.
     method : str
         `"lu"`, `"ldl"` or `"symmetric"`.
     largest : int
         Order of the largest matrix that was factorized.
     by_lu : int
-        Factorizations without pivoting that LU had to stand in for.
+        Number of factorizations that LU replaced.
     residual : float
         Worst residual, relative to the right-hand side.
     """
@@ -55,7 +55,7 @@ class Solution:
 
 
 def inverse_scattering(scattering: Complex, dtype: npt.DTypeLike) -> Complex:
-    """Return 1/t, where too small to matter as if t were just large enough to be inverted.
+    """Return 1/t, with |t| at least the smallest value that the precision can invert.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def solve_lu(system: Complex, width: int) -> Returned:
     matrix = others + others.T
     matrix[np.diag_indices(len(matrix))] = others.diagonal()
     (solve,) = lapack.get_lapack_funcs(("gesv",), (matrix,))
-    # Symmetric, so that it may be handed over transposed, in LAPACK's order.
+    # The matrix is symmetric: its transpose has LAPACK's order.
     _, _, solution, failed = solve(matrix.T, coupling)
     if failed:
         return _no_solution(system, width)
@@ -122,7 +122,7 @@ def solve_ldl(system: Complex, width: int) -> Returned:
     """Solve with a symmetric block factorization without pivoting, in half the operations.
 
     Parameters and results are as in `solve_lu`; the residual is that of one combination
-    of the right-hand sides. The caller has to look at it: without pivoting the
+    of the right-hand sides. The caller must check it: without pivoting the
     factorization can fail for a matrix that has a good inverse.
 
     References
@@ -148,7 +148,7 @@ def solve_ldl(system: Complex, width: int) -> Returned:
 
 
 def solve_checked(system: Complex, width: int) -> tuple[Returned, bool]:
-    """Solve with LDLᵀ, and where its residual is large with LU.
+    """Solve with LDLᵀ, or with LU if its residual is large.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ def solve_checked(system: Complex, width: int) -> tuple[Returned, bool]:
         Whether it was LU.
     """
     returned = solve_ldl(system, width)
-    # Written so that a residual that is not a number fails too.
+    # A residual that is NaN fails this comparison too.
     if returned.residual <= residual_limit(system.dtype):
         return returned, False
     return solve_lu(system, width), True

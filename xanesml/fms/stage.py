@@ -26,7 +26,7 @@ SOLVER_BYTES = 80
 
 @dataclass(frozen=True)
 class StageReport:
-    """What was solved, and how.
+    """Size, method and accuracy of a solution.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class StageReport:
     energies : int
         Number of energies.
     by_lu : int
-        Factorizations without pivoting that were not good enough and made way for LU.
+        Number of factorizations without pivoting that LU replaced.
     residual : float
         Worst residual, relative to the right-hand side.
     seconds : float
@@ -56,7 +56,7 @@ class StageReport:
 
     @property
     def solver(self) -> str:
-        """One line of ASCII, at most `SOLVER_BYTES`, that says what made gg.bin."""
+        """One line of ASCII, at most `SOLVER_BYTES`, that names the solver of gg.bin."""
         detail = f" in blocks up to {self.largest_block}" if self.method == "symmetric" else ""
         detail += f", {self.by_lu} by lu" if self.by_lu else ""
         return f"xanesml fms: {self.method}, {self.size}{detail}"
@@ -72,19 +72,19 @@ def solve_stage(folder: Path, *, precision: Precision = "single", method: Method
     precision : {"single", "double"}, optional
         Precision of the factorization. FEFF's own is single.
     method : {"auto", "lu", "ldl", "symmetric"}, optional
-        LU with pivoting; LDLᵀ without, checked, with LU where it fails; the cluster's point group. `auto`
-        takes the point group where there is one, and LDLᵀ elsewhere.
+        LU with pivoting; LDLᵀ without, replaced by LU if its residual is large; or the cluster's point
+        group. `auto` takes the point group if there is one, else LDLᵀ.
 
     Returns
     -------
     StageReport
-        What was done.
+        Size, method and accuracy.
 
     Raises
     ------
     FmsNotApplicable
-        If the run asks for what is not done here or lacks a file, or if the solution is
-        not finite. Nothing has been written then.
+        If the run needs a method that is not implemented here, lacks a file, or has no
+        finite solution. Nothing is written then.
 
     References
     ----------
@@ -96,7 +96,7 @@ def solve_stage(folder: Path, *, precision: Precision = "single", method: Method
     if len(phases.shifts) <= cluster.potentials.max():
         raise FmsNotApplicable(f"phase.bin has {len(phases.shifts)} potentials, geom.dat has more")
     try:
-        # An overflow ends in what is not finite, and that is looked for.
+        # An overflow leaves a result that is not finite, which is checked below.
         with np.errstate(all="ignore"):
             solution = _solve(cluster, phases, method, np.complex64 if precision == "single" else np.complex128)
             # In the precision in which mkgtr will read it.
@@ -121,7 +121,7 @@ def solve_stage(folder: Path, *, precision: Precision = "single", method: Method
 
 def _solve(cluster: FmsInput, phases: Phases, method: Method, dtype: npt.DTypeLike) -> Solution:
     if method in ("auto", "symmetric"):
-        # Not at the top: the other methods do without.
+        # Imported here: the other methods do not need it.
         from xanesml.fms.reduced import solve_symmetric  # noqa: PLC0415
 
         solution = solve_symmetric(cluster, phases, dtype=dtype)

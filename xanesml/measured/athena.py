@@ -14,12 +14,12 @@ import numpy as np
 from xanesml.errors import SpectrumError
 from xanesml.measured.spectrum import Found, import_larch
 
-#: Groups of a project that hold no μ(E), by the flag that says so.
+#: Contents of groups without μ(E), by the flag that marks them.
 _OTHER_KINDS = {
     "is_chi": "χ(k)",
     "is_bkg": "a background",
     "is_diff": "a difference of spectra",
-    "is_xmudat": "a spectrum of FEFF's without μ0",
+    "is_xmudat": "a FEFF spectrum without μ0",
     "is_pixel": "on a scale of pixels",
     "is_rsp": "in R space",
     "is_qsp": "in q space",
@@ -27,7 +27,7 @@ _OTHER_KINDS = {
 
 
 def unpacked(content: bytes) -> bytes:
-    """Return a file's content, unpacked if gzip packed it, as Athena does its projects."""
+    """Return a file's content, decompressed if it is gzipped, as Athena's projects are."""
     return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
 
 
@@ -52,13 +52,13 @@ def read_athena(path: Path, text: str) -> list[Found]:
     Returns
     -------
     list of Found
-        Each group, one that holds no μ(E) with the reason.
+        Every group; one without μ(E) has a `problem`.
 
     Raises
     ------
     SpectrumError
-        If larch cannot read the project, or two of its groups have the same label, of
-        which larch would drop one.
+        If larch cannot read the project, or two of its groups share a label: larch would
+        drop one.
 
     References
     ----------
@@ -69,7 +69,7 @@ def read_athena(path: Path, text: str) -> list[Found]:
 
     parse = parse_jsonathena if "____header" in text[:500] else parse_perlathena
     try:
-        # The project's reader of larch would spread repeated energies; it prints what it skips.
+        # larch's reader of whole projects would spread repeated energies. The parser prints what it skips.
         with contextlib.redirect_stdout(io.StringIO()):
             project = parse(text, str(path))
         found = [_group(getattr(project, label)) for label in project.group_names]
@@ -85,7 +85,7 @@ def read_athena(path: Path, text: str) -> list[Found]:
 def _group(group: Any) -> Found:
     flags, background, transform = group.athena_params, group.athena_params.bkg, group.athena_params.fft
     kind = next((text for flag, text in _OTHER_KINDS.items() if float(getattr(flags, flag, 0) or 0)), "")
-    # Athena's own words for the element and the edge, where larch wrote none.
+    # Athena's own names of element and edge, if larch wrote none.
     element = getattr(group, "atsym", None) or getattr(background, "z", None)
     edge = getattr(group, "edge", None) or (getattr(transform, "edge", None) if element else None)
     shift = float(getattr(background, "eshift", 0.0) or 0.0)

@@ -13,8 +13,8 @@ def broadened(spectra: Floats, mesh: Floats, sigma: float) -> Floats:
 
     The discrete analog of the Gaussian, e^(−v) I_n(v), adds the variance v exactly, also
     where sigma is below the step of the mesh, and two broadenings add up exactly; a sampled
-    Gaussian does neither. Beyond its ends a spectrum goes on as its point reflection, so
-    that a straight line stays what it is.
+    Gaussian does neither. Beyond its ends a spectrum continues as its point reflection, so
+    that a straight line does not change.
 
     Parameters
     ----------
@@ -45,10 +45,10 @@ def broadened(spectra: Floats, mesh: Floats, sigma: float) -> Floats:
     steps = np.diff(mesh)
     if not np.allclose(steps, steps[0], rtol=1e-6, atol=0.0):
         raise SpectrumError(
-            f"spectra are broadened on even meshes, not in steps of {steps.min():g} to {steps.max():g} eV"
+            f"the energies have steps of {steps.min():g} to {steps.max():g} eV; broadening needs even steps"
         )
     if not (np.isfinite(sigma) and sigma >= 0):
-        raise SpectrumError(f"spectra are broadened by a sigma of 0 eV or more, not {sigma}")
+        raise SpectrumError(f"the broadening's sigma is {sigma} eV; give 0 or more")
     if sigma == 0:
         return np.array(spectra, dtype=np.float64)
     width = float(sigma / steps[0])

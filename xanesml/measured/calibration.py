@@ -1,28 +1,27 @@
-r"""The one calibration of reference mode: how a beamline's spectra are put on the theory's mesh.
+r"""The calibration of reference mode: it puts a beamline's spectra on the theory's mesh.
 
 A measured spectrum of known disorder, the reference, is fitted with the simulated one of
-the same disorder. What the fit finds holds for every spectrum of the same session.
+the same disorder. The fitted numbers hold for every spectrum of the same session.
 
-Let θ(E; s) be theory at disorder s, g(E) what it lacks, and B the broadening that the
-experiment adds. A spectrum put on the mesh by the transformation T found here is
+Let θ(E; s) be theory at disorder s, g(E) its error, and B the additional broadening of
+the experiment. The calibration T puts a spectrum on the mesh as
 
     T(s) = B θ(s) + g + ε,      ε = d θ' + t (E − E0) θ' + a θ + ½ v θ''
 
-with the errors of the fit in shift (d), stretch (t), amplitude (a) and variance of the
-broadening (v), which g itself causes. Reference mode uses differences from the reference r,
+with the errors, caused by g, of the fitted shift (d), stretch (t), amplitude (a) and
+variance of the broadening (v). Reference mode uses differences from the reference r,
 
     θ(r) + T(s) − T(r) = θ(r) + B [θ(s) − θ(r)] + O(ε [θ(s) − θ(r)]) + O(∂g/∂s (s − r))
 
-- g cancels whole, and each term of ε to first order: what is left is its product with the
-  difference of the spectra, small against the difference itself. Without a reference both
-  count in full.
-- How g changes with disorder does not cancel; it is of the same, second, order.
-- The amplitude error scales the difference, and so the answer less the reference's.
-- B does not cancel, because data cannot be sharpened: theory is to be broadened by
-  `broadening`, with `broadened`, before a network is trained for, or given, such spectra.
-- What differs between the two measurements does not cancel at all: noise, and a shift of
-  the monochromator from one scan to the next, for which the foil should be measured behind
-  the sample in the same scan.
+- g cancels, and ε cancels to first order: its product with the difference of the spectra
+  remains, which is small against the difference itself. Without a reference both count in
+  full.
+- The change of g with disorder does not cancel; it is of the same, second, order.
+- The amplitude error scales the difference, and so the predicted minus the known MSD.
+- B does not cancel, because data cannot be sharpened: a network for such spectra must be
+  trained on theory broadened by `broadening`.
+- Differences between the two measurements do not cancel: noise, and drift of the
+  monochromator from scan to scan. Measure the foil behind the sample in the same scan.
 """
 
 from __future__ import annotations
@@ -42,20 +41,20 @@ from xanesml.measured.normalization import TINY_ENERGY, NormalizedSpectrum, alig
 LARGEST_STRETCH = 0.1
 LARGEST_BROADENING = 5.0
 LARGEST_AMPLITUDE = 1.5
-#: What is expected of shift (anything), stretch, variance of the broadening (eV²) and amplitude, and its width.
+#: Prior means and widths of shift (none), stretch, variance of the broadening (eV²) and amplitude.
 _EXPECTED = np.array([0.0, 0.0, 0.0, 1.0])
 _EXPECTED_WIDTHS = np.array([np.inf, 0.02, 1.0, 0.05])
-#: Sizes of the four that change the misfit alike.
+#: Sizes of the four with similar effects on the misfit.
 _SCALES = (1.0, 0.01, 1.0, 0.1)
-#: A fitted number this share of its range from a bound counts as being there.
+#: A fitted number within this share of its range from a bound counts as at the bound.
 _AT_BOUND = 1e-4
-#: So many widths from what is expected there is a doubt.
+#: Distance from the prior mean that is doubtful, widths.
 DOUBTFUL_WIDTHS = 2.0
-#: Root mean square difference from theory above which it is another spectrum, edge steps.
+#: Largest root mean square difference from theory that is accepted, edge steps.
 LARGEST_MISFIT = 0.15
-#: Broadening that the fit begins with, eV².
+#: Variance of the broadening at the start of the fit, eV².
 _FIRST_VARIANCE = 0.5
-#: The fit is repeated until the misfit's size changes by less than this share, or is less than this, edge steps.
+#: The fit is repeated until the misfit's size changes by less than this share; its least size, edge steps.
 _SAME = 0.01
 _SMALLEST_MISFIT = 1e-6
 _LARGEST_REPEATS = 20
@@ -65,26 +64,26 @@ _FITTED = ("shift", "stretch", "variance of the broadening", "amplitude")
 
 @dataclass(frozen=True)
 class Calibration:
-    """What puts measured spectra of one session on the theory's mesh.
+    """The transformation of one session's measured spectra onto the theory's mesh.
 
     Attributes
     ----------
     shift : float, eV
-        What is added to measured energies.
+        Added to measured energies.
     stretch : float
-        By what share measured energies about the edge are then stretched.
+        Relative stretch of the shifted energies about the edge.
     broadening : float, eV
-        Gaussian sigma that theory has to be broadened by; at least 0.
+        Gaussian sigma to broaden theory by; at least 0.
     amplitude : float
-        What normalized measured spectra are multiplied by.
+        Factor of normalized measured spectra.
     edge : float, eV
-        Energy on the mesh about which is stretched.
+        Energy on the mesh that the stretch keeps.
     rms_before : float, edge steps
         Root mean square difference from the reference after the best shift alone.
     rms_after : float, edge steps
-        What is left after all four.
+        The same after the fit of all four.
     uncertainties : dict of str to float
-        Standard uncertainty of each of the four, given the misfit's size and correlation
+        Standard uncertainty of each of the four, from the misfit's size and correlation
         over energy; see `calibrate`.
     source : str
         The file of the reference.
@@ -164,27 +163,27 @@ class Calibration:
 
 
 def calibrate(
-    measured: NormalizedSpectrum, mesh: Floats, reference: Floats, *, edge: float, largest_shift: float = 15.0
+    measured: NormalizedSpectrum, mesh: Floats, simulated: Floats, *, edge: float, largest_shift: float = 15.0
 ) -> Calibration:
     """Fit shift, stretch, broadening and amplitude of a measured reference to the simulated one.
 
-    From the best shift alone, which a scan finds, to the largest posterior probability: the
-    misfit to the simulated spectrum counts as Gaussian, of the size and the correlation over
-    energy that it is found to have; a stretch of 0 ± 2 %, a variance of the broadening of
-    0 ± 1 eV² and an amplitude of 1 ± 5 % are expected beforehand. Where theory and experiment
-    agree the expectations do not count. Where they differ as much as they do, without them
-    the fit would stretch the energies until features that are not the same coincide.
+    The fit starts at the best shift alone and maximizes the posterior probability. The
+    misfit counts as Gaussian, with the size and the correlation over energy that it turns out
+    to have. Priors are a stretch of 0 ± 2 %, a variance of the broadening of 0 ± 1 eV² and an
+    amplitude of 1 ± 5 %. They do not matter if theory and experiment agree. As far as these
+    differ in practice, a fit without priors would stretch the energies until unrelated
+    features coincide.
 
-    The variance of the broadening is fitted and not sigma, on which the misfit does not
-    depend to first order at 0.
+    The fit uses the variance of the broadening: the misfit does not depend on sigma to first
+    order at 0.
 
     Parameters
     ----------
     measured : NormalizedSpectrum
-        The reference as measured. A calculated one needs no calibration and gets none.
+        The reference as measured. A calculated one is not changed.
     mesh : ndarray, shape (M,), float64, eV
         The theory's energies, evenly spaced.
-    reference : ndarray, shape (M,), float64, edge steps
+    simulated : ndarray, shape (M,), float64, edge steps
         The spectrum simulated with the disorder of the reference, no NaN.
     edge : float, eV
         The theory's edge energy.
@@ -194,17 +193,17 @@ def calibrate(
     Returns
     -------
     Calibration
-        With a doubt where the measured spectrum is sharper than theory, or a number is not
-        what is expected.
+        With a doubt if the measured spectrum is sharper than theory, or a number is far from
+        its prior mean.
 
     Raises
     ------
     SpectrumError
-        If the spectra cannot be aligned, a number other than the broadening's zero comes to
-        lie at its bound, they differ by more than 0.15 edge steps all the same, or the
-        measured one does not cover the mesh.
+        If the spectra cannot be aligned, a number ends at its bound (other than a broadening
+        of 0), the calibrated spectra differ by more than 0.15 edge steps, or the measured one
+        does not cover the mesh.
     """
-    start = align(measured, mesh, reference, largest_shift=largest_shift)
+    start = align(measured, mesh, simulated, largest_shift=largest_shift)
     if measured.theory:
         nothing = dict.fromkeys(_NAMES, 0.0)
         return Calibration(0.0, 0.0, 0.0, 1.0, float(edge), start.rms, start.rms, nothing, measured.source)
@@ -212,28 +211,29 @@ def calibrate(
     def misfit(values: Floats) -> Floats:
         shift, stretch, variance, amplitude = values
         spectrum = np.interp(_measured_energies(mesh, edge, shift, stretch), measured.energy, measured.mu)
-        return np.asarray(amplitude * spectrum - broadened(reference, mesh, float(np.sqrt(variance))))
+        return np.asarray(amplitude * spectrum - broadened(simulated, mesh, float(np.sqrt(variance))))
 
     lower = np.array([-largest_shift, -LARGEST_STRETCH, 0.0, 1 / LARGEST_AMPLITUDE])
     upper = np.array([largest_shift, LARGEST_STRETCH, LARGEST_BROADENING**2, LARGEST_AMPLITUDE])
     values, errors, pull = _fitted(misfit, np.array([start.shift, 0.0, _FIRST_VARIANCE, 1.0]), lower, upper)
     near = _AT_BOUND * (upper - lower)
-    for name, value, low, high, margin in zip(_NAMES, values, lower, upper, near, strict=True):
-        if value > high - margin or (value < low + margin and name != "broadening"):
+    for name, value, low, high, margin in zip(_FITTED, values, lower, upper, near, strict=True):
+        # No broadening, the only bound at 0, is a result.
+        if value > high - margin or (value < low + margin and low != 0):
             raise SpectrumError(
-                f"{measured.source} cannot be calibrated: its {name} comes to lie at the end of what is accepted, "
+                f"{measured.source} cannot be calibrated: its {name} reaches a bound of the range "
                 f"{low:.4g} … {high:.4g}; check that it is the reference, and its element and edge"
             )
     left = float(np.sqrt(np.mean(misfit(values) ** 2)))
     if left > LARGEST_MISFIT:
         raise SpectrumError(
             f"{measured.source} differs by {left:.3f} edge steps (root mean square) from the simulated reference "
-            f"however it is calibrated, at most {LARGEST_MISFIT:g} are accepted; "
+            f"after calibration, more than {LARGEST_MISFIT:g}; "
             "check that it is the reference, and its element and edge"
         )
     sharper = bool(pull[2] < -DOUBTFUL_WIDTHS * errors[2])
     sigma = float(np.sqrt(values[2])) if values[2] > near[2] else 0.0
-    # From variance to sigma: dσ = dv/2σ, but at most the σ whose variance is its uncertainty, as at σ = 0.
+    # From variance to sigma: dσ = dv/2σ, at most √dv, its value at σ = 0.
     errors[2] = min(np.sqrt(errors[2]), errors[2] / (2 * sigma) if sigma else np.inf)
     calibration = Calibration(
         shift=float(values[0]),
@@ -258,7 +258,7 @@ def _measured_energies(mesh: Floats, edge: float, shift: float, stretch: float) 
 
 def _doubts(values: Floats, *, sharper: bool) -> Iterator[str]:
     if sharper:
-        yield "it is sharper than theory, which cannot be sharpened: its own broadening is too large"
+        yield "it is sharper than theory, whose own broadening is too large"
     for name, value, expected, width in zip(_FITTED, values, _EXPECTED, _EXPECTED_WIDTHS, strict=True):
         if abs(value - expected) > DOUBTFUL_WIDTHS * width:
             yield f"its {name}, {value:.3g}, lies further from {expected:g} than {DOUBTFUL_WIDTHS:g} times {width:g}"
@@ -267,10 +267,10 @@ def _doubts(values: Floats, *, sharper: bool) -> Iterator[str]:
 def _fitted(
     misfit: Callable[[Floats], Floats], first: Floats, lower: Floats, upper: Floats
 ) -> tuple[Floats, Floats, Floats]:
-    """Return the most likely numbers, their standard uncertainties, and how far beyond its bound each would go.
+    """Return the most likely numbers, their standard uncertainties, and how far each would go beyond its bound.
 
-    What theory lacks is no white noise: with a correlation time τ of the misfit over energy, so many
-    of its points say one thing. Its size and τ are not known before the fit, so it is repeated.
+    The misfit is not white noise: with a correlation length of τ points, τ points count as one. Its size
+    and τ are known only after the fit, so that is repeated.
     """
     from scipy.optimize import least_squares  # noqa: PLC0415 (slow)
 
@@ -290,10 +290,10 @@ def _fitted(
 
 
 def _misfit_of_one(misfit: Floats) -> float:
-    """Return the standard deviation to give to each of the points as if they were independent.
+    """Return the standard deviation per point with which the points count as independent.
 
-    Of the number of points divided by τ, the sum of the autocorrelation up to its first zero, the
-    fit has used one for each of its numbers.
+    τ is the sum of the autocorrelation up to its first zero, on both sides. Of the points divided by τ,
+    the fit has used one for each of its numbers.
     """
     size = misfit.size
     correlation = np.correlate(misfit, misfit, mode="full")[size - 1 :]

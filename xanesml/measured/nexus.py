@@ -12,7 +12,7 @@ from xanesml.errors import SpectrumError
 from xanesml.files.arrays import Floats
 from xanesml.measured.spectrum import COLUMNS_TEXT, Found, absorption
 
-#: A file of HDF5 begins with this.
+#: The first bytes of an HDF5 file.
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -21,7 +21,7 @@ def read_nexus(path: Path) -> list[Found]:
 
     An entry (NXentry, NXsubentry) is a spectrum if it has `energy`: its own, that of an
     NXdata in it, or the monochromator's. μ is `intensity`, or one of the columns that text
-    may have, in the entry, an NXdata, or as `data` of an NXxasproc; or else it is made of
+    may have, in the entry, an NXdata, or as `data` of an NXxasproc; or computed from
     `incoming_beam` and `absorbed_beam`, by the entry's `mode`.
 
     Parameters
@@ -32,7 +32,7 @@ def read_nexus(path: Path) -> list[Found]:
     Returns
     -------
     list of Found
-        Each entry with energies, one without absorption with the reason. The rows of a
+        Every entry with energies; one without absorption has a `problem`. The rows of a
         stack of spectra are numbered from 0.
 
     Raises
@@ -74,7 +74,7 @@ def _class(item: h5py.HLObject) -> str:
 
 
 def _text(value: object) -> str:
-    """Return what HDF5 holds as text in one of its ways: str, bytes, or an array of one of them."""
+    """Return text that HDF5 holds as str, bytes, or an array of either."""
     value = value.flat[0] if isinstance(value, np.ndarray) and value.size else value
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
@@ -120,7 +120,7 @@ def _dataset(group: h5py.Group, path: str) -> h5py.Dataset | None:
 
 
 def _said(groups: list[h5py.Group], name: str) -> str:
-    """Return what an entry says of its element, edge or mode: a dataset of that name, or one in such a group."""
+    """Return the element, edge or mode of an entry: a dataset of that name, or in a group of that name."""
     for group in groups:
         for path in (name, f"{name}/symbol", f"{name}/name"):
             item = group.get(path)
@@ -152,7 +152,7 @@ def _of_beams(entry: h5py.Group, points: int) -> tuple[Floats, str] | None:
         if incoming is None or absorbed is None or not incoming.shape == absorbed.shape == (points,):
             continue
         mode = _said([entry, *_children(entry, "NXdata")], "mode").lower()
-        # Zero counts are judged afterwards.
+        # Zero counts are checked later.
         with np.errstate(all="ignore"):
             if "trans" in mode or not mode:
                 return np.log(incoming / absorbed), "ln(incoming_beam/absorbed_beam)"

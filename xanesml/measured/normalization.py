@@ -1,8 +1,8 @@
-"""Measured spectra: normalizing them, and putting them on the energies of the theory.
+"""Normalization of measured spectra, and their interpolation on the energies of theory.
 
-A theoretical spectrum reaches only some 50 eV past the edge and is divided by its
-atomic background μ0 there. A measured one has no μ0; its pre-edge line and post-edge
-polynomial stand for it, and their difference is taken at the same place above the edge.
+A theoretical spectrum ends some 50 eV past the edge and is divided by its atomic
+background μ0 there. A measured one has no μ0: it is divided by the difference of its
+post-edge polynomial and pre-edge line, at the same distance from the edge.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from xanesml.measured.spectrum import MeasuredSpectrum, import_larch
 
 #: Energy above the edge at which FEFF takes μ0 for the edge step, eV.
 STEP_OFFSET = 50.0
-#: An edge step below this many standard deviations of the pre-edge noise is none.
+#: Smallest edge step, standard deviations of the pre-edge noise.
 SMALLEST_STEP = 10.0
-#: Number of points from which larch finds the edge.
+#: Fewest points in which larch finds the edge.
 _LARCH_FINDS_EDGES = 101
 #: Spacing of the coarse scan of shifts, eV: finer than any XANES feature.
 SCAN_STEP = 0.25
@@ -40,11 +40,11 @@ class NormalizedSpectrum:
     mu : ndarray, shape (E,), float64, edge steps
         Normalized absorption, no NaN.
     e0 : float, eV
-        Energy of the largest slope; of theory, the edge as FEFF has it.
+        Energy of the largest slope; for theory, FEFF's edge.
     edge_step : float
-        What the absorption was divided by, in its own unit.
+        Divisor of the absorption, in the unit of that.
     parameters : dict
-        Everything the normalization depended on, ready for JSON: what was read from the
+        Everything that the normalization depends on, ready for JSON: the columns of the
         file, the larch version, the ranges of both fits relative to `e0` (eV), the
         polynomial's degree, where the step was taken (eV above `e0`), and the step
         extrapolated to `e0` itself for comparison.
@@ -76,14 +76,14 @@ class NormalizedSpectrum:
 
 @dataclass(frozen=True)
 class Alignment:
-    """How a measured spectrum was placed on the theory's energies.
+    """The shift of a measured spectrum onto the theory's energies.
 
     Attributes
     ----------
     shift : float, eV
-        What is added to the measured energies.
+        Added to the measured energies.
     rms : float, edge steps
-        Root mean square difference from the reference that is left.
+        Root mean square difference from the simulated spectrum.
     """
 
     shift: float
@@ -95,8 +95,8 @@ def normalize(spectrum: MeasuredSpectrum, *, step_offset: float = STEP_OFFSET) -
 
     The fits and the edge energy are larch's. The step is the post-edge polynomial minus
     the pre-edge line at `step_offset` above the edge, where FEFF takes its own; at the
-    edge itself, the usual place, it would be 1.3 % larger for gold L3. Theory has no
-    range for fits and needs none: it is divided by its μ0 there.
+    edge itself, the usual place, it would be 1.3 % larger for gold L3. Theory is
+    divided by its μ0 there, without fits.
 
     Parameters
     ----------
@@ -108,15 +108,15 @@ def normalize(spectrum: MeasuredSpectrum, *, step_offset: float = STEP_OFFSET) -
     Returns
     -------
     NormalizedSpectrum
-        Not flattened: theory is not either.
+        Not flattened, as theory is not.
 
     Raises
     ------
     EnvironmentProblem
         If xraylarch is not installed.
     SpectrumError
-        If the steepest point is not near the edge that it is said to be, if there is too
-        little before or after it or no upward step, or if it is noise.
+        If the steepest point is far from the stated edge, the range before or after it is
+        too short, there is no upward step, or the noise is too large.
 
     References
     ----------
@@ -126,7 +126,7 @@ def normalize(spectrum: MeasuredSpectrum, *, step_offset: float = STEP_OFFSET) -
         return _normalize_theory(spectrum, spectrum.background, spectrum.edge_energy, step_offset)
     larch = import_larch()
     energy, mu = spectrum.energy, spectrum.mu
-    # With fewer points larch looks for the smallest step of the scan in an empty list.
+    # With fewer points larch fails: it takes the smallest step of an empty list.
     few = energy.size < _LARCH_FINDS_EDGES
     fit = larch.xafs.preedge(energy, mu, e0=float(energy[np.argmax(np.gradient(mu, energy))]) if few else None)
     e0 = float(fit["e0"])
@@ -191,21 +191,20 @@ def _normalize_theory(
     )
 
 
-def align(measured: NormalizedSpectrum, mesh: Floats, reference: Floats, *, largest_shift: float = 15.0) -> Alignment:
+def align(measured: NormalizedSpectrum, mesh: Floats, simulated: Floats, *, largest_shift: float = 15.0) -> Alignment:
     """Find the shift of the measured energies that brings it closest to a simulated spectrum.
 
-    Theory places the edge to a few eV only, and monochromators are calibrated to
-    another convention, so one number is fitted: the shift. A coarse scan finds the
-    valley of the global minimum, a bounded search its bottom. A calculated spectrum has
-    the energies of theory, and stays where it is.
+    Theory places the edge only to a few eV, and monochromators follow another
+    convention, so one number is fitted: the shift. A coarse scan finds the global minimum,
+    a bounded search refines it. A calculated spectrum is not shifted.
 
     Parameters
     ----------
     measured : NormalizedSpectrum
         The measured spectrum.
     mesh : ndarray, shape (M,), float64, eV
-        Energies of the reference, increasing.
-    reference : ndarray, shape (M,), float64, edge steps
+        Energies of the simulated spectrum, increasing.
+    simulated : ndarray, shape (M,), float64, edge steps
         The simulated spectrum, no NaN.
     largest_shift : float, optional
         Bound on the shift, eV. Default 15.
@@ -224,14 +223,14 @@ def align(measured: NormalizedSpectrum, mesh: Floats, reference: Floats, *, larg
     from scipy.optimize import minimize_scalar  # noqa: PLC0415 (slow)
 
     if measured.theory:
-        return Alignment(shift=0.0, rms=float(np.sqrt(np.mean((on_mesh(measured, mesh, 0.0) - reference) ** 2))))
+        return Alignment(shift=0.0, rms=float(np.sqrt(np.mean((on_mesh(measured, mesh, 0.0) - simulated) ** 2))))
     lowest = max(-largest_shift, float(mesh[-1] - measured.energy[-1]))
     highest = min(largest_shift, float(mesh[0] - measured.energy[0]))
     if lowest > highest:
         raise SpectrumError(_not_covered(measured, mesh, 0.0, f"with shifts up to {largest_shift:g} eV"))
 
     def misfit(shift: float) -> float:
-        difference = np.interp(mesh, measured.energy + shift, measured.mu) - reference
+        difference = np.interp(mesh, measured.energy + shift, measured.mu) - simulated
         return float(np.sqrt(np.mean(difference**2)))
 
     shifts = np.linspace(lowest, highest, max(3, int(np.ceil((highest - lowest) / SCAN_STEP)) + 1))
@@ -253,9 +252,9 @@ def on_mesh(measured: NormalizedSpectrum, mesh: Floats, shift: float) -> Floats:
     measured : NormalizedSpectrum
         The measured spectrum.
     mesh : ndarray, shape (M,), float64, eV
-        Energies wanted, increasing.
+        Target energies, increasing.
     shift : float, eV
-        What is added to the measured energies.
+        Added to the measured energies.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Reading measured spectra: the format by the content, then what it is, then whether it can be used."""
+"""Reading measured spectra: recognize the format, identify the edge, check the values."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from xanesml.measured.text import read_text
 from xanesml.measured.theory import is_xmu, read_theory
 from xanesml.measured.xdi import is_xdi, read_xdi
 
-#: Fewer points than this are no spectrum.
+#: Fewest points of a spectrum.
 MINIMUM_POINTS = 20
 
 _FACTORS = {"": 1.0, "ev": 1.0, "kev": 1000.0}
 
 
 def read_spectrum(path: Path, *, element: str | None = None, edge: str | None = None) -> MeasuredSpectrum:
-    """Read the one spectrum of a file, or of several the one that is named after a colon.
+    """Read the only spectrum of a file, or the one that is named after a colon.
 
     Parameters
     ----------
     path : Path
         As in `read_spectra`.
     element, edge : str, optional
-        What is expected. Needed where the file does not say.
+        The expected ones; required if the file does not state them.
 
     Returns
     -------
@@ -60,16 +60,16 @@ def read_spectra(
     edge: str | None = None,
     refuse: Callable[[str], object] | None = None,
 ) -> list[MeasuredSpectrum]:
-    """Read the measured spectra of a file, in whichever of the known formats.
+    """Read the measured spectra of a file, in any of the known formats.
 
-    The format is told by the content: XDI; a project of Athena or Larix; NeXus (HDF5); FEFF's
+    The content decides the format: XDI; a project of Athena or Larix; NeXus (HDF5); FEFF's
     xmu.dat, which is theory; or columns of text. A project has a spectrum for each group, a
     NeXus file one for each entry.
 
     Rows are sorted by energy, and rows of equal energy (repeated points of a scan) are
-    replaced by their mean: larch's own remedy, spreading them by 10⁻⁵ eV, would put a
-    spurious slope there and so move the edge. Energies whose unit is not given are in keV
-    if they span the tabulated edge then, and only then.
+    replaced by their mean. larch would spread them by 10⁻⁵ eV, which puts a spurious slope
+    there and moves the edge. Energies without a unit are in keV only if they then span the
+    tabulated edge.
 
     Parameters
     ----------
@@ -77,10 +77,10 @@ def read_spectra(
         The file; with `:NAME` after its name the group of a project, the entry of a NeXus
         file, or the column of a text that holds μ.
     element, edge : str, optional
-        What is expected. Needed where the file does not say.
+        The expected ones; required if the file does not state them.
     refuse : callable, optional
-        Is told in one line why a spectrum of several in the file cannot be used; the others
-        are returned then. Default: the first such spectrum is an error.
+        Called with the reason, one line, for every unusable spectrum of several; the others
+        are returned. By default the first unusable one is an error.
 
     Returns
     -------
@@ -93,10 +93,10 @@ def read_spectra(
         If xraylarch is not installed.
     SpectrumError
         If the file cannot be read or has no spectrum of that name; or if a spectrum has no
-        absorption, fewer than 20 energies or values that are not finite, does not say
-        what it is, or is of another element or edge.
+        absorption, fewer than 20 energies or values that are not finite, does not state
+        its element and edge, or has others than expected.
     """
-    path, choice = _parted(path)
+    path, choice = _split(path)
     found = _recognized(path, choice)
     several = len(found) > 1 or bool(choice)
     if choice:
@@ -118,8 +118,8 @@ def read_spectra(
     return spectra
 
 
-def _parted(path: Path) -> tuple[Path, str]:
-    """Part `file:NAME`, unless there is a file whose name has the colon."""
+def _split(path: Path) -> tuple[Path, str]:
+    """Split `file:NAME`, unless a file has that whole name."""
     if path.exists():
         return path, ""
     for place in (n for n, letter in enumerate(str(path)) if letter == ":"):
@@ -137,10 +137,10 @@ def _recognized(path: Path, choice: str) -> list[Found]:
     if content.startswith(SIGNATURE):
         return read_nexus(path)
     try:
-        # Headers in other encodings are common, and nothing in them is needed but the names of the columns.
+        # Headers in other encodings are common; only their names of columns are needed.
         text = unpacked(content).decode("utf-8-sig", errors="replace")
     except (OSError, EOFError, zlib.error) as error:
-        raise SpectrumError(f"{path} is packed by gzip and damaged: {error}; copy it again") from error
+        raise SpectrumError(f"{path} is gzipped and damaged: {error}; copy it again") from error
     if "\0" in text:
         raise SpectrumError(f"{path} is a binary file; give XDI, an Athena project, NeXus, xmu.dat or columns of text")
     if is_athena(text):

@@ -1,4 +1,4 @@
-"""What tells a measured spectrum that can be used from one that cannot: its edge and its noise."""
+"""Checks of a measured spectrum: its edge, range and noise."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ MINIMUM_POST_EDGE = 100.0
 _FEWEST_FITTED = 4
 #: Largest distance of the steepest point from the tabulated edge, eV: calibration and chemical shift.
 LARGEST_OFFSET = 25.0
-#: Distance above which there is a doubt: oxides, which shift an edge most, stay below it.
+#: Distance that is doubtful: oxides, which shift an edge most, stay below it.
 DOUBTFUL_OFFSET = 15.0
-#: Noise above which a spectrum is refused, edge steps.
+#: Largest noise accepted, edge steps.
 LARGEST_NOISE = 0.05
-#: Noise above which there is a doubt, edge steps: bond-length disorder changes a spectrum by as much.
+#: Noise that is doubtful, edge steps: bond-length disorder changes a spectrum by as much.
 DOUBTFUL_NOISE = 0.01
 #: Where noise is estimated, eV above the edge.
 _NOISE_RANGE = 100.0
-#: Fewest estimates that a median is taken of.
+#: Fewest estimates for a median.
 _FEWEST_ESTIMATES = 10
 #: Points of a divided difference: of fourth order, which spectra hardly have.
 _WINDOW = 5
@@ -66,7 +66,7 @@ def tabulated_edge(element: str, edge: str) -> float:
 
 
 def edge_offset(source: str, e0: float, element: str, edge: str) -> float:
-    """Return how far an edge lies from where the table has it.
+    """Return the distance of an edge from its tabulated energy.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def edge_offset(source: str, e0: float, element: str, edge: str) -> float:
     e0 : float, eV
         Energy of its largest slope.
     element, edge : str
-        What it is said to be of.
+        The stated ones.
 
     Returns
     -------
@@ -85,16 +85,16 @@ def edge_offset(source: str, e0: float, element: str, edge: str) -> float:
     Raises
     ------
     SpectrumError
-        If that exceeds 25 eV, so that it is another edge, or the energies are not
-        calibrated at all; or if there is no such edge.
+        If it exceeds 25 eV: another edge, or energies without calibration; or if there is
+        no such edge.
     """
     tabulated = tabulated_edge(element, edge)
     offset = e0 - tabulated
     if abs(offset) > LARGEST_OFFSET:
         raise SpectrumError(
             f"{source} rises most steeply at {e0:.1f} eV, {offset:+.1f} eV from the tabulated {element} {edge} edge "
-            f"at {tabulated:.1f} eV, of which {LARGEST_OFFSET:g} eV are accepted; "
-            "it is of another edge, not calibrated, or has no edge"
+            f"at {tabulated:.1f} eV, where it has no edge within {LARGEST_OFFSET:g} eV; "
+            "check its element, edge and energy calibration"
         )
     return offset
 
@@ -143,9 +143,9 @@ def noise_level(source: str, energy: Floats, mu: Floats, e0: float) -> float:
     """Estimate the noise of a spectrum from the edge to 100 eV above it.
 
     Fourth divided differences of neighboring points cancel what is smooth, on any grid;
-    scaled to unit variance for white noise, the median of their absolute values is not
-    moved by the few points where the spectrum bends sharply. Noise that is correlated from
-    point to point, as in data that were smoothed or interpolated, is underestimated.
+    scaled to unit variance for white noise, the median of their absolute values ignores
+    the few points where the spectrum bends sharply. Noise that is correlated from point to
+    point, as in smoothed or interpolated data, is underestimated.
 
     Parameters
     ----------
@@ -166,8 +166,7 @@ def noise_level(source: str, energy: Floats, mu: Floats, e0: float) -> float:
     Raises
     ------
     SpectrumError
-        If it exceeds 0.05, or there are fewer than 14 points, too few for near-edge
-        structure as well.
+        If it exceeds 0.05, or there are fewer than 14 points.
     """
     chosen = (energy >= e0) & (energy <= e0 + _NOISE_RANGE)
     points, fewest = int(np.count_nonzero(chosen)), _FEWEST_ESTIMATES + _WINDOW - 1
@@ -201,6 +200,6 @@ def doubts(offset: float, noise: float) -> Iterator[str]:
         Standard deviation of the noise.
     """
     if abs(offset) > DOUBTFUL_OFFSET:
-        yield f"its edge lies {offset:+.1f} eV from the tabulated one: check the calibration, or whose edge it is"
+        yield f"its edge lies {offset:+.1f} eV from the tabulated one: check the calibration and the edge"
     if noise > DOUBTFUL_NOISE:
-        yield f"its noise, {noise:.3f} edge steps, is as large as what disorder changes: average more scans"
+        yield f"its noise, {noise:.3f} edge steps, is as large as the effect of disorder: average more scans"

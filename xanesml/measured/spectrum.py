@@ -1,4 +1,4 @@
-"""What a measured spectrum is, and what the readers of all formats share."""
+"""Measured spectra, and the functions that the readers of all formats share."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from xanesml.files.arrays import Floats
 #: Columns that hold μ(E), in order of preference, and the last resort: normalized by others.
 _ABSORPTION = ("mutrans", "mufluor", "xmu", "mu")
 _NORMALIZED = "norm"
-#: What detectors are called: before the sample, behind it, and beside it.
+#: Names of detectors: before the sample, behind it, and beside it.
 _INCOMING = ("i0", "io")
 _TRANSMITTED = ("itrans", "it", "i1")
 _FLUORESCENCE = ("ifluor", "iff", "if")
-#: What is accepted, for messages.
+#: The accepted columns, for messages.
 COLUMNS_TEXT = "mutrans, mufluor, xmu, mu, i0 with itrans (it, i1), i0 with ifluor (iff, if), or norm"
 
 
@@ -36,11 +36,11 @@ class MeasuredSpectrum:
     element, edge : str
         What was measured, such as "Au" and "L3".
     source : str
-        The file it was read from, followed by ":" and `name` where that has several.
+        The file, followed by ":" and `name` if it has several spectra.
     name : str
-        What the file calls it where it has several; else empty.
+        Its name in a file of several; else empty.
     columns : str
-        What was taken from the file, such as "energy and ln(i0/itrans)".
+        The columns used, such as "energy and ln(i0/itrans)".
     background : ndarray, shape (E,), float64, or None
         Theory only: the atomic background μ0, in the unit of `mu`, no NaN.
     edge_energy : float or None, eV
@@ -59,12 +59,12 @@ class MeasuredSpectrum:
 
     @property
     def theory(self) -> bool:
-        """Whether it was calculated: it has μ0 then, and no range for fits before and after the edge."""
+        """Whether it was calculated: it then has μ0."""
         return self.background is not None
 
     @property
     def stem(self) -> str:
-        """A name for files about it: that of its file, and its own where the file has several."""
+        """The name for files about it: that of its file, with its own if the file has several."""
         file = self.source.removesuffix(f":{self.name}") if self.name else self.source
         parts = [re.split(r"[/\\]", file)[-1].rsplit(".", 1)[0], *([self.name] if self.name else [])]
         return "-".join(re.sub(r"[^\w.+-]+", "_", part) for part in parts)
@@ -79,17 +79,17 @@ class Found:
     energy, mu : ndarray, shape (E,), float64
         In any order, with whatever values the file has.
     columns : str
-        What was taken from the file.
+        The columns used.
     name : str
-        What the file calls it; empty if it has only one.
+        Its name in the file; empty if that has only one.
     element, edge : str
-        What the file says that it is; empty if it says nothing.
+        As the file states them; else empty.
     unit : str
-        Unit of the energies as the file has it; empty if it says nothing.
+        Unit of the energies as the file states it; else empty.
     background, edge_energy
         As in `MeasuredSpectrum`.
     problem : str
-        Why it is no spectrum of absorption; empty if it is one.
+        Why it is not an absorption spectrum; empty if it is one.
     """
 
     energy: Floats
@@ -124,7 +124,7 @@ def import_larch() -> Any:
 
 
 def absorption(columns: Mapping[str, Floats]) -> tuple[Floats, str] | None:
-    """Take μ(E) from what columns there are: μ itself, or else counts, transmission before fluorescence.
+    """Return μ(E) from the columns: μ itself, or from counts, transmission before fluorescence.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def absorption(columns: Mapping[str, Floats]) -> tuple[Floats, str] | None:
     Returns
     -------
     (ndarray, shape (E,), float64; str) or None
-        μ, not finite where a counter was zero, and how it was made; None where no column tells.
+        μ, not finite where a counter was zero, and its formula; None without such columns.
     """
 
     def first(names: tuple[str, ...]) -> str | None:
@@ -142,7 +142,7 @@ def absorption(columns: Mapping[str, Floats]) -> tuple[Floats, str] | None:
 
     if name := first(_ABSORPTION):
         return columns[name], name
-    # Zero counts are judged afterwards, where the number of the point is known.
+    # Zero counts are checked later, where the number of the point is known.
     with np.errstate(all="ignore"):
         if (incoming := first(_INCOMING)) and (beam := first(_TRANSMITTED)):
             return np.log(columns[incoming] / columns[beam]), f"ln({incoming}/{beam})"

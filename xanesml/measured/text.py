@@ -19,9 +19,9 @@ _COMMENT = ("#", "%", "!", "*")
 def read_text(path: Path, text: str, choice: str = "") -> Found:
     """Read columns of numbers, separated by blanks, tabs, commas or semicolons.
 
-    What stands above the first row of numbers is header. If its last line has a name for
-    each column, one of them an energy, μ is found by name; two columns without names are
-    energy and μ. Between semicolons and tabs, a comma is a decimal point.
+    The lines above the first row of numbers are the header. If its last line names every
+    column, one of them an energy, μ is found by name; two columns without names are energy
+    and μ. Between semicolons and tabs, a comma is a decimal point.
 
     Parameters
     ----------
@@ -35,12 +35,12 @@ def read_text(path: Path, text: str, choice: str = "") -> Found:
     Returns
     -------
     Found
-        With `columns` saying which were taken, and the unit where the header has it.
+        With the columns used, and the unit if the header states it.
 
     Raises
     ------
     SpectrumError
-        If it is no table of numbers, or not clear which columns hold the energies and μ.
+        If it is not a table of numbers, or the columns of energy and μ are ambiguous.
     """
     header, table = _table(path, text)
     count = table.shape[1]

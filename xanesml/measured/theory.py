@@ -33,7 +33,7 @@ def read_theory(path: Path) -> Found:
     Raises
     ------
     SpectrumError
-        If it is truncated or not whole; see `xanesml.feff.xmu.read_xmu`.
+        If it is incomplete; see `xanesml.feff.xmu.read_xmu`.
     """
     try:
         spectrum = read_xmu(path)

@@ -17,7 +17,7 @@ def is_xdi(text: str) -> bool:
 
 
 def read_xdi(path: Path, text: str) -> Found:
-    """Read an XDI file, one of `xanesml export` as theory.
+    """Read an XDI file; one of `xanesml export` is theory.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def read_xdi(path: Path, text: str) -> Found:
     Returns
     -------
     Found
-        Transmission before fluorescence where there are both.
+        Transmission before fluorescence if there are both.
 
     Raises
     ------
@@ -42,16 +42,16 @@ def read_xdi(path: Path, text: str) -> Found:
     """
     larch = import_larch()
     try:
-        # larch divides by the detector counts while reading; zeros are judged afterwards.
+        # larch divides by the detector counts while reading; zeros are checked later.
         with np.errstate(all="ignore"):
             group = larch.io.read_xdi(str(path))
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         reason = str(error).replace("\n", " ")
         raise SpectrumError(f"{path} is not a valid XDI file: {reason}; see the XDI 1.1 definition") from error
-    # larch takes all above the last unreadable row for header, and would drop half a spectrum silently.
+    # larch takes everything above the last unreadable row for header, and may drop half a spectrum silently.
     rows = sum(1 for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#"))
     if rows != group.npts:
-        raise SpectrumError(f"{path} has {rows} rows, of which only the last {group.npts} are numbers; mend the others")
+        raise SpectrumError(f"{path} has {rows} rows, of which only the last {group.npts} are numbers; fix the others")
     labels = list(group.array_labels)
     if not hasattr(group, "energy"):
         raise SpectrumError(f"{path} has no column 'energy', only {', '.join(labels)}")

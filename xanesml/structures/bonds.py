@@ -1,4 +1,4 @@
-"""The bonds of the absorbers, and the distribution of their lengths, which the labels are."""
+"""The bonds of the absorbers, and the distribution of their lengths: the labels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xanesml.errors import StructureError
 from xanesml.files.arrays import Floats, Indices, Integers, Wholes
 from xanesml.structures import Cluster
 
-#: Positions in the series closer to a whole number than this are that number, steps of the series.
+#: A position in the series this close to a whole number counts as that number, steps of the series.
 ROUNDING = 1e-9
 
 #: Bonds with an end among the center and its 12 neighbors: in the 13-atom cuboctahedron, and in every larger one.
@@ -18,7 +18,7 @@ CUBOCTAHEDRON_BONDS = (36, 120)
 
 
 def expected_bonds(structure: StructureSection, section: DisorderSection) -> int | None:
-    """Return the number of bonds that `bonds` has to find, where it is known beforehand.
+    """Return the number of bonds that `bonds` must find, if it is known beforehand.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def bonds(cluster: Cluster, absorbers: Wholes, expected: int | None = None) -> I
     absorbers : ndarray of int, shape (n,)
         The absorbers of the particle average.
     expected : int, optional
-        The number of bonds there must be; see `expected_bonds`.
+        The required number of bonds; see `expected_bonds`.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def bond_lengths(positions: Floats, bonds: Indices) -> Floats:
 
 
 def bond_weights(bonds: Indices, absorbers: Wholes, multiplicity: ArrayLike) -> Floats:
-    """Return how much every bond counts in the labels.
+    """Return the weight of every bond in the labels.
 
     Parameters
     ----------
@@ -105,13 +105,12 @@ def bond_weights(bonds: Indices, absorbers: Wholes, multiplicity: ArrayLike) -> 
     absorbers : ndarray of int, shape (n,)
         The absorbers.
     multiplicity : array_like, shape (n,)
-        How much each of them counts in the average, positive.
+        Weight of each absorber in the average, positive.
 
     Returns
     -------
     ndarray of float64, shape (B,)
-        Mean multiplicity of a bond's absorbing ends, scaled to a sum of 1: all bonds alike
-        where all absorbers are.
+        Mean multiplicity of a bond's absorbing ends, scaled to a sum of 1.
     """
     counts = np.zeros(max(int(bonds.max()), int(np.max(absorbers))) + 1)
     counts[absorbers] = multiplicity
@@ -137,12 +136,12 @@ def shares_in_bins(lengths: Floats, weights: Floats, centers: Floats) -> Floats:
     weights : ndarray of float64, shape (B,)
         Weights of the bonds, of sum 1.
     centers : ndarray of float64, shape (R,)
-        Centers of the bins, evenly spaced, rising, Å.
+        Centers of the bins, evenly spaced, ascending, Å.
 
     Returns
     -------
     ndarray of float64, shape (n, R)
-        Share of the bonds in each bin; what lies outside is missing from the sum.
+        Share of the bonds in each bin; bonds outside the bins are not counted.
     """
     width = centers[1] - centers[0]
     place = np.floor((lengths - centers[0]) / width + 0.5).astype(np.int64)
@@ -150,7 +149,7 @@ def shares_in_bins(lengths: Floats, weights: Floats, centers: Floats) -> Floats:
 
 
 def shares_in_series(shifts: Floats, weights: Floats, delta: Floats) -> tuple[Floats, Floats]:
-    """Share bonds out over a distorted series: every bond between its two neighbors in δ, linearly.
+    """Distribute bonds over a distorted series, each linearly between its two neighbors in δ.
 
     The average of the series under these weights is the mean over the bonds of the series
     interpolated linearly in δ. Their mean is the mean shift of the bonds.
@@ -158,23 +157,23 @@ def shares_in_series(shifts: Floats, weights: Floats, delta: Floats) -> tuple[Fl
     Parameters
     ----------
     shifts : ndarray of float64, shape (n, B)
-        Bond lengths minus the reference, Å.
+        Bond lengths minus that of the undistorted first shell, Å.
     weights : ndarray of float64, shape (B,)
         Weights of the bonds, of sum 1.
     delta : ndarray of float64, shape (D,)
-        Shifts of the series, evenly spaced, rising, Å.
+        Shifts of the series, evenly spaced, ascending, Å.
 
     Returns
     -------
     shares : ndarray of float64, shape (n, D)
-        Weights over the series; rows sum to 1, bonds outside the series left out. A row
-        is 0 where all are outside.
+        Weights over the series, of the bonds inside it; rows sum to 1, or to 0 if all
+        bonds are outside.
     outside : ndarray of float64, shape (n,)
         Share of the bonds outside.
     """
     last = len(delta) - 1
     position = (shifts - delta[0]) * (last / (delta[-1] - delta[0]))
-    # A bond of the shortest or the longest shift lies there but for rounding.
+    # Rounding may put a bond at either end of the series just outside.
     position = np.where(np.abs(position - np.rint(position)) < ROUNDING, np.rint(position), position)
     inside = (position >= 0) & (position <= last)
     left = np.clip(np.floor(position), 0, last - 1).astype(np.int64)

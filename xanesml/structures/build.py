@@ -84,7 +84,7 @@ def _read(path: Path) -> Atoms:
         # ase promises a list or one frame; an integer index gives one frame.
         atoms = cast(Atoms, read(path, index=-1))
     except Exception as error:
-        # ase's readers let through whatever a malformed file makes them stumble over.
+        # On a malformed file ase's readers raise errors of any kind.
         reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
         raise StructureError(f"cannot read the structure file {path} with ase: {reason}") from error
     if len(atoms) == 0 or not np.isfinite(atoms.positions).all() or (atoms.numbers < 1).any():
@@ -108,7 +108,7 @@ def _find_absorber(atoms: Atoms, section: StructureSection, source: str) -> int:
         present = ", ".join(sorted(set(atoms.symbols)))
         raise StructureError(f"{source} holds no {section.element}, only {present}; set structure.element")
     distances = np.linalg.norm(atoms.positions[candidates] - atoms.positions.mean(axis=0), axis=1)
-    # Rounded so that equally near atoms do not depend on the last bit: the first of them is taken.
+    # Rounded, so that the last bit does not choose among equally near atoms: the first is taken.
     return int(candidates[np.argmin(np.round(distances, 6))])
 
 
@@ -121,7 +121,7 @@ def _cut_sphere(atoms: Atoms, absorber: int, radius: float | None, source: str) 
 
     centers, others, vectors = neighbor_list("ijD", atoms, radius)
     others, vectors = others[centers == absorber], vectors[centers == absorber]
-    # Rounded so that the order of equally distant atoms does not depend on the last bit.
+    # Rounded, so that the last bit does not order equally distant atoms.
     keys = np.round(np.column_stack((np.linalg.norm(vectors, axis=1), vectors)), 6)
     order = np.lexsort(keys.T[::-1])
     numbers = atoms.numbers[np.concatenate(([absorber], others[order]))]

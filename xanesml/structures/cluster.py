@@ -1,4 +1,4 @@
-"""The undistorted cluster that every structure of a campaign is made from, and its absorbers."""
+"""The undistorted cluster of a campaign, and its absorbers."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Cluster:
     absorber : int
         Index of the central absorber.
     first_shell : float
-        Reference length of the first shell, Å: a/√2 for a cuboctahedron, for a file the
-        mean length of the absorber's bonds up to `first_shell_cutoff`.
+        Bond length of the first shell, Å: a/√2 for a cuboctahedron, for a file the mean
+        length of the absorber's bonds up to `first_shell_cutoff`.
     first_shell_cutoff : float
         Largest bond length of the first shell, Å.
     minimum_distance : float
@@ -49,14 +49,14 @@ def first_neighbors(positions: Floats, index: int, cutoff: float) -> Indices:
     positions : ndarray of float64, shape (A, 3)
         Positions, Å, finite.
     index : int
-        The atom whose neighbors are wanted.
+        The central atom.
     cutoff : float
         Largest distance, Å.
 
     Returns
     -------
     ndarray of int, shape (n,)
-        Indices in rising order, `index` itself left out.
+        Indices, ascending, without `index` itself.
     """
     near = np.linalg.norm(positions - positions[index], axis=1) <= cutoff
     near[index] = False

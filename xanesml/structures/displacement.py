@@ -22,8 +22,8 @@ def deltas(section: DistortionSection) -> Floats:
     Returns
     -------
     ndarray of float64, shape (D,)
-        Shifts δ in rising order, Å, rounded to 1e-10 Å, so that 0 is exact and the shifts
-        of a symmetric range differ by their signs only.
+        Shifts δ, ascending, Å, rounded to 1e-10 Å: 0 is exact, and the shifts of a
+        symmetric range differ by their signs only.
     """
     count = round((section.maximum - section.minimum) / section.step) + 1
     # Adding zero turns the −0 that rounding may leave into 0.

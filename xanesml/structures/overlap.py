@@ -10,7 +10,7 @@ from xanesml.errors import StructureError
 from xanesml.files.arrays import Floats
 from xanesml.structures.cluster import Cluster
 
-#: Rounding that the bound on distances is given, Å; a structure this close to the limit is looked at.
+#: Allowance for rounding in the bound on distances, Å.
 _ROUNDING = 1e-9
 
 
@@ -35,7 +35,7 @@ def check_overlap(positions: Floats, minimum_distance: float, label: str) -> Non
 
     pairs = cKDTree(positions).query_pairs(minimum_distance, output_type="ndarray")
     lengths = np.linalg.norm(positions[pairs[:, 1]] - positions[pairs[:, 0]], axis=1)
-    # The tree's ball is closed, the condition is not.
+    # The tree includes pairs exactly at the limit, which are accepted.
     if not np.any(lengths < minimum_distance):
         return
     first, second = np.sort(pairs[np.argmin(lengths)])
@@ -48,10 +48,10 @@ def check_overlap(positions: Floats, minimum_distance: float, label: str) -> Non
 def check_overlaps(cluster: Cluster, positions: Floats, labels: Callable[[int], str]) -> None:
     """Refuse a block of structures if atoms overlap in any of them.
 
-    The same as `check_overlap` of each with the cluster's own limit, without looking at
-    pairs where none can overlap: with s the scale that fits a structure to the cluster best
-    and e_i what is left of atom i's displacement, |x_i − x_j| ≥ s |r_i − r_j| − e_i − e_j.
-    An isotropic distortion leaves nothing, disorder about σ.
+    Same result as `check_overlap` of each with the cluster's own limit, but pairs are
+    compared only if a bound allows an overlap: with s the scale that fits a structure best
+    and e_i the remaining displacement of atom i, |x_i − x_j| ≥ s |r_i − r_j| − e_i − e_j.
+    An isotropic distortion leaves e = 0, disorder about σ.
 
     Parameters
     ----------
@@ -60,8 +60,7 @@ def check_overlaps(cluster: Cluster, positions: Floats, labels: Callable[[int], 
     positions : ndarray of float64, shape (n, A, 3)
         Positions of every structure, in the cluster's frame, Å, finite.
     labels : callable
-        Gives the name in the message of the structure at an index from 0 to n − 1; called
-        for those only that are looked at pair by pair.
+        Returns the name, for the message, of the structure at an index from 0 to n − 1.
 
     Raises
     ------

@@ -185,12 +185,12 @@ def test_done(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("SCF  30", "SCF 100", "SCF card (iterations, radius, lfms) (100, 4.6, 0), asked for was (30, 4.6, 0)"),
+        ("SCF  30", "SCF 100", "SCF card (iterations, radius, lfms) (100, 4.6, 0), requested was (30, 4.6, 0)"),
         ("4.6000   0,", "4.6000   1,", "SCF card (iterations, radius, lfms) (30, 4.6, 1)"),
-        ("val=s+d ", "H-L exch", "exchange model H-L exch, asked for was val=s+d"),
-        ("Vr= 2.000E-01", "Vr=-2.000E-01", "EXCHANGE shifts (real, imaginary) (-0.2, 0.5), asked for was (0.2, 0.5)"),
-        ("S02=1.000", "S02=0.900", "S02 0.9, asked for was 1.0"),
-        ("1.0000E+00", "2.5908E-04", "edge step of the ABSOLUTE card 0.00025908, asked for was 1.0"),
+        ("val=s+d ", "H-L exch", "exchange model H-L exch, requested was val=s+d"),
+        ("Vr= 2.000E-01", "Vr=-2.000E-01", "EXCHANGE shifts (real, imaginary) (-0.2, 0.5), requested was (0.2, 0.5)"),
+        ("S02=1.000", "S02=0.900", "S02 0.9, requested was 1.0"),
+        ("1.0000E+00", "2.5908E-04", "edge step of the ABSOLUTE card 0.00025908, requested was 1.0"),
     ],
 )
 def test_header_with_other_cards(tmp_path, old, new, message):
@@ -217,7 +217,7 @@ def test_header_without_shifts_of_the_potential(tmp_path):
     ("log", "message"),
     [
         (USED.replace(" CORVAL", ""), "FEFF ran without the cards CORVAL; it used ATOMS EXCHANGE"),
-        (" BANANA 3\n Keyword unrecognized.\n", "ran on: Keyword unrecognized.; check feff.extra_cards"),
+        (" BANANA 3\n Keyword unrecognized.\n", "ignored a card: Keyword unrecognized.; check feff.extra_cards"),
         ("Ignoring CORVAL card without parameter corval_emin\n", "Ignoring CORVAL card"),
         ("EXCHANGE ignored for NRIXS calculation.\n", "EXCHANGE ignored for NRIXS"),
         (" Ignored PMBSE cards since TDLDA is present\n", "Ignored PMBSE cards"),
@@ -249,12 +249,12 @@ def test_feff9_module_numbers_are_understood(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"absorber_number": 78}, "xmu.dat is of (Z, shell, SCF) = (79, 'L3', True), asked for was (78, 'L3', True)"),
-        ({"edge": "L2"}, "asked for was (79, 'L2', True)"),
-        ({"scf": False}, "asked for was (79, 'L3', False)"),
-        ({"fms_radius": 6.9}, "FMS radius 7.0 Å, asked for was 6.9 Å"),
+        ({"absorber_number": 78}, "xmu.dat has (Z, shell, SCF) = (79, 'L3', True), requested was (78, 'L3', True)"),
+        ({"edge": "L2"}, "requested was (79, 'L2', True)"),
+        ({"scf": False}, "requested was (79, 'L3', False)"),
+        ({"fms_radius": 6.9}, "FMS radius 7.0 Å, requested was 6.9 Å"),
         ({"max_points": 109}, "110 energy points, the store has room for 109"),
-        ({"k_max": 3.8}, "ends at k = 3.700 1/Å, asked for was 3.8"),
+        ({"k_max": 3.8}, "ends at k = 3.700 1/Å, requested was 3.8"),
     ],
 )
 def test_output_other_than_asked(tmp_path, changes, message):
@@ -275,7 +275,7 @@ STEP = 1e-4 * (0.55 + np.arctan(3 * K) / np.pi)
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (good(count=9), "19 energy points, at least 20"),
+        (good(count=9), "19 energy points, fewer than 20"),
         (table(K, STEP - 6e-5, STEP), "mu is negative"),
         (table(K, STEP, 0 * STEP + 1e-4), "no edge step"),
         (good(edge=11850.0), "the edge is at 11850.0 eV, the table has 11919.0 eV"),

@@ -65,8 +65,8 @@ def test_success_depends_on_the_input_and_repeats(tmp_path):
         ("truncate", Outcome.BAD_OUTPUT, "truncated"),
         ("nothing", Outcome.BAD_OUTPUT, "before the end of 'potentials'"),
         ("deaf", Outcome.BAD_OUTPUT, "ran without the cards CORVAL"),
-        ("wrong-model", Outcome.BAD_OUTPUT, "exchange model Gd state, asked for was val=s+d"),
-        ("wrong-edge", Outcome.BAD_OUTPUT, "(79, 'K', True), asked for was (79, 'L3', True)"),
+        ("wrong-model", Outcome.BAD_OUTPUT, "exchange model Gd state, requested was val=s+d"),
+        ("wrong-edge", Outcome.BAD_OUTPUT, "(79, 'K', True), requested was (79, 'L3', True)"),
     ],
 )
 def test_every_way_to_fail(tmp_path, mode, outcome, message):

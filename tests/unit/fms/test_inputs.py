@@ -106,7 +106,7 @@ def test_files_that_are_missing_or_not_understood_are_left_to_feff(
     (tmp_path / name).unlink()
     if content is not None:
         (tmp_path / name).write_text(content)
-    with pytest.raises(FmsNotApplicable, match=name.replace(".", r"\.") if content is None else "not understood"):
+    with pytest.raises(FmsNotApplicable, match=name.replace(".", r"\.") if content is None else "cannot parse"):
         read_input(tmp_path)
 
 

@@ -52,5 +52,5 @@ def test_a_cut_file_is_left_to_feff(tmp_path: Path, lines: int) -> None:
     text = phase_text(np.ones(9, complex), [np.ones((9, 3), complex)])
     path = tmp_path / "phase.bin"
     path.write_text("\n".join(text.splitlines()[:lines]))
-    with pytest.raises(FmsNotApplicable, match="not a whole phase"):
+    with pytest.raises(FmsNotApplicable, match="not a complete phase"):
         read_phases(path)

@@ -325,7 +325,7 @@ def test_groups_of_one_label_are_refused(tmp_path: Path) -> None:
 def test_damaged_projects_are_refused(project: Path, tmp_path: Path, cut: int) -> None:
     packed = tmp_path / "packed.prj"
     packed.write_bytes(project.read_bytes()[:-cut])
-    refused(packed, "packed by gzip and damaged")
+    refused(packed, "gzipped and damaged")
     plain = tmp_path / "plain.prj"
     text = gzip.decompress(project.read_bytes()).decode()
     plain.write_text(text.replace("@x = (", "@x = ((", 1))
