@@ -115,7 +115,7 @@ def gaps(model: TrainedModel, sessions: int, path: Path) -> None:
         found["direct"].append(np.array(direct[1:]) - direct[0])
         found["reference"].append(np.array(beside) - FOIL_MSD)
     true = SAMPLES - FOIL_MSD
-    print("| true ΔMSD, 10⁻³ Å² | direct: bias | scatter | beside a reference: bias | scatter |")
+    print("| true ΔMSD, 10⁻³ Å² | direct: bias | scatter | with a reference: bias | scatter |")
     print("| ---: | ---: | ---: | ---: | ---: |")
     for sample, value in enumerate(true):
         cells = []
