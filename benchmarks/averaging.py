@@ -58,7 +58,7 @@ def main() -> None:
         looped = loop_over_data_frames(series, chosen[: max(1, options.loop // 8)])
         count, points = series.mu.shape
         print(f"{count} spectra of {points} points, {len(chosen):,} averages of them\n")
-        print(f"{'way':44s} {'µs a spectrum':>14s} {'ratio':>9s}")
+        print(f"{'method':44s} {'µs per spectrum':>14s} {'ratio':>9s}")
         print(f"{'loop over data frames (baseline)':44s} {1e6 * looped:14.0f} {1:9.0f}")
         ours, bare, deviation = in_turn(series, chosen)
         print(f"{'SeriesAverager':44s} {1e6 * ours:14.2f} {looped / ours:9.0f}")

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Tasks that do nothing, per second: the farm against mpi4py.futures, and how many ranks it could feed.
+"""Empty tasks per second: the farm against mpi4py.futures, and how many ranks it could serve.
 
     python benchmarks/dispatch.py [--tasks N] [--ranks N …] [--seconds S]
 
-The baseline is `MPICommExecutor.map` as it comes, one task a message. All take turns in one
+The baseline is `MPICommExecutor.map` by default, one task per message. All take turns in one
 mpirun, medians of five rounds. Then, on the most ranks, the processor time of rank 0 for one
 request where it only hands out tasks, without batches: as the farm has it, and with the row,
 journal and clock of `xanesml simulate` as well; and how many ranks with runs of `--seconds`

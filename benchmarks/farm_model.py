@@ -1,16 +1,15 @@
 #!/usr/bin/env python3
-"""Utilization of the farm by a model, checked against the farm, then foretold for many ranks.
+"""Utilization of the farm by a model, checked against the farm, and its predictions for many ranks.
 
     python benchmarks/farm_model.py [--small]
 
 Utilization is Σ seconds of the runs / (ranks × elapsed). The model is a queue: rank 0 serves
-requests in turn, `--cost` µs each, and takes tasks between them; every rank looks for what it
-waits for in pauses that double, as `hpc.farming.farm` does, so that it finds it late. The first table
-has the model beside the farm itself, over jobs that sleep. The second foretells runs of 40 s
-on average: all alike, lognormal with a heavy tail, and as `xanesml.store.cost` has the reference
-campaign, longest first. Its baseline, in parentheses, is the best that any hand-out in the
-same order could do: at no cost, without delay. `--small` leaves out the checks at 5 and 9
-ranks and the million tasks.
+requests in turn, `--cost` µs each, and runs tasks between them; every rank polls at doubling
+intervals, as `hpc.farming.farm` does, and so reacts late. The first table compares the model
+with the farm on sleeping jobs. The second predicts runs of 40 s on average: all alike,
+lognormal with a heavy tail, and as `xanesml.store.cost` estimates the reference campaign,
+longest first. Its baseline, in parentheses, is the optimal schedule in the same order: at no
+cost, without delay. `--small` leaves out the checks at 5 and 9 ranks and the million tasks.
 """
 
 from __future__ import annotations
@@ -81,7 +80,7 @@ def modeled(runs: Sequence[float], ranks: int, cost: float, looks: Looks) -> flo
 
 
 def best(runs: Sequence[float], ranks: int) -> float:
-    """Return the time of a hand-out in the same order at no cost, s."""
+    """Return the time of a schedule in the same order at no cost, s."""
     ends = [0.0] * ranks
     for run in runs:
         heapq.heapreplace(ends, ends[0] + run)
@@ -121,7 +120,7 @@ def check(ranks: Sequence[int], cost: float) -> None:
             print(f"{number:5d}  {name:18s} {model:7.1%} {farm:7.1%} {model - farm:+11.1%}", flush=True)
 
 
-def foretell(counts: Sequence[int], cost: float) -> None:
+def predict(counts: Sequence[int], cost: float) -> None:
     looks = Looks(60e-6)
     loads = [{**samples(count, MEAN), "reference": reference(count)} for count in counts]
     print(f"\n{'tasks':>9s} {'ranks':>7s}" + "".join(f"{name:>18s}" for name in loads[0]))
@@ -158,7 +157,7 @@ def main() -> None:
     parser.add_argument("--small", action="store_true")
     options = parser.parse_args()
     check([2] if options.small else [2, 5, 9], 1e-6 * options.cost)
-    foretell([13_091] if options.small else [13_091, 1_000_000], 1e-6 * options.cost)
+    predict([13_091] if options.small else [13_091, 1_000_000], 1e-6 * options.cost)
 
 
 if __name__ == "__main__":

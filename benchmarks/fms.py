@@ -5,7 +5,7 @@
 
 Without an option the FMS stage alone, by every method, in run folders that FEFF's stages
 rdinp to xsph have prepared with the reference cards; the baseline is FEFF's own stage in
-the same environment. `--whole` takes whole runs: the baseline is FEFF as it comes, the
+the same environment. `--whole` takes whole runs: the baseline is FEFF out of the box, the
 wheel's pipeline of the same stages with its own FMS and without the allocator settings.
 `--start-up` runs next to nothing, against an interpreter that does nothing. One thread,
 all ways in turn, medians. With `--folder` the prepared runs serve again, and with
@@ -39,7 +39,7 @@ from xanesml.fms.solve import solve_ldl, solve_lu
 
 BEFORE, AFTER = STAGES[: STAGES.index("fms")], STAGES[STAGES.index("fms") + 1 :]
 
-#: How many times faster than FEFF as it comes a whole run is to be.
+#: How many times faster than FEFF out of the box a whole run should be.
 AIMS = {"55-disorder": 2.2, "55-distorted": 2.7, "561-disorder": 3.5, "561-distorted": 4.5}
 
 #: The orbitals of an atom of gold, the width of the absorber's block.
@@ -75,7 +75,7 @@ def main() -> None:
             start_up(folder, options.repeats)
         elif whole:
             record = Record(folder / "whole.jsonl", resume=options.resume)
-            heading("case", "FEFF as it comes, s", "native, s", "ratio", "of CPU time", "aim", "Δμ", "solved by")
+            heading("case", "FEFF out of the box, s", "native, s", "ratio", "of CPU time", "aim", "Δμ", "solved by")
             for case in options.case:
                 compare_runs(folder, case, options.repeats, record)
         else:

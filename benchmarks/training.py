@@ -67,7 +67,7 @@ def main() -> None:
         found = on_ranks(1, __file__, "turns", path, options.steps, options.rounds)
         device = ", ".join(found["gpus"]) or f"{os.cpu_count()} cores"
         print(f"Keras on {found['backend']}, {device}, batches of {SECTION.batch_size}\n")
-        print(f"{'way, one process':44s} {'spectra/s':>10s} {'ms a step':>10s} {'ratio':>7s}")
+        print(f"{'method, one process':44s} {'spectra/s':>10s} {'ms per step':>10s} {'ratio':>7s}")
         rates = found["rates"]
         for way, rate in rates.items():
             ratio = rate / rates[BASELINE]
@@ -75,7 +75,7 @@ def main() -> None:
         if HOROVOD in rates:
             print(f"\nHorovod at one rank takes {rates[OURS] / rates[HOROVOD] - 1:.1%} more time")
         print(
-            f"\n{'input, with the errors of a measurement':44s} {'spectra/s':>10s} {'ms a step':>10s} {'waiting':>8s}"
+            f"\n{'input, with the errors of a measurement':44s} {'spectra/s':>10s} {'ms per step':>10s} {'waiting':>8s}"
         )
         for way, (rate, waiting) in found["inputs"].items():
             print(f"{way:44s} {rate:10,.0f} {1e3 * SECTION.batch_size / rate:10.2f} {waiting:8.2%}")

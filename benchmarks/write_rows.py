@@ -40,7 +40,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         store = Path(folder) / "store.h5"
         lay_out_store(store, options.rows)
-        print(f"{'ranks':>5s}  {'way':36s} {'rows/s':>8s} {'µs a row':>9s} {'ratio':>6s}")
+        print(f"{'ranks':>5s}  {'method':36s} {'rows/s':>8s} {'µs per row':>9s} {'ratio':>6s}")
         for ranks in (1, 2):
             rates = on_ranks(ranks, __file__, store, options.rows)
             for name, rate in rates.items():
