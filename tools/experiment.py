@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What limits the reading of disorder off a measured spectrum: the tables and figures of docs/experiment.md.
+"""The limits of reading disorder off a measured spectrum: the tables and figures of docs/experiment.md.
 
     python tools/experiment.py LARGE SMALL FOIL [--figures FOLDER]
 
@@ -13,9 +13,9 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from synthetic_gap import Gap, measure
 
+from xanesml.files.arrays import Floats
 from xanesml.learning.augmentation import reference_spectra
 from xanesml.learning.dataset import Tensors, load_tensors
 from xanesml.learning.model import TrainedModel, load_model
@@ -25,11 +25,9 @@ from xanesml.plots.style import ABSORPTION, BLACK, BLUE, ENERGY, ORANGE, TWO_COL
 from xanesml.prediction.predict import predict_spectrum
 from xanesml.prediction.reference import make_reference
 
-Floats = NDArray[np.float64]
-
 #: Mean squared displacement of bulk gold at room temperature by EXAFS, Å².
 FOIL_MSD = 0.0081
-#: What is to be told apart from it, Å².
+#: The MSD to distinguish from it, Å².
 OTHER_MSD = 0.0102
 SAMPLES = np.arange(0.004, 0.0165, 0.002)
 
@@ -63,7 +61,7 @@ def gaussian(data: Tensors, msd: float, mesh: Floats) -> Floats:
 
 
 def differences(model: TrainedModel, large: Tensors, small: Tensors, foil: NormalizedSpectrum, path: Path) -> None:
-    """Print and draw what disorder changes in a spectrum, and what else differs by more."""
+    """Print and draw the change of a spectrum by disorder, and larger differences."""
     mesh, edge = model.mesh, model.metadata["edge_energy"]
     simulated, other = (gaussian(large, msd, mesh) for msd in (FOIL_MSD, OTHER_MSD))
     # Edges of different clusters lie at different energies.
@@ -111,7 +109,7 @@ def gaps(model: TrainedModel, sessions: int, path: Path) -> None:
         reference = make_reference(model, foil, FOIL_MSD)
         direct = [predict_spectrum(model, one).msd for one in (foil, *samples)]
         beside = [predict_spectrum(model, one, reference=reference).msd for one in samples]
-        # The direct mode, too, may take the difference from what it answers to the foil.
+        # The direct mode may also subtract its prediction for the foil.
         found["direct"].append(np.array(direct[1:]) - direct[0])
         found["reference"].append(np.array(beside) - FOIL_MSD)
     true = SAMPLES - FOIL_MSD
@@ -136,7 +134,7 @@ def gaps(model: TrainedModel, sessions: int, path: Path) -> None:
 
 
 def particles(data: Tensors) -> None:
-    """Print what a statistical average lacks of a particle average of the same moments."""
+    """Print the difference between statistical and particle averages of the same moments."""
     print("| particle averages: MSD, 10⁻³ Å² | number | RMS difference from the Gaussian average, 10⁻³ edge steps |")
     print("| --- | ---: | ---: |")
     order = np.argsort(data.particle_msd)
@@ -147,7 +145,7 @@ def particles(data: Tensors) -> None:
         print(f"| {1e3 * msd.min():.1f} to {1e3 * msd.max():.1f} | {len(some)} | {1e3 * np.mean(values):.1f} |")
 
 
-def rms(values: NDArray[np.floating]) -> float:
+def rms(values: Floats) -> float:
     return float(np.sqrt(np.mean(np.square(values))))
 
 

@@ -1,4 +1,4 @@
-"""Synthetic gaps between theory and experiment, to test what survives a real one."""
+"""Synthetic gaps between theory and experiment, to test calibration and prediction."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xanesml.measured.normalization import NormalizedSpectrum
 
 #: Width of the rise at the edge over which the difference sets in, eV.
 _ONSET = 2.0
-#: How far a made measurement goes on beyond the mesh on either side, eV.
+#: Extent of a synthetic measurement beyond the mesh on either side, eV.
 _MARGIN = 30.0
 
 
@@ -29,13 +29,13 @@ class Gap:
     correlation : float, eV
         Correlation length of the difference over energy.
     shift : float, eV
-        What would have to be added to the measured energies.
+        The shift that would correct the measured energies.
     stretch : float
-        By what share they would then have to be stretched about the edge.
+        The relative stretch about the edge that would then correct them.
     broadening : float, eV
         Gaussian sigma of the experiment's additional broadening.
     amplitude : float
-        What the measured spectra would have to be multiplied by.
+        The factor that would correct the measured spectra.
     noise : float, edge steps
         Standard deviation of white noise.
     """
@@ -49,7 +49,7 @@ class Gap:
     noise: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse what no experiment can have.
+        """Refuse an impossible gap.
 
         Raises
         ------
@@ -63,7 +63,7 @@ class Gap:
 
 
 def difference(mesh: Floats, *, edge: float, rms: float, correlation: float, seed: int) -> Floats:
-    """Draw what theory lacks: a smooth random function of energy that sets in at the edge.
+    """Draw an error of theory: a smooth random function of energy that sets in at the edge.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def difference(mesh: Floats, *, edge: float, rms: float, correlation: float, see
 
 
 def measure(spectra: Floats, mesh: Floats, *, edge: float, gap: Gap, seed: int) -> list[NormalizedSpectrum]:
-    """Return what an experiment with this gap would have measured in one session.
+    """Return the spectra that an experiment with this gap would measure in one session.
 
     Theory is broadened, the difference added, divided by the amplitude, put at the
     energies that the monochromator would have shown, and noise added. All but the noise is
@@ -113,7 +113,7 @@ def measure(spectra: Floats, mesh: Floats, *, edge: float, gap: Gap, seed: int) 
     edge : float, eV
         The theory's edge energy.
     gap : Gap
-        What lies between them.
+        The gap.
     seed : int
         Decides the difference and the noise.
 

@@ -149,7 +149,7 @@ def job_script(
         about.append(f"#   sbatch --array=0-2 {job}.sbatch {several}")
     if work:
         about = [f"# {purpose}: {', '.join(one.name for one in work)}"]
-    about.append("# Written by `xanesml jobscripts`; what a site differs in comes from the site file.")
+    about.append("# Written by `xanesml jobscripts`; the settings of the site come from the site file.")
     return _filled(
         "job.sbatch",
         HEADER="\n".join(_header(site, job, wanted, work, folder)),

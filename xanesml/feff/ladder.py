@@ -139,8 +139,8 @@ class LadderRun:
     def _message(self, message: str) -> str:
         if len(self._tries) == 1:
             return message
-        told = [changes.replace("feff.", "") or "as it is" for changes, _ in self._tries]
-        tries = one_line(f"; {len(told)} tries: {'; '.join(told)}", _TRIES_BYTES)
+        steps = [changes.replace("feff.", "") or "as it is" for changes, _ in self._tries]
+        tries = one_line(f"; {len(steps)} tries: {'; '.join(steps)}", _TRIES_BYTES)
         return one_line(message, MESSAGE_BYTES - len(tries.encode())) + tries
 
 

@@ -24,7 +24,7 @@ MESSAGE_BYTES = 240
 #: Longest end of a log that is kept, bytes of UTF-8: the room in the store.
 LOG_END_BYTES = 1024
 
-# What FEFF prints when a module ends: FEFF10's words, or those of FEFF 8 and 9 with module numbers.
+# FEFF's lines at the end of a module: FEFF10's words, or those of FEFF 8 and 9 with module numbers.
 _FINISHED = {
     "potentials": r"potentials",
     "cross-section and phases": r"cross-section and phases",
@@ -36,7 +36,7 @@ _REFUSED = re.compile(
     r"|\bRDINP-).*$|^\s*(?:STOP )?RDINP\s*$",
     re.MULTILINE,
 )
-# What FEFF10 prints when it ignores a card and continues (src/RDINP/rdinp.f90, src/XSPH/xsphsub.f90).
+# Lines with which FEFF10 ignores a card and continues (src/RDINP/rdinp.f90, src/XSPH/xsphsub.f90).
 _IGNORED = re.compile(
     r"^.*(?:Keyword unrecognized|Ignoring \w+ card|Ignored \w+ cards|\bignored (?:for|because)"
     r"|card will be ignored|Invalid number of SCF iterations).*$",

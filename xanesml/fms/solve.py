@@ -1,7 +1,7 @@
 """The absorber's block of the full-multiple-scattering Green's function.
 
 The absorber comes last. With its rows a and those of the other atoms o,
-G_aa = (1 − Σ t_a)⁻¹ Σ, where Σ = S_ao (t_o⁻¹ − S_oo)⁻¹ S_oa is what returns to it.
+G_aa = (1 − Σ t_a)⁻¹ Σ, where Σ = S_ao (t_o⁻¹ − S_oo)⁻¹ S_oa returns to it.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ def _probe(system: Complex, factors: Complex, width: int) -> float:
 
 
 def absorber_block(sigma: Complex, scattering: Complex) -> Complexes:
-    """Return the absorber's block of G from what returns to it.
+    """Return the absorber's block of G.
 
     Parameters
     ----------

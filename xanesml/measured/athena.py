@@ -69,7 +69,7 @@ def read_athena(path: Path, text: str) -> list[Found]:
 
     parse = parse_jsonathena if "____header" in text[:500] else parse_perlathena
     try:
-        # larch's reader of whole projects would spread repeated energies. The parser prints what it skips.
+        # larch's reader of whole projects would spread repeated energies. The parser prints skipped groups.
         with contextlib.redirect_stdout(io.StringIO()):
             project = parse(text, str(path))
         found = [_group(getattr(project, label)) for label in project.group_names]

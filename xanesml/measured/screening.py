@@ -142,7 +142,7 @@ def check_range(source: str, energy: Floats, e0: float, *, fitted: int, step_off
 def noise_level(source: str, energy: Floats, mu: Floats, e0: float) -> float:
     """Estimate the noise of a spectrum from the edge to 100 eV above it.
 
-    Fourth divided differences of neighboring points cancel what is smooth, on any grid;
+    Fourth divided differences of neighboring points cancel smooth functions on any grid;
     scaled to unit variance for white noise, the median of their absolute values ignores
     the few points where the spectrum bends sharply. Noise that is correlated from point to
     point, as in smoothed or interpolated data, is underestimated.

@@ -34,7 +34,7 @@ class MeasuredSpectrum:
     mu : ndarray, shape (E,), float64
         Absorption, up to a factor and a smooth background; no NaN.
     element, edge : str
-        What was measured, such as "Au" and "L3".
+        Such as "Au" and "L3".
     source : str
         The file, followed by ":" and `name` if it has several spectra.
     name : str

@@ -12,7 +12,7 @@ from xanesml.errors import SpectrumError
 from xanesml.files.arrays import Floats
 from xanesml.measured.spectrum import COLUMNS_TEXT, Found, absorption
 
-#: What lines of comment begin with.
+#: Prefixes of comment lines.
 _COMMENT = ("#", "%", "!", "*")
 
 

@@ -3,7 +3,7 @@ for job in "${jobs[@]}"; do
   options=(--parsable)
   [[ -z $before ]] || options+=("--dependency=@AFTER@:$before" --kill-on-invalid-dep=yes)
   id=$(sbatch "${options[@]}" "$here/$job.sbatch") ||
-    fail "sbatch refused $job; submitted before it, to be taken back with scancel: ${ids[*]:-none}"
+    fail "sbatch refused $job; cancel the jobs before it with scancel: ${ids[*]:-none}"
   printf '%-9s job %s%s\n' "$job" "${id%%;*}" "${before:+, after job $before}"
   before=${id%%;*}
   ids+=("$before")

@@ -1,15 +1,15 @@
-# One member of a job array has the number of the whole, which is not to be asked about, nor queued again.
+# A member of a job array is queried and requeued by a number of its own, not by that of the array.
 job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$index} job=${job:-${SLURM_JOB_ID:-}}
 state() { SLURM_TIME_FORMAT=standard squeue --noheader --job "$job" --format "$1"; }
 
-# The driver takes no work that is unlikely to end in time; not every Slurm tells a job when that is.
+# The driver starts no run that is unlikely to end in time; not every Slurm passes the end to the job.
 if [[ -n $job ]] && ends=$(state %e) && [[ $ends == *T* ]]; then
   SLURM_JOB_END_TIME=$(date --date "$ends" +%s) || unset SLURM_JOB_END_TIME
   export SLURM_JOB_END_TIME
 fi
 
-# Slurm signals this shell only, which passes it on to the launcher and so to all ranks.
-# A TERM would make a launcher kill the ranks; on USR2 they end what runs and close their files.
+# Slurm signals only this shell, which forwards the signal to the launcher and so to all ranks.
+# On TERM a launcher would kill the ranks; on USR2 they end their runs and close their files.
 "${command[@]}" &
 launcher=$! signaled='' canceled=''
 trap 'signaled=1; kill -USR1 "$launcher" 2>/dev/null' USR1
@@ -23,17 +23,17 @@ do :; done
 
 nodes_answer() { timeout 60 srun --nodes="$SLURM_NNODES" --ntasks="$SLURM_NNODES" --ntasks-per-node=1 true; }
 
-# 75: work is left. A launcher that failed may have lost a node before Slurm has.
+# 75: work is left. A launcher may fail because of a lost node before Slurm notices.
 case $status in
   0 | 2 | 3) exit "$status" ;;
   75) ;;
   *) ! nodes_answer || exit "$status" ;;
 esac
-# A job queued again keeps its number, so that those which wait for it go on waiting.
+# A requeued job keeps its number, so that its dependent jobs keep waiting.
 count=${SLURM_RESTART_COUNT:-0}
 if [[ $count -ge $restarts ]]; then
   echo "work is left after $count restarts, the most allowed; submit the same job again" >&2
 elif [[ $(state %T) == RUNNING ]] && scontrol requeue "$job"; then
-  echo "work is left; job $job is queued again, restart $((count + 1)) of at most $restarts"
+  echo "work is left; job $job is requeued, restart $((count + 1)) of at most $restarts"
 fi
 exit "$status"

@@ -402,9 +402,7 @@ def test_a_part_of_a_chain_and_refusals(stage: Stage) -> None:
     assert stage.noted("sbatch") == [f"[--parsable] [{jobs}/average.sbatch]"]
     refused = stage.run(jobs / SUBMIT, "--from", "average")
     assert refused.returncode == 2
-    assert refused.stderr == (
-        "submit-campaign: sbatch refused train; submitted before it, to be taken back with scancel: 102\n"
-    )
+    assert refused.stderr == ("submit-campaign: sbatch refused train; cancel the jobs before it with scancel: 102\n")
     assert "[--dependency=aftercorr:102]" in stage.noted("sbatch")[-1], "an array waits member by member"
     for arguments, message in [
         (("--from", "teach"), "--from teach: give one of simulate average train predict"),
