@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xanesml.errors import EnvironmentProblem
+from xanesml.files.whole import whole_file
 
 if TYPE_CHECKING:
     import keras
@@ -76,21 +75,11 @@ class Checkpoint:
         EnvironmentProblem
             If the folder cannot be written to.
         """
-        partial = path.with_name(f".{path.name}.partial")
         meta = {"identity": self.identity, "history": [asdict(epoch) for epoch in self.history]}
         groups = {"best": self.best, "weights": self.weights, "optimizer": self.optimizer}
         arrays = {f"{name}_{i}": array for name, group in groups.items() for i, array in enumerate(group)}
-        try:
-            with partial.open("wb") as file:
-                np.savez(file, meta=np.frombuffer(json.dumps(meta).encode(), np.uint8), **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise EnvironmentProblem(
-                f"cannot write the checkpoint {path}: {error.strerror}; free space there, or name another folder"
-            ) from error
+        with whole_file(path) as partial:
+            np.savez(partial, meta=np.frombuffer(json.dumps(meta).encode(), np.uint8), **arrays)
 
     @classmethod
     def load(cls, path: Path, identity: str) -> Checkpoint | None:

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from xanesml.errors import StoreError
 from xanesml.files.layout import Layout
+from xanesml.files.whole import reason, whole_file
 
 _PACKAGES = ("xanesml", "numpy", "scipy", "h5py", "ase", "feff10-rs", "mpi4py", "tensorflow", "jax", "keras", "horovod")
 _MADE_BY = {"xanesml-store": "xanesml simulate", "xanesml-tensors": "xanesml average"}
@@ -79,12 +80,10 @@ def create(
 
     Raises
     ------
-    StoreError
+    EnvironmentProblem
         If the folder cannot be written to or the disk is too small.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as partial:
         with h5py.File(
             partial, "w", libver=("earliest", "v108"), meta_block_size=METADATA_BYTES, locking=False
         ) as file:
@@ -117,23 +116,16 @@ def create(
             if fill is not None:
                 fill(file)
         _reserve(partial)
-        partial.replace(path)
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {reason(error)}; check the folder and the space left") from error
-    finally:
-        if partial.exists():
-            partial.unlink()
 
 
 def _reserve(path: Path) -> None:
-    """Put a file on disk with all its blocks, so that a full disk shows now and not at a row later."""
+    """Allocate all blocks of a file, so that a full disk shows now and not at a row later."""
     with path.open("r+b") as file:
         try:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
                 raise
-        os.fsync(file.fileno())
 
 
 def open_file(path: Path, layout: Layout, *, mode: Literal["r", "r+"] = "r", comm: object | None = None) -> h5py.File:
@@ -263,28 +255,6 @@ def parallel_problem(folder: Path, comm: Any) -> str | None:
         probe.unlink(missing_ok=True)
     answer: str | None = comm.bcast(problem)
     return answer
-
-
-def reason(error: OSError, path: Path | None = None) -> str:
-    """Return what went wrong with a file in a few words.
-
-    Parameters
-    ----------
-    error : OSError
-        The system's, MPI-IO's or HDF5's error.
-    path : Path, optional
-        The file, for MPI-IO, which does not tell that a disk is full.
-    """
-    if path is not None and error.errno in (None, errno.EIO) and not os.statvfs(path).f_bavail:
-        return os.strerror(errno.ENOSPC)
-    # HDF5 puts its own message of many lines where the system's words belong.
-    text = " ".join(str(error.strerror or error).split())
-    if error.errno is not None and error.errno != errno.EIO:
-        return os.strerror(error.errno)
-    for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENOLCK):
-        if os.strerror(number) in text:
-            return os.strerror(number)
-    return text[:200]
 
 
 def _why_not_open(path: Path, error: OSError, made_by: str) -> str:

@@ -1,64 +1,96 @@
-"""Writes a file whole or not at all."""
+"""Write a file whole or not at all."""
 
 from __future__ import annotations
 
+import errno
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from xanesml.errors import EnvironmentProblem
 
+#: The system's answers to an fsync of a folder where a file system, or the folder's permissions, do not allow it.
+_NO_FOLDER_SYNC = (errno.EACCES, errno.EBADF, errno.EINVAL, errno.EOPNOTSUPP)
+
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Give a temporary name to write to; the file gets its own name when the block ends without an error.
 
-    By then its content is on disk, and so is its name: a crash of the machine leaves the old file
-    or the new one. An error in the block leaves the old file, and nothing else.
+    Whatever happens, the file is the old one or the new one. After an error in the block nothing else
+    is left; after a kill, the temporary file.
 
     Parameters
     ----------
     path : Path
-        The file. Its folder is made where it is missing.
+        The file. Its folder is made where it is missing. Where it is a link, the file that it leads to
+        is written, and the link stays.
+    durable : bool
+        Whether the file and its name are on disk when the block has ended, so that a crash of the
+        machine cannot lose them either. That takes some 10 ms; scratch files do without.
 
     Yields
     ------
     Path
-        A name beside it, of this process alone, with the same suffix.
+        A name beside the file, of this process alone, with the same suffix.
 
     Raises
     ------
     EnvironmentProblem
         If the folder or the file cannot be written.
     """
-    partial = path.with_name(f".{path.stem}.{socket.gethostname()}.{os.getpid()}.partial{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        target = path.resolve()
+        partial = target.with_name(f".{target.stem}.{os.uname().nodename}.{os.getpid()}.partial{target.suffix}")
+        target.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield partial
-            _to_disk(partial)
-            partial.replace(path)
-            _to_disk(path.parent)
+            if durable:
+                _to_disk(partial)
+            partial.replace(target)
+            if durable:
+                _folder_to_disk(target.parent)
         finally:
             partial.unlink(missing_ok=True)
     except OSError as error:
         raise EnvironmentProblem(
-            f"cannot write {path}: {error.strerror or error}; check the folder and the space left"
+            f"cannot write {path}: {reason(error)}; check the folder and the space left"
         ) from error
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all, in UTF-8.
+def write_text(path: Path, text: str, *, durable: bool = True) -> None:
+    """Write a text file in UTF-8, whole or not at all; see `whole_file`.
 
     Raises
     ------
     EnvironmentProblem
         If the folder or the file cannot be written.
     """
-    with whole_file(path) as partial:
+    with whole_file(path, durable=durable) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def reason(error: OSError, path: Path | None = None) -> str:
+    """Return in a few words why a file could not be read or written.
+
+    Parameters
+    ----------
+    error : OSError
+        Error of the system, of MPI-IO or of HDF5.
+    path : Path, optional
+        The file, for MPI-IO, which does not report a full disk as such.
+    """
+    if path is not None and error.errno in (None, errno.EIO) and not os.statvfs(path).f_bavail:
+        return os.strerror(errno.ENOSPC)
+    # HDF5 puts its own message of many lines where the system's words belong.
+    text = " ".join(str(error.strerror or error).split())
+    if error.errno is not None and error.errno != errno.EIO:
+        return os.strerror(error.errno)
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENOLCK):
+        if os.strerror(number) in text:
+            return os.strerror(number)
+    return text[:200]
 
 
 def _to_disk(path: Path) -> None:
@@ -67,3 +99,12 @@ def _to_disk(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _folder_to_disk(folder: Path) -> None:
+    try:
+        _to_disk(folder)
+    except OSError as error:
+        # The file is whole and has its name; only its safety in a crash is as the file system has it.
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise

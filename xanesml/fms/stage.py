@@ -56,7 +56,7 @@ class StageReport:
 
     @property
     def solver(self) -> str:
-        """One line of ASCII, at most `SOLVER_BYTES`, that names the solver of gg.bin."""
+        """One line of ASCII that says how gg.bin was made, short enough for `runs/solver` of a store."""
         detail = f" in blocks up to {self.largest_block}" if self.method == "symmetric" else ""
         detail += f", {self.by_lu} by lu" if self.by_lu else ""
         return f"xanesml fms: {self.method}, {self.size}{detail}"

@@ -14,7 +14,7 @@ import numpy as np
 from xanesml.averages.series import Series
 from xanesml.errors import EnvironmentProblem, SpectrumError, StoreError
 from xanesml.files.arrays import Floats, Reals, Singles
-from xanesml.files.whole import write_text
+from xanesml.files.whole import whole_file, write_text
 from xanesml.learning.augmentation import Mode
 from xanesml.learning.intervals import Interval
 from xanesml.learning.network import import_keras
@@ -247,19 +247,8 @@ def save_network(path: Path, network: keras.Model) -> None:
     EnvironmentProblem
         If the folder cannot be written to.
     """
-    # Keras tells the format by the suffix.
-    partial = path.with_name(f".{path.stem}.partial.keras")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as partial:
         network.save(partial)
-        partial.replace(path)
-    except OSError as error:
-        raise EnvironmentProblem(
-            f"cannot write the network {path}: {error.strerror or error}; check the folder and the space left"
-        ) from error
-    finally:
-        if partial.exists():
-            partial.unlink()
 
 
 def complete_model(folder: Path, metadata: ModelMetadata, series: Series, networks: Sequence[str]) -> None:
@@ -284,11 +273,9 @@ def complete_model(folder: Path, metadata: ModelMetadata, series: Series, networ
     EnvironmentProblem
         If the folder cannot be written to.
     """
-    partial = folder / f".{SERIES_FILE}.partial"
+    with whole_file(folder / SERIES_FILE) as partial:
+        np.savez(partial, delta=series.delta, mu=series.mu, edge_step=series.edge_step, r=series.r)
     try:
-        with partial.open("wb") as file:
-            np.savez(file, delta=series.delta, mu=series.mu, edge_step=series.edge_step, r=series.r)
-        partial.replace(folder / SERIES_FILE)
         digests = {name: _digest(folder / name) for name in [*networks, BASELINES_FILE, SERIES_FILE]}
         for path in folder.glob("*.keras"):
             if path.name not in digests:
@@ -297,8 +284,6 @@ def complete_model(folder: Path, metadata: ModelMetadata, series: Series, networ
         raise EnvironmentProblem(
             f"cannot write the model to {folder}: {error.strerror or error}; check the folder and the space left"
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
     content = {"schema": MODEL_SCHEMA, "schema_version": MODEL_VERSION, "files": digests, **metadata}
     write_text(folder / METADATA_FILE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 

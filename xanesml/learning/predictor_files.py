@@ -9,7 +9,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from xanesml.errors import EnvironmentProblem, StoreError
+from xanesml.errors import StoreError
+from xanesml.files.whole import whole_file
 from xanesml.learning.augmentation import Mode
 from xanesml.learning.predictors import Constant, Linear, LinearMoments, Predictor, SlopeLine, Trees
 
@@ -41,18 +42,8 @@ def save_baselines(folder: Path, baselines: Mapping[Mode, Mapping[str, Predictor
         for name, baseline in some.items()
         for field, values in vars(baseline).items()
     }
-    path = folder / BASELINES_FILE
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-        partial.replace(path)
-    except OSError as error:
-        raise EnvironmentProblem(
-            f"cannot write the baselines {path}: {error.strerror or error}; check the folder and the space left"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(folder / BASELINES_FILE) as partial:
+        np.savez_compressed(partial, **arrays)
 
 
 def load_baselines(folder: Path) -> dict[Mode, dict[str, Predictor]]:

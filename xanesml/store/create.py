@@ -45,7 +45,7 @@ def lay_out(path: Path, campaign: Campaign, table: TaskTable, engine: str) -> No
     ------
     StructureError
         If atoms of any structure overlap; there is no file then.
-    StoreError
+    EnvironmentProblem
         If the folder cannot be written to or the disk is too small.
     """
 

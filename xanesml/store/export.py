@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import ase
 import ase.io
@@ -20,9 +18,9 @@ from ase.data import chemical_symbols
 from xanesml.errors import StoreError
 from xanesml.feff.outcomes import Outcome
 from xanesml.files.arrays import Integers
-from xanesml.files.hdf5 import reason
 from xanesml.files.lock import unused
 from xanesml.files.rows_text import about
+from xanesml.files.whole import whole_file, write_text
 from xanesml.store.rows import BLOCK, open_store, read_spectrum, torn_rows
 from xanesml.store.tasks import Kind
 
@@ -108,9 +106,7 @@ def export_xdi(store: Path, folder: Path, tasks: Sequence[int] | None = None, *,
         done = _done(file, store, tasks, echo)
         edge = _edge(file, store)
         for task in done.tolist():
-            text = _xdi(file, task, edge)
-            with _complete(folder / f"task-{task:06d}.xdi") as target:
-                target.write(text)
+            write_text(folder / f"task-{task:06d}.xdi", _xdi(file, task, edge), durable=False)
     return len(done)
 
 
@@ -143,7 +139,12 @@ def export_extxyz(store: Path, target: Path, tasks: Sequence[int] | None = None,
         If none of the tasks is done, the store cannot be used, or the file cannot be
         written.
     """
-    with unused(store), open_store(store) as file, _complete(target) as frames:
+    with (
+        unused(store),
+        open_store(store) as file,
+        whole_file(target) as partial,
+        partial.open("w", encoding="utf-8") as frames,
+    ):
         done = _done(file, store, tasks, echo)
         of_task, absorber = file["tasks/structure"][:], file["tasks/absorber"][:]
         wanted = np.unique(of_task if tasks is None else of_task[list(tasks)])
@@ -223,19 +224,3 @@ def _xdi(file: h5py.File, task: int, edge: str) -> str:
     columns = (column.tolist() for column in (spectrum.energy, spectrum.mu, spectrum.mu0))
     rows = [f"  {energy!r:<20} {mu!r:<24} {mu0!r}" for energy, mu, mu0 in zip(*columns, strict=True)]
     return "".join(f"{line}\n" for line in [*(f"# {line}" for line in lines), *rows])
-
-
-@contextmanager
-def _complete(path: Path) -> Iterator[IO[str]]:
-    """Open a file under a temporary name; it gets its own when all is written."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("w", encoding="utf-8") as file:
-                yield file
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise StoreError(f"cannot write {path}: {reason(error)}; check the folder and the space left") from error

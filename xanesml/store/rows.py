@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from xanesml.errors import StoreError
 from xanesml.feff.outcomes import Outcome
 from xanesml.files.arrays import Floats, Integers
-from xanesml.files.hdf5 import open_file, reason
+from xanesml.files.hdf5 import open_file
 from xanesml.files.layout import STORE, Array, fixed_arrays, row_arrays
+from xanesml.files.whole import reason
 
 #: Rows read at a time when checksums are verified.
 BLOCK = 512

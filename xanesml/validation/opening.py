@@ -11,7 +11,8 @@ from pathlib import Path
 import h5py
 
 from xanesml.errors import StoreError
-from xanesml.files.hdf5 import METADATA_BYTES, full_size, reason
+from xanesml.files.hdf5 import METADATA_BYTES, full_size
+from xanesml.files.whole import reason
 
 #: What HDF5 raises on damaged metadata, by way of h5py.
 DAMAGE = (OSError, KeyError, RuntimeError, TypeError, ValueError)

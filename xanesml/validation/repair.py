@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from xanesml.errors import StoreError
 from xanesml.feff.outcomes import Outcome
 from xanesml.files.arrays import Integers
-from xanesml.files.hdf5 import reason
 from xanesml.files.layout import STORE, row_arrays
 from xanesml.files.rows_text import about, stretches
+from xanesml.files.whole import reason
 from xanesml.store.rows import open_store
 from xanesml.validation.opening import Extent
 from xanesml.validation.rows import BLOCK, RowFindings, fill_value

@@ -9,10 +9,11 @@ import h5py
 import numpy as np
 
 from xanesml.errors import StoreError
-from xanesml.files.hdf5 import content_digest, reason
+from xanesml.files.hdf5 import content_digest
 from xanesml.files.layout import STORE, TENSORS, Layout, fixed_arrays
 from xanesml.files.lock import unused
 from xanesml.files.rows_text import about
+from xanesml.files.whole import reason
 from xanesml.store.create import inputs_digest
 from xanesml.validation.conformity import (
     attribute,

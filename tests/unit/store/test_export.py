@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xanesml.campaign import Campaign
-from xanesml.errors import StoreError
+from xanesml.errors import EnvironmentProblem, StoreError
 from xanesml.feff.outcomes import Outcome
 from xanesml.measured import read_spectrum
 from xanesml.store.create import lay_out
@@ -162,7 +162,7 @@ def test_nothing_done_is_an_error_and_leaves_nothing(store: Path, tmp_path: Path
 def test_a_folder_that_cannot_be_written_is_named(store: Path, tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
-    with pytest.raises(StoreError, match=r"cannot write .*task-000000\.xdi"):
+    with pytest.raises(EnvironmentProblem, match=r"cannot write .*task-000000\.xdi"):
         export_xdi(store, blocked, echo=lambda _line: None)
 
 

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from xanesml.errors import StoreError
+from xanesml.errors import EnvironmentProblem, StoreError
 from xanesml.feff.outcomes import Outcome
 from xanesml.files.hdf5 import create, open_file, parallel_problem, text_attribute
 from xanesml.files.layout import STORE, TENSORS
@@ -180,7 +180,7 @@ def test_another_file_is_refused_in_one_line(tmp_path: Path, make: Any, message:
 def test_a_store_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
-    with pytest.raises(StoreError, match="cannot write"):
+    with pytest.raises(EnvironmentProblem, match="cannot write"):
         create(blocked / "store.h5", STORE, sizes=dict.fromkeys(STORE.dimensions, 1), attributes={}, initial={})
     assert list(tmp_path.iterdir()) == [blocked]
 
