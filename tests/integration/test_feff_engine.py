@@ -137,7 +137,7 @@ def test_feff_does_what_the_native_stage_does_not(tmp_path, monkeypatch, au13):
     assert "FMS calculation of full Green's function" in done.stdout
     assert "FeffPipelineError: stage 'xanesml-fms' failed (exit code: " in done.stderr
     solver = (tmp_path / "run" / "solver.txt").read_text()
-    assert solver == "FEFF fms (native does not apply: Debye-Waller factors of a correlated model, whi\n"
+    assert solver.startswith("FEFF fms (native does not apply: Debye-Waller factors of a correlated model, which")
 
 
 def test_a_native_stage_that_breaks_ends_the_run(tmp_path, monkeypatch, au13):

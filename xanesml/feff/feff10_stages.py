@@ -30,9 +30,6 @@ NATIVE_FMS = "xanesml-fms"
 #: File that names the solver of the full multiple scattering in one line.
 SOLVER_NAME = "solver.txt"
 
-#: Longest such line, bytes of UTF-8.
-SOLVER_BYTES = 80
-
 #: Exit status of a forked process that cannot run the stage and changed nothing.
 NOT_DONE = 97
 
@@ -133,8 +130,7 @@ def _native_fms(folder: Path) -> int:
 
 
 def _write_solver(folder: Path, solver: str) -> None:
-    line = " ".join(solver.split()).encode()[:SOLVER_BYTES].decode(errors="ignore")
-    (folder / SOLVER_NAME).write_text(f"{line}\n", encoding="utf-8")
+    (folder / SOLVER_NAME).write_text(f"{' '.join(solver.split())}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -15,12 +15,10 @@ from xanesml.feff.process import ChildRun, clean_environment, raise_stack_limit
 from xanesml.feff.request import Request
 from xanesml.feff.verdict import LOG_NAME, judge, log_end, one_line, read_log
 from xanesml.feff.xmu import Spectrum
+from xanesml.files.layout import text_width
 
 #: File in the run's folder that names the solver of the full multiple scattering in one line.
 SOLVER_NAME = "solver.txt"
-
-#: Longest solver line, bytes of UTF-8: the room in the store.
-SOLVER_BYTES = 80
 
 #: With less free space than this, bytes, a failed run says nothing about its input.
 MIN_FREE = 16 * 1024**2
@@ -35,7 +33,7 @@ class RunResult:
     outcome : Outcome
         The outcome.
     message : str
-        Why the run is not done: one line, at most 240 bytes of UTF-8; empty if it is.
+        Why the run is not done: one line, no longer than a store's `runs/message`; empty if it is.
     seconds : float
         Wall time of all attempts, s.
     cpu_seconds : float
@@ -46,13 +44,13 @@ class RunResult:
         Number of attempts.
     changes : str
         Changes of the last attempt's cards against the campaign's, such as
-        ``feff.corval = -200.0``, at most 120 bytes of UTF-8; empty if there are none.
+        ``feff.corval = -200.0``; empty if there are none.
     solver : str
-        Solver of the full multiple scattering, at most 80 bytes of UTF-8; empty if the
-        engine does not name it.
+        Solver of the full multiple scattering, no longer than a store's `runs/solver`; empty if
+        the engine does not name it.
     log : str
-        The end of FEFF's log, at most 1024 bytes of UTF-8, line breaks kept; empty if the
-        run is done.
+        The end of FEFF's log, no longer than a store's `runs/log`, line breaks kept; empty if
+        the run is done.
     spectrum : Spectrum or None
         The spectrum if done.
     incomplete : bool
@@ -195,4 +193,6 @@ def _check_space(folder: Path) -> None:
 
 
 def _solver(path: Path) -> str:
-    return one_line(path.read_text(encoding="utf-8", errors="replace"), SOLVER_BYTES) if path.is_file() else ""
+    if not path.is_file():
+        return ""
+    return one_line(path.read_text(encoding="utf-8", errors="replace"), text_width("runs/solver"))

@@ -11,6 +11,7 @@ from xanesml.errors import SpectrumError
 from xanesml.feff.outcomes import Outcome
 from xanesml.feff.request import Request, problems
 from xanesml.feff.xmu import IncompleteSpectrum, Spectrum, read_xmu
+from xanesml.files.layout import text_width
 
 #: File in the run's folder for the output of the FEFF programs.
 LOG_NAME = "run.log"
@@ -18,11 +19,8 @@ LOG_NAME = "run.log"
 #: Bytes read from the end of a log: far more than FEFF writes.
 LOG_BYTES = 4 * 1024**2
 
-#: Longest message, bytes of UTF-8: the room in the store.
-MESSAGE_BYTES = 240
-
-#: Longest end of a log that is kept, bytes of UTF-8: the room in the store.
-LOG_END_BYTES = 1024
+#: Longest message, bytes of UTF-8.
+MESSAGE_BYTES = text_width("runs/message")
 
 # FEFF's lines at the end of a module: FEFF10's words, or those of FEFF 8 and 9 with module numbers.
 _FINISHED = {
@@ -75,9 +73,9 @@ def one_line(text: str, limit: int = MESSAGE_BYTES) -> str:
 
 
 def log_end(text: str) -> str:
-    """Return the last `LOG_END_BYTES` bytes of a log, with its line breaks, printable characters only."""
+    """Return the end of a log that fits a store's `runs/log`, with its line breaks, printable characters only."""
     lines = ("".join(c for c in line if c.isprintable()).rstrip() for line in text.expandtabs().splitlines())
-    kept = "\n".join(lines).rstrip("\n").encode("utf-8", errors="replace")[-LOG_END_BYTES:]
+    kept = "\n".join(lines).rstrip("\n").encode("utf-8", errors="replace")[-text_width("runs/log") :]
     return kept.decode("utf-8", errors="ignore").lstrip("\n")
 
 

@@ -66,6 +66,11 @@ def fixed_arrays(layout: Layout) -> list[Array]:
     return [array for array in layout.arrays if array.path.startswith(("structures/", "tasks/"))]
 
 
+def text_width(path: str) -> int:
+    """Return the room that a column of text in a store has, bytes of UTF-8."""
+    return int(STORE[path].dtype.removeprefix("|S"))
+
+
 NAN = float("nan")
 
 _COMMON_ATTRIBUTES = {

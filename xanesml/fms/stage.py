@@ -20,9 +20,6 @@ from xanesml.fms.solve import Solution, residual_limit
 Precision = Literal["single", "double"]
 Method = Literal["auto", "lu", "ldl", "symmetric"]
 
-#: Longest `StageReport.solver`, bytes: the room in the store.
-SOLVER_BYTES = 80
-
 
 @dataclass(frozen=True)
 class StageReport:
