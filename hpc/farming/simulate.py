@@ -27,7 +27,7 @@ from xanesml.feff.ladder import LadderRun
 from xanesml.feff.outcomes import Outcome
 from xanesml.feff.run import RunResult
 from xanesml.files.arrays import Floats, Integers
-from xanesml.files.lock import StoreLock
+from xanesml.files.lock import WriteLock
 from xanesml.store.cost import expected_seconds, is_native, table_seconds
 from xanesml.store.create import continued, lay_out
 from xanesml.store.journal import Journal
@@ -126,8 +126,8 @@ def simulate(
     drain.listen()
     engine = make_engine(campaign.engine)
     _check_same_engine(comm, engine)
-    held: list[StoreLock] = []
-    from_root(comm, lambda: held.append(StoreLock(store, echo)))
+    held: list[WriteLock] = []
+    from_root(comm, lambda: held.append(WriteLock(store, echo)))
     try:
         cluster, view = from_root(comm, lambda: _prepare(campaign, engine, store, reuse, echo))
         table = stored_table(cluster, campaign.feff, view)

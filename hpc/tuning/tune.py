@@ -24,7 +24,7 @@ from hpc.training.trainer import Trainer, csv_text, silent
 from hpc.tuning.study import Study, import_optuna, is_own, mend_journal, outcome, settings_of, smallest_error
 from xanesml.campaign import Campaign, TrainingSection
 from xanesml.errors import CampaignError
-from xanesml.files.lock import StoreLock
+from xanesml.files.lock import WriteLock
 from xanesml.files.whole import write_text
 from xanesml.learning.dataset import steps_per_epoch
 
@@ -136,11 +136,11 @@ def tune(
         steps = steps_per_epoch(split, len(family), batch_size=batch, size=collective.size)
         return Trainer(tried, collective, data, local, scaling, steps, folder, stop)
 
-    journal, locks = folder / JOURNAL_FILE, list[StoreLock]()
+    journal, locks = folder / JOURNAL_FILE, list[WriteLock]()
     with ExitStack() as at_the_end:
 
         def begin() -> int:
-            locks.append(at_the_end.enter_context(StoreLock(journal, echo)))
+            locks.append(at_the_end.enter_context(WriteLock(journal, echo)))
             mend_journal(journal)
             return Study(campaign, journal, ranks_per_trial).begin()
 

@@ -1,7 +1,8 @@
-"""One writer at a time on a store, and readers that wait for none.
+"""One writer at a time on a file, and readers that find out whether there is one.
 
-`simulate` holds a lock of the kernel's on `.STORE.lock`; where the file system has no
-locks, the time of that file's last change takes its place.
+The lock is one of the kernel's on `.NAME.lock` beside the file, so that nothing is left to
+clean up after a kill. Where the file system has no locks, the time of that file's last
+change takes their place.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, TextIO
+from typing import TextIO
 
-from xanesml.errors import StoreError
+from xanesml.errors import EnvironmentProblem, StoreError
+from xanesml.files.whole import reason
 
-#: Time without a sign of life after which a driver counts as dead where files cannot be locked, s.
+#: Time without a sign of life after which a writer counts as dead where files cannot be locked, s.
 SILENCE = 120.0
 
 #: Time between two signs of life, s.
@@ -32,102 +34,71 @@ _HELD = (errno.EACCES, errno.EAGAIN)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
-class StoreLock:
-    """Keeps a second driver out of a store; held by rank 0, and gone with its process.
-
-    The lock is one of the kernel's on the file `.STORE.lock`, so that nothing is left to
-    clean up after a kill. Where the file system has no locks, the file's time of last
-    change, renewed by `beat`, takes its place.
+class WriteLock:
+    """Keeps other writers and `unused` away from a file; gone with its process.
 
     Parameters
     ----------
-    store : Path
-        The store; it need not exist.
-    echo : callable
-        Prints a line, where the file system has no locks.
+    target : Path
+        The file; it need not exist.
+    echo : callable, optional
+        Prints a line where the file system has no locks.
 
     Raises
     ------
     StoreError
-        If another driver holds it, or the folder cannot be written.
+        If another process holds the lock.
+    EnvironmentProblem
+        If the folder cannot be written.
     """
 
-    def __init__(self, store: Path, echo: Callable[[str], None]) -> None:
-        self._path = store.with_name(f".{store.name}.lock")
-        self._made_folder = not store.parent.exists()
+    def __init__(self, target: Path, echo: Callable[[str], None] | None = None) -> None:
+        self._path = _lock_path(target)
+        self._made_folder = not self._path.parent.exists()
         try:
-            store.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._locked(store, echo)
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file, no_locks = _acquire(target, exclusive=True)
             try:
                 self._sign()
             except OSError:
                 self.close()
                 raise
         except OSError as error:
-            raise StoreError(
-                f"cannot write {store}: {error.strerror}; check the folder and the space left, or give another --output"
+            raise EnvironmentProblem(
+                f"cannot write {target}: {reason(error)}; check the folder and the space left"
             ) from error
         self._beaten = time.monotonic()
-
-    def _locked(self, store: Path, echo: Callable[[str], None]) -> TextIO:
-        while True:
-            with contextlib.ExitStack() as unless_held:
-                file = unless_held.enter_context(self._path.open("a+", encoding="utf-8"))
-                self._acquire(file, store, echo)
-                # The holder may have let go and removed the file between the two steps.
-                if self._is_current(file):
-                    unless_held.pop_all()
-                    return file
-
-    def _is_current(self, file: TextIO) -> bool:
-        """Whether the locked file is still the one of that name."""
-        try:
-            return self._path.stat().st_ino == os.fstat(file.fileno()).st_ino
-        except FileNotFoundError:
-            return False
+        if no_locks is not None and echo is not None:
+            echo(f"{target.parent}: the file system has no locks ({reason(no_locks)}); using a sign of life instead")
 
     def _sign(self) -> None:
         self._file.truncate(0)
         self._file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}))
         self._file.flush()
 
-    def _acquire(self, file: TextIO, store: Path, echo: Callable[[str], None]) -> None:
-        try:
-            no_locks = lock(file, exclusive=True)
-        except BlockingIOError as error:
-            raise StoreError(_taken(file, store)) from error
-        if no_locks is None:
-            return
-        silence = silent_for(self._path)
-        if silence < SILENCE:
-            raise StoreError(
-                f"{_taken(file, store)}; if it is dead, start again in {SILENCE - silence:.0f} s "
-                "(this file system has no locks)"
-            )
-        echo(f"{store.parent}: the file system has no locks ({no_locks.strerror}); a sign of life takes their place")
-
     def beat(self) -> None:
-        """Give a sign of life, not more often than needed; call it often."""
+        """Give a sign of life if one is due; call it often."""
         if time.monotonic() - self._beaten >= HEARTBEAT:
             self._beaten = time.monotonic()
-            # A sign missed is no reason to end: where the file system is gone, the store says so.
+            # A missed sign ends nothing: if the file system is gone, the next row written reports it.
             with contextlib.suppress(OSError):
                 os.utime(self._path)
 
     def close(self) -> None:
-        """Let the next one in; a folder that was made for nothing is removed."""
+        """Release the lock; remove a folder that was made for it and is still empty."""
         if self._file.closed:
             return
+        # While it is held, so that only a file that nobody else has locked goes.
         with contextlib.suppress(FileNotFoundError):
             self._path.unlink()
-        # What was not written on a full disk does not matter any more.
+        # What a full disk did not take does not matter any more.
         with contextlib.suppress(OSError):
             self._file.close()
         if self._made_folder:
             with contextlib.suppress(OSError):
                 self._path.parent.rmdir()
 
-    def __enter__(self) -> StoreLock:
+    def __enter__(self) -> WriteLock:
         return self
 
     def __exit__(
@@ -136,84 +107,112 @@ class StoreLock:
         self.close()
 
 
-def _taken(file: TextIO, store: Path) -> str:
-    file.seek(0)
-    try:
-        holder = json.loads(file.read())
-        who = f"process {holder['pid']} on {holder['host']} since {time.ctime(holder['time'])}"
-    except ValueError:
-        who = "another process"
-    return f"{store} is being written by {who}; wait for it, or end it and start again"
-
-
 @contextmanager
-def unused(store: Path, *, exclusive: bool = False) -> Iterator[None]:
-    """Keep drivers out of a store while it is read as a whole, or changed.
+def unused(target: Path) -> Iterator[None]:
+    """Keep writers away from a file while it is read as a whole.
+
+    Several processes may do so at once. Without a lock file no writer has it, and none is made,
+    as the folder may be read-only.
 
     Parameters
     ----------
-    store : Path
-        The store, or any other file; one without a lock file is not in use.
-    exclusive : bool
-        Whether the store is going to be changed: then nothing else may look at it either.
+    target : Path
+        The file.
 
     Raises
     ------
     StoreError
-        If a driver holds the store, or the lock file cannot be opened.
+        If a writer holds the lock.
+    EnvironmentProblem
+        If the lock file cannot be opened.
     """
-    path = store.with_name(f".{store.name}.lock")
-    if not exclusive and not path.exists():
-        yield
-        return
-    try:
-        file = path.open("a+b" if exclusive else "rb")
-    except OSError as error:
-        raise StoreError(
-            f"cannot tell whether {store} is in use: {path}: {error.strerror}; mend that and try again"
-        ) from error
-    with file:
-        _acquire(file, path, store, exclusive=exclusive)
+    with contextlib.ExitStack() as locked:
+        try:
+            locked.enter_context(_acquire(target, exclusive=False)[0])
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise EnvironmentProblem(
+                f"cannot tell whether {target} is in use: {_lock_path(target)}: {reason(error)}; "
+                "make that file readable and try again"
+            ) from error
         yield
 
 
-def lock(file: IO[Any], *, exclusive: bool) -> OSError | None:
-    """Lock an open file, without waiting.
+def _lock_path(target: Path) -> Path:
+    # One lock by whatever link the file is reached.
+    target = target.resolve()
+    return target.with_name(f".{target.name}.lock")
+
+
+def _acquire(target: Path, *, exclusive: bool) -> tuple[TextIO, OSError | None]:
+    """Open and lock the lock file of a file, without waiting.
+
+    Parameters
+    ----------
+    target : Path
+        The file.
+    exclusive : bool
+        Whether for a writer, which makes the lock file, or for one of several readers, which does not.
 
     Returns
     -------
+    TextIO
+        The lock file; closing it releases the lock.
     OSError or None
-        None when it is locked; the system's words where the file system has no locks.
+        The system's answer where the file system has no locks.
 
     Raises
     ------
-    BlockingIOError
-        If another process holds it.
+    StoreError
+        If another process holds the lock.
     OSError
-        If the system refuses for any other reason.
+        If the lock file cannot be opened or locked for any other reason.
     """
+    path = _lock_path(target)
+    while True:
+        with contextlib.ExitStack() as unless_locked:
+            file = unless_locked.enter_context(path.open("a+" if exclusive else "r", encoding="utf-8"))
+            no_locks = None
+            try:
+                fcntl.lockf(file, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno in _HELD:
+                    raise StoreError(_in_use(file, target)) from error
+                if error.errno not in _NO_LOCKS:
+                    raise
+                no_locks = error
+            # The holder may have released and removed the file between the two steps.
+            if not _is_current(file, path):
+                continue
+            if no_locks is not None and (silence := _silent_for(file)) < SILENCE:
+                raise StoreError(
+                    f"{_in_use(file, target)}; if it is dead, start again in {SILENCE - silence:.0f} s "
+                    "(this file system has no locks)"
+                )
+            unless_locked.pop_all()
+            return file, no_locks
+
+
+def _is_current(file: TextIO, path: Path) -> bool:
+    """Whether an open file is still the one of that name."""
     try:
-        fcntl.lockf(file, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in _HELD:
-            raise BlockingIOError(error.errno, error.strerror) from error
-        if error.errno in _NO_LOCKS:
-            return error
-        raise
-    return None
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
-def silent_for(path: Path) -> float:
-    """Return the time since the holder of a lock file gave a sign of life, s; infinite where it has gone."""
-    status = path.stat()
+def _silent_for(file: TextIO) -> float:
+    """Return the time since the writer's last sign of life, s; infinite where none has signed."""
+    status = os.fstat(file.fileno())
     return time.time() - status.st_mtime if status.st_size else math.inf
 
 
-def _acquire(file: IO[bytes], path: Path, store: Path, *, exclusive: bool) -> None:
-    in_use = f"{store} is being written by another process; wait for its end and try again"
+def _in_use(file: TextIO, target: Path) -> str:
+    file.seek(0)
     try:
-        no_locks = lock(file, exclusive=exclusive)
-    except BlockingIOError as error:
-        raise StoreError(in_use) from error
-    if no_locks is not None and silent_for(path) < SILENCE:
-        raise StoreError(in_use)
+        holder = json.loads(file.read())
+        who = f"process {holder['pid']} on {holder['host']} since {time.ctime(holder['time'])}"
+    except (ValueError, LookupError, TypeError):
+        who = "another process"
+    return f"{target} is being written by {who}; wait for it, or end it and start again"

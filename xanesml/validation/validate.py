@@ -11,7 +11,7 @@ import numpy as np
 from xanesml.errors import StoreError
 from xanesml.files.hdf5 import content_digest
 from xanesml.files.layout import STORE, TENSORS, Layout, fixed_arrays
-from xanesml.files.lock import unused
+from xanesml.files.lock import WriteLock, unused
 from xanesml.files.rows_text import about
 from xanesml.files.whole import reason
 from xanesml.store.create import inputs_digest
@@ -68,7 +68,7 @@ def validate(path: Path, *, repair: bool = False, apart: bool = False) -> Valida
     with unused(path):
         findings = _examine(path)
     if repair and findings.repairable:
-        with unused(path, exclusive=True):
+        with WriteLock(path):
             # Again, because a driver may have come in between.
             findings = _examine(path)
             if findings.repairable and findings.rows is not None:

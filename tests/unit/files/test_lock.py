@@ -8,23 +8,33 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from xanesml.errors import StoreError
+from xanesml.errors import EnvironmentProblem, StoreError
 from xanesml.files import lock
-from xanesml.files.lock import HEARTBEAT, SILENCE, StoreLock
+from xanesml.files.lock import HEARTBEAT, SILENCE, WriteLock, unused
 
 #: A process that holds the lock of a store until it is killed.
 HOLDER = """
 import sys, time
 from pathlib import Path
-from xanesml.files.lock import StoreLock
-held = StoreLock(Path(sys.argv[1]), print)
+from xanesml.files.lock import WriteLock
+held = WriteLock(Path(sys.argv[1]), print)
 print("held", flush=True)
 time.sleep(3600)
+"""
+
+READER = """
+import sys
+from pathlib import Path
+from xanesml.files.lock import unused
+with unused(Path(sys.argv[1])):
+    print("read")
 """
 
 
@@ -47,29 +57,103 @@ def end(holder: subprocess.Popen[str]) -> None:
     holder.communicate()
 
 
-def test_another_process_is_refused_with_the_holders_name_and_let_in_after_its_death(tmp_path: Path) -> None:
+@pytest.mark.parametrize("take", [WriteLock, unused])
+def test_another_process_is_refused_with_the_holders_name_and_let_in_after_its_death(
+    tmp_path: Path, take: Callable[[Path], AbstractContextManager[Any]]
+) -> None:
     store = tmp_path / "store.h5"
     holder = start_holder(store)
     try:
-        with pytest.raises(StoreError) as refused:
-            StoreLock(store, print)
+        with pytest.raises(StoreError) as refused, take(store):
+            pass
     finally:
         end(holder)
     message = str(refused.value)
     assert f"{store} is being written by process {holder.pid} on {socket.gethostname()} since " in message
     assert time.strftime("%Y") in message
     assert message.endswith("wait for it, or end it and start again")
-    with StoreLock(store, print):
-        assert json.loads((tmp_path / ".store.h5.lock").read_text())["pid"] == os.getpid()
+    with take(store):
+        signed = json.loads((tmp_path / ".store.h5.lock").read_text())["pid"]
+        assert signed == (os.getpid() if take is WriteLock else holder.pid)
+
+
+def test_a_lock_holds_by_whatever_link_a_file_is_reached(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "elsewhere" / "link.h5"
+    link.symlink_to("../store.h5")
+    holder = start_holder(tmp_path / "store.h5")
+    try:
+        for take in (WriteLock, unused):
+            with pytest.raises(StoreError, match="is being written by process"), take(link):
+                pass
+    finally:
+        end(holder)
+
+
+def test_readers_share_and_keep_a_writer_out(tmp_path: Path) -> None:
+    store = tmp_path / "store.h5"
+    with unused(store):
+        assert list(tmp_path.iterdir()) == [], "no lock file is made for a reader"
+    # As a driver leaves it that was killed.
+    (tmp_path / ".store.h5.lock").write_text("")
+    with unused(store):
+        reader = subprocess.run([sys.executable, "-c", READER, str(store)], capture_output=True, text=True, check=True)
+        assert reader.stdout == "read\n"
+        writer = subprocess.run([sys.executable, "-c", HOLDER, str(store)], capture_output=True, text=True, check=False)
+        assert "is being written by another process" in writer.stderr
+
+
+@pytest.mark.parametrize("take", [WriteLock, unused])
+def test_of_two_that_find_a_lock_file_only_one_holds_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, take: Callable[[Path], AbstractContextManager[Any]]
+) -> None:
+    store, path = tmp_path / "store.h5", tmp_path / ".store.h5.lock"
+    path.write_text("")
+    holders = []
+    lockf = fcntl.lockf
+
+    def too_late(*arguments: Any) -> None:
+        # Between open and lock the first holder goes, and another comes.
+        if not holders:
+            path.unlink()
+            holders.append(start_holder(store))
+        lockf(*arguments)
+
+    monkeypatch.setattr(fcntl, "lockf", too_late)
+    try:
+        with pytest.raises(StoreError, match=r"is being written by process \d+ on"), take(store):
+            pytest.fail("both hold the lock")
+        assert json.loads(path.read_text())["pid"] == holders[0].pid
+    finally:
+        end(holders[0])
+
+
+def test_a_lock_file_that_goes_between_open_and_lock_means_that_no_writer_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / ".store.h5.lock"
+    lockf = fcntl.lockf
+
+    def gone(*arguments: Any) -> None:
+        path.unlink(missing_ok=True)
+        monkeypatch.setattr(fcntl, "lockf", lockf)
+        lockf(*arguments)
+
+    for take in (unused, WriteLock):
+        path.write_text("")
+        monkeypatch.setattr(fcntl, "lockf", gone)
+        with take(tmp_path / "store.h5"):
+            assert path.exists() == (take is WriteLock)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_left_of_a_lock_that_was_let_go(tmp_path: Path) -> None:
-    with StoreLock(tmp_path / "new" / "store.h5", print):
+    with WriteLock(tmp_path / "new" / "store.h5", print):
         assert [path.name for path in (tmp_path / "new").iterdir()] == [".store.h5.lock"]
     assert list(tmp_path.iterdir()) == [], "a folder made for nothing goes too"
 
     (tmp_path / "old").mkdir()
-    held = StoreLock(tmp_path / "old" / "store.h5", print)
+    held = WriteLock(tmp_path / "old" / "store.h5", print)
     held.close()
     held.close()
     assert list((tmp_path / "old").iterdir()) == []
@@ -77,7 +161,7 @@ def test_nothing_is_left_of_a_lock_that_was_let_go(tmp_path: Path) -> None:
 
 def test_a_folder_with_a_store_in_it_stays(tmp_path: Path) -> None:
     store = tmp_path / "new" / "store.h5"
-    with StoreLock(store, print):
+    with WriteLock(store, print):
         store.write_bytes(b"rows")
     assert list(store.parent.iterdir()) == [store]
 
@@ -88,33 +172,31 @@ def test_without_locks_a_sign_of_life_keeps_others_out(
 ) -> None:
     refuse_locks(monkeypatch, number)
     store, told = tmp_path / "store.h5", []
-    first = StoreLock(store, told.append)
-    assert told == [
-        f"{tmp_path}: the file system has no locks ({os.strerror(number)}); a sign of life takes their place"
-    ]
+    first = WriteLock(store, told.append)
+    assert told == [f"{tmp_path}: the file system has no locks ({os.strerror(number)}); using a sign of life instead"]
     with pytest.raises(StoreError, match=rf"process {os.getpid()} on .*; if it is dead, start again in \d+ s"):
-        StoreLock(store, told.append)
+        WriteLock(store, told.append)
     first.close()
-    StoreLock(store, told.append).close()
+    WriteLock(store, told.append).close()
 
 
 def test_without_locks_a_holder_silent_for_long_counts_as_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refuse_locks(monkeypatch, errno.ENOLCK)
     store = tmp_path / "store.h5"
-    with StoreLock(store, str):
+    with WriteLock(store, str):
         for silence, dead in ((SILENCE - 5, False), (SILENCE + 5, True)):
             then = time.time() - silence
             os.utime(tmp_path / ".store.h5.lock", (then, then))
             if dead:
-                StoreLock(store, str).close()
+                WriteLock(store, str).close()
             else:
                 with pytest.raises(StoreError, match=r"start again in \d s "):
-                    StoreLock(store, str)
+                    WriteLock(store, str)
 
 
 def test_a_sign_of_life_is_given_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / ".store.h5.lock"
-    with StoreLock(tmp_path / "store.h5", print) as held:
+    with WriteLock(tmp_path / "store.h5", print) as held:
         os.utime(path, (0, 0))
         held.beat()
         assert path.stat().st_mtime == 0, "too early"
@@ -130,8 +212,8 @@ def test_a_sign_of_life_is_given_now_and_then(tmp_path: Path, monkeypatch: pytes
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     store = tmp_path / "file" / "store.h5"
-    with pytest.raises(StoreError, match=rf"cannot write {store}: .*; check the folder and the space left"):
-        StoreLock(store, print)
+    with pytest.raises(EnvironmentProblem, match=rf"cannot write {store}: .*; check the folder and the space left"):
+        WriteLock(store, print)
 
 
 def test_a_disk_without_room_for_the_lock_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,5 +221,12 @@ def test_a_disk_without_room_for_the_lock_is_said(tmp_path: Path, monkeypatch: p
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(lock.json, "dumps", full)
-    with pytest.raises(StoreError, match="No space left on device"):
-        StoreLock(tmp_path / "store.h5", print)
+    with pytest.raises(EnvironmentProblem, match="No space left on device"):
+        WriteLock(tmp_path / "store.h5", print)
+
+
+def test_a_lock_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".store.h5.lock").mkdir()
+    message = r"cannot tell whether .*store\.h5 is in use: .*lock: Is a directory"
+    with pytest.raises(EnvironmentProblem, match=message), unused(tmp_path / "store.h5"):
+        pass
