@@ -392,6 +392,21 @@ def validate(
         raise typer.Exit(SOME_FAILED)
 
 
+@app.command()
+def convert(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Stores and tensor files.")],
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--output", "-o", help="Folder that the converted files go to. Default: each takes its place."),
+    ] = None,
+) -> None:
+    """Convert files of an earlier version of their format; their content stays as it is, bit for bit."""
+    from xanesml.files.convert import convert as run
+
+    for path in files:
+        typer.echo(run(path, output))
+
+
 class ExportFormat(str, Enum):
     """What a store is exported to."""
 

@@ -126,7 +126,7 @@ def test_averages_and_labels_against_naive_loops_over_the_store(case: Case) -> N
             naive = sum(m * on_mesh(t, "mu") for t, m in counts.items()) / sum(m * step(t) for t, m in counts.items())
             np.testing.assert_allclose(file["particle/spectra"][row], naive, rtol=2e-7)
             positions = store["structures/positions"][SERIES + row]
-            reference = store["structures/reference"][:]
+            reference = store["structures/undistorted"][:]
             first_shell = 4.0782 / np.sqrt(2)
             # A bond counts by the mean multiplicity of its absorbing ends: 6, 3.5 or 1.
             absorbers = dict(zip(store["tasks/absorber"][SERIES : SERIES + 13].tolist(), multiplicity, strict=True))

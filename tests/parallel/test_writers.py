@@ -23,7 +23,13 @@ PROGRAM = str(Path(__file__).with_name("programs") / "write_rows.py")
 @pytest.mark.parametrize("ranks", [1, 2, 5])
 def test_both_writers_make_the_same_file_bit_for_bit(mpirun: MpiRun, tmp_path: Path, ranks: int) -> None:
     empty = tmp_path / "empty.h5"
-    create(empty, STORE, sizes={"S": 3, "A": 4, "T": 23, "E": 50}, attributes={"engine": "none"}, initial={})
+    create(
+        empty,
+        STORE,
+        sizes={"structure": 3, "atom": 4, "task": 23, "energy_point": 50},
+        attributes={"engine": "none"},
+        initial={},
+    )
     for writer in ("mpio", "root"):
         shutil.copy(empty, tmp_path / f"{writer}.h5")
         done = mpirun(ranks, sys.executable, PROGRAM, str(tmp_path / f"{writer}.h5"), writer, timeout=60)

@@ -1,9 +1,9 @@
 """HDF5 files: laid out whole, opened with a check of their format, probed for parallel writing.
 
 A file is created by one process under a temporary name, every dataset contiguous
-and allocated, and renamed when complete. After that only raw data is written: no
-group, attribute or size changes, so that ranks may write their rows independently
-through the `mpio` driver, and a kill leaves a readable file.
+and allocated, every dimension named, and renamed when complete. After that only raw
+data is written: no group, attribute or size changes, so that ranks may write their rows
+independently through the `mpio` driver, and a kill leaves a readable file.
 
 HDF5's own file locks are not used: file systems that refuse them are common on
 clusters, and a lock of the driver's keeps a second writer out.
@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xanesml.errors import StoreError
-from xanesml.files.layout import Layout
+from xanesml.files.layout import CONVERTIBLE, SIZES, Layout
 from xanesml.files.whole import reason, whole_file
 
 _PACKAGES = ("xanesml", "numpy", "scipy", "h5py", "ase", "feff10-rs", "mpi4py", "tensorflow", "jax", "keras", "horovod")
@@ -35,6 +35,9 @@ _MADE_BY = {"xanesml-store": "xanesml simulate", "xanesml-tensors": "xanesml ave
 #: All names and attributes of a file lie in blocks of this size at its front, so that a truncated file
 #: loses rows and not its structure.
 METADATA_BYTES = 256 * 1024
+
+#: Name that netCDF gives the scale of a dimension without values, before the dimension's size.
+NO_VALUES = "This is a netCDF dimension but not a netCDF variable."
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -68,7 +71,7 @@ def create(
     layout : Layout
         Format of the file.
     sizes : mapping of str to int
-        Length of each dimension letter of the layout.
+        Sizes of the dimensions of the layout; those of `layout.SIZES` may be left out.
     attributes : mapping
         Root attributes besides the format's name, version and package versions.
     initial : mapping of str to array
@@ -87,25 +90,26 @@ def create(
         with h5py.File(
             partial, "w", libver=("earliest", "v108"), meta_block_size=METADATA_BYTES, locking=False
         ) as file:
+            sizes = {**SIZES, **sizes}
             file.attrs["schema"] = layout.schema
             file.attrs["schema_version"] = layout.version
             file.attrs["versions"] = package_versions()
             for name, value in attributes.items():
                 file.attrs[name] = value
             for array in layout.arrays:
-                shape = tuple(int(letter) if letter.isdigit() else sizes[letter] for letter in array.shape)
-                properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-                properties.set_layout(h5py.h5d.CONTIGUOUS)
-                properties.set_alloc_time(h5py.h5d.ALLOC_TIME_LATE)
+                shape = tuple(sizes[name] for name in array.shape)
                 dataset = file.create_dataset(
                     array.path,
                     shape,
                     dtype=array.dtype,
                     fillvalue=None if array.dtype.startswith("|S") else array.fill,
-                    dcpl=properties,
+                    dcpl=_unallocated(),
                 )
                 dataset.attrs["units"] = array.units
                 dataset.attrs["description"] = array.description
+                if array.coordinates:
+                    dataset.attrs["coordinates"] = array.coordinates
+            _name_dimensions(file, layout, sizes)
             # Only now, when all names and attributes are in the file, are the datasets allocated behind them.
             for array in layout.arrays:
                 dataset = file[array.path]
@@ -116,6 +120,34 @@ def create(
             if fill is not None:
                 fill(file)
         _reserve(partial)
+
+
+def _name_dimensions(file: h5py.File, layout: Layout, sizes: Mapping[str, int]) -> None:
+    """Name the dimensions of all datasets by HDF5 dimension scales, in the way of netCDF."""
+    scales = {}
+    for name, path in layout.scales.items():
+        if path in file:
+            scales[name], label = file[path], name
+        else:
+            # Never allocated: it takes no room in the file.
+            scales[name] = file.create_dataset(path, (sizes[name],), dtype="|u1", dcpl=_unallocated())
+            label = f"{NO_VALUES}{sizes[name]:10d}"
+        scales[name].make_scale(label)
+    for array in layout.arrays:
+        # A scale has none itself.
+        if array.path not in layout.scales.values():
+            for axis, name in zip(file[array.path].dims, array.shape, strict=True):
+                axis.attach_scale(scales[name])
+    for link, path in layout.links.items():
+        file[link] = file[path]
+
+
+def _unallocated() -> h5py.h5p.PropDCID:
+    """Return the properties of a contiguous dataset that is allocated when it is first written."""
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_layout(h5py.h5d.CONTIGUOUS)
+    properties.set_alloc_time(h5py.h5d.ALLOC_TIME_LATE)
+    return properties
 
 
 def _reserve(path: Path) -> None:
@@ -177,15 +209,17 @@ def check_format(file: h5py.File, path: Path, layout: Layout) -> None:
     schema, found = file.attrs.get("schema"), file.attrs.get("schema_version")
     if schema != layout.schema or found != layout.version:
         file.close()
-        made_by = _MADE_BY[layout.schema]
+        remedy = f"make it with `{_MADE_BY[layout.schema]} CAMPAIGN` in another --output folder"
+        if schema == layout.schema and found == CONVERTIBLE:
+            remedy = f"run `xanesml convert {path}`"
         raise StoreError(
             f"{path} is {schema or 'no xanesml file'} version {found}, but {layout.schema} version {layout.version} "
-            f"is needed; make it with `{made_by} CAMPAIGN` in another --output folder"
+            f"is needed; {remedy}"
         )
 
 
 def full_size(path: Path) -> int | None:
-    """Return how many bytes a file laid out by `create` has when it is whole; None where it is no such file."""
+    """Return the size that a file laid out by `create` has when it is whole, bytes; None for any other file."""
     with path.open("rb") as file:
         head = file.read(48)
     # The end-of-file address in a superblock of version 0, which `libver` earliest gives.
@@ -195,7 +229,7 @@ def full_size(path: Path) -> int | None:
 
 
 def text_attribute(item: h5py.File | h5py.Dataset, name: str) -> str:
-    """Return an attribute that is text, of fixed or of variable length."""
+    """Return a text attribute, of fixed or of variable length."""
     value = item.attrs[name]
     return value.decode() if isinstance(value, bytes) else str(value)
 
@@ -212,10 +246,10 @@ def content_digest(file: h5py.File, paths: Iterable[str]) -> str:
 
 
 def parallel_problem(folder: Path, comm: Any) -> str | None:
-    """Say why files in a folder cannot be written through the `mpio` driver.
+    """Test whether files in a folder can be written through the `mpio` driver.
 
-    Collective: all ranks of the communicator call it and get the same answer. A
-    small file is laid out by rank 0, written by all and read back.
+    Collective: all ranks of the communicator call it and get the same answer. Rank 0
+    lays out a small file, all ranks write it, and rank 0 reads it back.
 
     Parameters
     ----------
@@ -227,7 +261,7 @@ def parallel_problem(folder: Path, comm: Any) -> str | None:
     Returns
     -------
     str or None
-        The reason in one line, or None where `mpio` works.
+        Why they cannot, in one line, or None where `mpio` works.
     """
     if not h5py.get_config().mpi:
         return "this h5py was built without MPI"
@@ -264,4 +298,7 @@ def _why_not_open(path: Path, error: OSError, made_by: str) -> str:
             f"{path} is truncated: {size} of {whole} bytes are there; "
             f"`xanesml validate {path}` names the rows that are lost, and --repair keeps the others"
         )
-    return f"{path} is not a readable HDF5 file ({reason(error)}); make it anew with `{made_by} CAMPAIGN`"
+    return (
+        f"{path} is not a readable HDF5 file ({reason(error)}); restore it from a copy, "
+        f"or run `{made_by} CAMPAIGN` in another --output folder"
+    )

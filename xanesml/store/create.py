@@ -65,10 +65,10 @@ def lay_out(path: Path, campaign: Campaign, table: TaskTable, engine: str) -> No
         path,
         STORE,
         sizes={
-            "S": table.positions.shape[0],
-            "A": len(table.cluster.numbers),
-            "T": len(table),
-            "E": campaign.feff.max_points,
+            "structure": table.positions.shape[0],
+            "atom": len(table.cluster.numbers),
+            "task": len(table),
+            "energy_point": campaign.feff.max_points,
         },
         attributes={
             "campaign": campaign.resolved(),
@@ -82,7 +82,7 @@ def lay_out(path: Path, campaign: Campaign, table: TaskTable, engine: str) -> No
         },
         initial={
             "structures/numbers": table.cluster.numbers,
-            "structures/reference": table.cluster.positions,
+            "structures/undistorted": table.cluster.positions,
             "structures/kind": table.kind,
             "structures/delta": table.delta,
             "structures/sigma": table.sigma,

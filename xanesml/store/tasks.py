@@ -278,7 +278,7 @@ def stored_cluster(file: h5py.File) -> structures.Cluster:
     """Return the undistorted cluster that a store was laid out for; atoms may lie at any distance."""
     return structures.Cluster(
         numbers=file["structures/numbers"][:],
-        positions=file["structures/reference"][:],
+        positions=file["structures/undistorted"][:],
         absorber=int(file.attrs["central_absorber"]),
         first_shell=float(file.attrs["first_shell"]),
         first_shell_cutoff=float(file.attrs["first_shell_cutoff"]),

@@ -1,4 +1,4 @@
-"""What is wrong with a store or a tensor file, and mending what can be mended."""
+"""Checks stores and tensor files, and repairs the rows of stores."""
 
 from xanesml.validation.report import ValidationReport
 from xanesml.validation.validate import validate

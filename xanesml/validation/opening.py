@@ -1,4 +1,4 @@
-"""Opening a file that may be truncated: it seems to have its full size, and what is missing cannot be read."""
+"""Opens a file that may be truncated: it appears in its full size, and the missing part cannot be read."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _SLACK = 2**20
 
 
 class CutFile(io.RawIOBase):
-    """A truncated file with the size that it should have, as HDF5 wants it; read only.
+    """A truncated file that appears in its full size, as HDF5 wants it; read only.
 
-    A read of what is missing fails. Zeros in its place would do for numbers, but let
-    HDF5 loop for ever in a heap of attributes.
+    Reading the missing part fails. Zeros in its place would do for numbers, but HDF5 loops
+    for ever over them in a heap of attributes.
 
     Parameters
     ----------
     path : Path
         The file.
     whole : int
-        Size that it should have, bytes.
+        Its full size, bytes.
     """
 
     def __init__(self, path: Path, whole: int) -> None:
@@ -90,8 +90,8 @@ class Extent:
 
     def plausible(self, file: h5py.File) -> bool:
         """Whether the datasets of a sound file end about where the file itself says that it ends."""
-        ends = [end_of(dataset) for group in file.values() for dataset in group.values()]
-        return self.whole <= max([METADATA_BYTES, *ends]) + _SLACK
+        items = [item for group in file.values() if isinstance(group, h5py.Group) for item in group.values()]
+        return self.whole <= max([METADATA_BYTES, *map(end_of, items)]) + _SLACK
 
 
 def end_of(dataset: h5py.Dataset) -> int:
@@ -100,7 +100,7 @@ def end_of(dataset: h5py.Dataset) -> int:
 
 
 def extent(path: Path) -> Extent:
-    """Tell how much of a file is there.
+    """Measure how much of a file is there.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def open_whole(path: Path, found: Extent) -> h5py.File:
     if found.truncated and found.size < METADATA_BYTES:
         raise StoreError(
             f"truncated: {found.size} of {found.whole} bytes are there, and its structure is not among them; "
-            "nothing can be kept, make it anew"
+            "nothing in it can be recovered"
         )
     try:
         if found.truncated:
@@ -138,4 +138,6 @@ def open_whole(path: Path, found: Extent) -> h5py.File:
         return h5py.File(path, "r", locking=False)
     except DAMAGE as error:
         text = reason(error) if isinstance(error, OSError) else str(error)
-        raise StoreError(f"not a readable HDF5 file ({' '.join(text.split())[:200]}); make it anew") from error
+        raise StoreError(
+            f"not a readable HDF5 file ({' '.join(text.split())[:200]}); restore it from a copy"
+        ) from error

@@ -1,4 +1,4 @@
-"""Mending a store: rows that cannot be trusted are set back, so that they are run again."""
+"""Repairs a store: rows that cannot be trusted become pending, so that they are run again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from xanesml.errors import StoreError
+from xanesml.errors import EnvironmentProblem
 from xanesml.feff.outcomes import Outcome
 from xanesml.files.arrays import Integers
 from xanesml.files.layout import STORE, row_arrays
@@ -20,13 +20,13 @@ from xanesml.validation.opening import Extent
 from xanesml.validation.rows import BLOCK, RowFindings, fill_value
 
 
-def mend(path: Path, found: Extent, rows: RowFindings) -> list[str]:
-    """Give a truncated store its full length, mark complete rows and set torn ones back to pending.
+def repair_store(path: Path, found: Extent, rows: RowFindings) -> list[str]:
+    """Extend a truncated store to its full size, mark complete rows, and set damaged ones back to pending.
 
     Parameters
     ----------
     path : Path
-        A store of sound form that nothing else looks at.
+        A store whose form is sound, locked for writing.
     found : Extent
         How much of it is there.
     rows : RowFindings
@@ -39,7 +39,7 @@ def mend(path: Path, found: Extent, rows: RowFindings) -> list[str]:
 
     Raises
     ------
-    StoreError
+    EnvironmentProblem
         If the store cannot be written.
     """
     did = []
@@ -54,7 +54,9 @@ def mend(path: Path, found: Extent, rows: RowFindings) -> list[str]:
         with path.open("rb") as synced:
             os.fsync(synced.fileno())
     except OSError as error:
-        raise StoreError(f"cannot repair {path}: {reason(error)}; give it write permission, or mend a copy") from error
+        raise EnvironmentProblem(
+            f"cannot repair {path}: {reason(error)}; give it write permission, or repair a copy"
+        ) from error
     if len(back):
         did.append(about(back, "is pending again", "are pending again"))
     if len(rows.unmarked):

@@ -10,34 +10,25 @@ import numpy as np
 
 from xanesml.errors import StoreError
 from xanesml.files.hdf5 import content_digest
-from xanesml.files.layout import STORE, TENSORS, Layout, fixed_arrays
+from xanesml.files.layout import STORE, fixed_arrays
 from xanesml.files.lock import WriteLock, unused
 from xanesml.files.rows_text import about
 from xanesml.files.whole import reason
 from xanesml.store.create import inputs_digest
-from xanesml.validation.conformity import (
-    attribute,
-    attribute_problems,
-    attributes_lost,
-    campaign_problems,
-    form_problems,
-    unit_problems,
-)
-from xanesml.validation.opening import DAMAGE, Extent, end_of, extent, open_whole
+from xanesml.validation.conformity import attribute, campaign_problems, examine_form
+from xanesml.validation.opening import Extent, end_of, extent, open_whole
 from xanesml.validation.probe import crash
-from xanesml.validation.repair import mend
+from xanesml.validation.repair import repair_store
 from xanesml.validation.report import ValidationReport
 from xanesml.validation.rows import RowFindings, examine_rows
 from xanesml.validation.tensors import tensor_problems
 
-_LAYOUTS = {layout.schema: layout for layout in (STORE, TENSORS)}
-
 
 def validate(path: Path, *, repair: bool = False, apart: bool = False) -> ValidationReport:
-    """Say what is wrong with a store or a tensor file, and mend a store's rows on request.
+    """Check a store or a tensor file, and repair a store's rows on request.
 
-    Everything is read once, in blocks. A truncated file is read as well; what it lacks
-    counts as never written.
+    The whole file is read once, in blocks. Of a truncated file, the missing part counts
+    as never written.
 
     Parameters
     ----------
@@ -47,8 +38,8 @@ def validate(path: Path, *, repair: bool = False, apart: bool = False) -> Valida
         Whether to give a truncated store its full length, mark rows that are complete,
         and set rows that cannot be trusted back to pending. Tensor files are not changed.
     apart : bool
-        Whether to read the file's structure in a process of its own first, so that one
-        on which HDF5 crashes gets a report too. Takes a second.
+        Whether to read the file's structure in a process of its own first, so that a crash
+        of HDF5 on it becomes a report. Takes a second.
 
     Returns
     -------
@@ -58,7 +49,9 @@ def validate(path: Path, *, repair: bool = False, apart: bool = False) -> Valida
     Raises
     ------
     StoreError
-        If the file cannot be read, a driver is writing it, or the repair cannot be written.
+        If the file cannot be read, or a driver is writing it.
+    EnvironmentProblem
+        If the repair cannot be written.
     """
     if not path.is_file():
         raise StoreError(f"{path} does not exist; give a store or a tensor file")
@@ -69,10 +62,10 @@ def validate(path: Path, *, repair: bool = False, apart: bool = False) -> Valida
         findings = _examine(path)
     if repair and findings.repairable:
         with WriteLock(path):
-            # Again, because a driver may have come in between.
+            # Again, as a driver may have written in between.
             findings = _examine(path)
             if findings.repairable and findings.rows is not None:
-                repairs = mend(path, findings.extent, findings.rows)
+                repairs = repair_store(path, findings.extent, findings.rows)
                 findings = _examine(path)
     return ValidationReport(
         path=path,
@@ -81,17 +74,6 @@ def validate(path: Path, *, repair: bool = False, apart: bool = False) -> Valida
         torn=np.empty(0, np.int64) if findings.rows is None else findings.rows.suspect,
         repairs=tuple(repairs),
     )
-
-
-def examine_structure(path: Path) -> None:
-    """Read the structure of a file and its attributes, to no other end than to see whether HDF5 survives it."""
-    findings = _Findings(path, extent(path))
-    try:
-        file = open_whole(path, findings.extent)
-    except StoreError:
-        return
-    with file:
-        _form(file, findings)
 
 
 @dataclass
@@ -116,57 +98,25 @@ def _examine(path: Path) -> _Findings:
         findings.problems.append(str(error))
         return findings
     with file:
-        layout = _form(file, findings)
-        if layout is None:
+        form = examine_form(file, findings.extent, str(path))
+        findings.content, findings.problems, findings.lasting = form.content, form.problems, form.attributes_lost
+        if form.layout is None:
             return findings
         try:
-            (_store if layout is STORE else _tensors)(file, findings)
+            (_store if form.layout is STORE else _tensors)(file, findings)
         except OSError as error:
             findings.rows = None
-            findings.problems.append(f"cannot be read to its end ({reason(error)}); check the disk, or make it anew")
+            findings.problems.append(f"cannot be read to its end ({reason(error)}); check the disk")
     return findings
-
-
-def _form(file: h5py.File, findings: _Findings) -> Layout | None:
-    """Note what is wrong with the form of a file; return its layout where the content can be looked at."""
-    problems = findings.problems
-    schema, version = attribute(file, "schema"), attribute(file, "schema_version")
-    layout = _LAYOUTS.get(schema) if isinstance(schema, str) else None
-    if layout is None:
-        problems.append(f"no file of xanesml: the root attribute schema is {schema!r}, not {' or '.join(_LAYOUTS)}")
-        return None
-    findings.content = f"{schema} version {version}"
-    if version != layout.version:
-        problems.append(f"has version {version} of its format, but version {layout.version} is needed; make it anew")
-        return None
-    found = findings.extent
-    if found.truncated:
-        problems.append(f"truncated: {found.size} of {found.whole} bytes are there")
-    try:
-        damaged = form_problems(file, layout)
-        if not damaged:
-            findings.lasting = found.truncated and attributes_lost(file, layout)
-            problems += (
-                # Given its full length, HDF5 would loop for ever over the zeros in their place.
-                ["attributes are lost with its end, so that it cannot be repaired; make it anew"]
-                if findings.lasting
-                else attribute_problems(file, layout) + unit_problems(file, layout)
-            )
-    except DAMAGE as error:
-        damaged = [f"its structure is damaged ({' '.join(str(error).split())[:150]})"]
-    if not damaged and found.truncated and not found.plausible(file):
-        damaged = [f"its end, {found.whole} bytes, lies far behind its last dataset; that number is damaged"]
-    if damaged:
-        findings.problems += [*damaged, "its content was not looked at; make it anew"]
-        return None
-    return layout
 
 
 def _store(file: h5py.File, findings: _Findings) -> None:
     problems = findings.problems
     problems += campaign_problems(file)[0]
     if max(end_of(file[array.path]) for array in fixed_arrays(STORE)) > findings.extent.size:
-        problems.append("structures or tasks are lost, and with them all spectra; make a new store")
+        problems.append(
+            "structures or tasks are lost, and with them all spectra; run `xanesml simulate` for a new store"
+        )
         return
     problems += _inputs(file, findings.path)
     rows = findings.rows = examine_rows(file, findings.extent.size)
@@ -200,7 +150,7 @@ def _inputs(file: h5py.File, path: Path) -> list[str]:
 
 def _tensors(file: h5py.File, findings: _Findings) -> None:
     if findings.extent.truncated:
-        findings.problems[-1] += "; make it anew with `xanesml average CAMPAIGN`"
+        findings.problems[-1] += "; run `xanesml average CAMPAIGN` again"
         return
     problems, campaign = campaign_problems(file)
     findings.problems += problems + tensor_problems(file, campaign)

@@ -107,7 +107,15 @@ def write_file(path: Path, made_for: Campaign, positions: np.ndarray, **attribut
     create(
         path,
         TENSORS,
-        sizes={"M": len(MESH), "R": 12, "D": SERIES, "N": 1, "W": 1, "P": STRUCTURES, "B": ABSORBERS},
+        sizes={
+            "energy": len(MESH),
+            "r": 12,
+            "delta": SERIES,
+            "average": 1,
+            "weighted": 1,
+            "structure": STRUCTURES,
+            "absorber": ABSORBERS,
+        },
         attributes={
             "campaign": made_for.resolved(),
             "campaign_digest": made_for.digest(),

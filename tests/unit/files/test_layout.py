@@ -8,11 +8,12 @@ import h5py
 import jsonschema
 import numpy as np
 import pytest
+import xarray
 from conftest import ROOT
 
 from xanesml.feff.outcomes import Outcome
 from xanesml.files.hdf5 import create
-from xanesml.files.layout import STORE, TENSORS, Layout
+from xanesml.files.layout import SIZES, STORE, TENSORS, Layout
 
 SCHEMAS = ROOT / "data_schema"
 PAIRS = [(STORE, "store.json"), (TENSORS, "tensors.json")]
@@ -29,6 +30,7 @@ def test_code_and_data_schema_agree(layout: Layout, name: str) -> None:
     jsonschema.validate(formal, json.loads((SCHEMAS / "definition.schema.json").read_text()))
     assert (formal["schema"], formal["version"]) == (layout.schema, layout.version)
     assert formal["dimensions"] == layout.dimensions
+    assert (formal["scales"], formal["links"]) == (layout.scales, layout.links)
     assert formal["attributes"] == layout.attributes
     ours = [
         {
@@ -39,6 +41,7 @@ def test_code_and_data_schema_agree(layout: Layout, name: str) -> None:
             "fill": "NaN" if np.isnan(array.fill) else array.fill,
             "description": array.description,
         }
+        | ({"coordinates": array.coordinates} if array.coordinates else {})
         for array in layout.arrays
     ]
     assert formal["datasets"] == ours
@@ -50,20 +53,69 @@ def test_outcome_codes_are_those_of_data_schema() -> None:
 
 @pytest.mark.parametrize(("layout", "name"), PAIRS)
 def test_a_file_is_laid_out_as_data_schema_says(layout: Layout, name: str, tmp_path: Path) -> None:
-    sizes = {letter: 3 + i for i, letter in enumerate(layout.dimensions)}
+    sizes = {name: 4 + i for i, name in enumerate(layout.dimensions)} | SIZES
     path = tmp_path / "file.h5"
     create(path, layout, sizes=sizes, attributes={}, initial={})
     formal = definition(name)
     with h5py.File(path) as file:
         found: list[str] = []
-        file.visititems(lambda p, o: found.append(p) if isinstance(o, h5py.Dataset) else None)
-        assert sorted(found) == sorted(entry["path"] for entry in formal["datasets"])
+        file.visititems_links(lambda p, _: found.append(p) if isinstance(file[p], h5py.Dataset) else None)
+        datasets = {entry["path"] for entry in formal["datasets"]}
+        assert sorted(found) == sorted(datasets | set(formal["scales"].values()) | formal["links"].keys())
         for entry in formal["datasets"]:
             dataset = file[entry["path"]]
-            assert dataset.shape == tuple(sizes.get(d) or int(d) for d in entry["shape"])
+            assert dataset.shape == tuple(sizes[name] for name in entry["shape"])
             assert dataset.dtype.str == entry["dtype"]
             assert dataset.attrs["units"] == entry["units"]
             assert dataset.chunks is None
             assert dataset.id.get_offset() is not None, "allocated when laid out"
             if not entry["dtype"].startswith("|S"):
                 np.testing.assert_array_equal(dataset[...], np.full(dataset.shape, float(entry["fill"])))
+
+
+@pytest.mark.parametrize("layout", [STORE, TENSORS])
+def test_xarray_shows_dimensions_coordinates_and_units(layout: Layout, tmp_path: Path) -> None:
+    sizes = {name: 4 + i for i, name in enumerate(layout.dimensions)} | SIZES
+    path = tmp_path / "file.h5"
+    values = {name: np.arange(sizes[name]) + 7 for name in layout.dimensions}
+    initial = {scale: values[name] for name, scale in layout.scales.items() if "/" in scale}
+    create(path, layout, sizes=sizes, attributes={}, initial=initial)
+    for group in {array.path.split("/")[0] for array in layout.arrays}:
+        arrays = {array.path.split("/")[1]: array for array in layout.arrays if array.path.startswith(f"{group}/")}
+        with xarray.open_dataset(path, group=group, engine="h5netcdf") as dataset:
+            assert dataset.variables.keys() == arrays.keys() | {
+                link.split("/")[1] for link in layout.links if link.startswith(f"{group}/")
+            }
+            for name, array in arrays.items():
+                variable = dataset[name]
+                assert variable.dims == array.shape
+                assert variable.attrs["units"] == array.units
+                assert variable.dtype == array.dtype
+                assert set(array.coordinates.split()) <= variable.coords.keys()
+                if np.isnan(array.fill):
+                    assert np.isnan(variable).all()
+            for name in dataset.sizes.keys() & {name for name, scale in layout.scales.items() if "/" in scale}:
+                np.testing.assert_array_equal(dataset.indexes[name], values[name])
+
+
+def test_averages_of_no_structure_and_no_kept_weights_show_empty_dimensions(tmp_path: Path) -> None:
+    path = tmp_path / "file.h5"
+    sizes = dict.fromkeys(TENSORS.dimensions, 3) | {"structure": 0, "weighted": 0}
+    create(path, TENSORS, sizes=sizes, attributes={}, initial={"mesh/energy": [1, 2, 3], "mesh/r": [1, 2, 3]})
+    with xarray.open_dataset(path, group="particle", engine="h5netcdf") as dataset:
+        assert dataset.spectra.sizes == {"structure": 0, "energy": 3}
+    with xarray.open_dataset(path, group="statistical", engine="h5netcdf") as dataset:
+        assert dataset.weights.sizes == {"weighted": 0, "delta": 3}
+
+
+def test_names_of_dimensions_take_no_room_in_the_file(tmp_path: Path) -> None:
+    sizes = {"structure": 2, "atom": 3, "task": 1, "energy_point": 2}
+    ends = []
+    for tasks in (1, 100_000):
+        create(tmp_path / "file.h5", STORE, sizes=sizes | {"task": tasks}, attributes={}, initial={})
+        with h5py.File(tmp_path / "file.h5") as file:
+            assert all(file[name].id.get_offset() is None for name in STORE.dimensions)
+            first, last = file["structures/numbers"], file["runs/outcome"]
+            ends.append((first.id.get_offset(), last.id.get_offset() + last.nbytes))
+    assert ends[0][0] == ends[1][0]
+    assert ends[1][1] == (tmp_path / "file.h5").stat().st_size

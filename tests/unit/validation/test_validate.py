@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from xanesml.campaign import Campaign
 from xanesml.errors import StoreError
 from xanesml.feff.outcomes import Outcome
-from xanesml.files.hdf5 import full_size
-from xanesml.files.layout import STORE, fixed_arrays, row_arrays
+from xanesml.files.hdf5 import create, full_size
+from xanesml.files.layout import STORE, TENSORS, fixed_arrays, row_arrays
 from xanesml.files.rows_text import ranges
 from xanesml.store.create import lay_out
 from xanesml.store.rows import Row, RowWriter, StoredSpectrum, open_store, torn_rows
@@ -99,13 +99,13 @@ def flip(path: Path, byte: int, bit: int) -> None:
 def test_a_sound_store_is_valid_and_its_outcomes_are_counted(store: Path) -> None:
     report = validate(store)
     assert report.ok
-    assert report.lines() == [f"{store}: valid: xanesml-store version 2, 7 tasks: 6 done, 1 timed-out"]
+    assert report.lines() == [f"{store}: valid: xanesml-store version 3, 7 tasks: 6 done, 1 timed-out"]
 
 
 def test_a_fresh_store_is_valid(tmp_path: Path) -> None:
     path = tmp_path / "store.h5"
     lay_out(path, CAMPAIGN, expand(CAMPAIGN), engine="fake 1")
-    assert validate(path).lines() == [f"{path}: valid: xanesml-store version 2, 7 tasks: 7 pending"]
+    assert validate(path).lines() == [f"{path}: valid: xanesml-store version 3, 7 tasks: 7 pending"]
 
 
 def test_validation_leaves_a_store_as_it_is(store: Path) -> None:
@@ -129,8 +129,8 @@ def test_any_flipped_bit_of_a_row_names_that_row(full: Path, tmp_path: Path, dat
     with open_store(path) as file:
         assert set(torn_rows(file).tolist()) <= {task}
     # And a repaired store is valid, with nothing lost but that row.
-    mended = validate(path, repair=True)
-    assert mended.ok
+    repaired = validate(path, repair=True)
+    assert repaired.ok
     with open_store(path) as file, open_store(full) as original:
         others = np.delete(np.arange(TASKS), task)
         for array in row_arrays(STORE):
@@ -156,11 +156,11 @@ def test_an_outcome_byte_that_was_not_written_is_worded_as_harmless(store: Path)
         file["runs/outcome"][3] = Outcome.PENDING
     assert validate(store).lines() == [
         f"{store}: row 3 is complete but not marked; it is run again, unless --repair marks it",
-        f"{store}: not valid, 1 problem: xanesml-store version 2, 7 tasks: 1 pending, 5 done, 1 timed-out",
+        f"{store}: not valid, 1 problem: xanesml-store version 3, 7 tasks: 1 pending, 5 done, 1 timed-out",
     ]
     assert validate(store, repair=True).lines() == [
         f"{store}: repaired: row 3 is marked (1 done)",
-        f"{store}: valid: xanesml-store version 2, 7 tasks: 6 done, 1 timed-out",
+        f"{store}: valid: xanesml-store version 3, 7 tasks: 6 done, 1 timed-out",
     ]
 
 
@@ -267,7 +267,7 @@ def test_rows_never_run_are_not_counted_as_lost(tmp_path: Path) -> None:
     assert validate(path, repair=True).lines() == [
         f"{path}: repaired: extended from {whole - 2000} to its full {whole} bytes",
         f"{path}: repaired: rows 1–2 are pending again",
-        f"{path}: valid: xanesml-store version 2, 7 tasks: 7 pending",
+        f"{path}: valid: xanesml-store version 3, 7 tasks: 7 pending",
     ]
 
 
@@ -275,7 +275,7 @@ def test_rows_never_run_are_not_counted_as_lost(tmp_path: Path) -> None:
 def test_a_store_without_its_structure_is_said_to_be_lost(store: Path, size: int) -> None:
     os.truncate(store, size)
     (problem,) = validate(store, repair=True).problems
-    assert problem.endswith("and its structure is not among them; nothing can be kept, make it anew")
+    assert problem.endswith("and its structure is not among them; nothing in it can be recovered")
     assert store.stat().st_size == size
 
 
@@ -283,7 +283,9 @@ def test_a_store_cut_within_its_structures_is_said_to_be_lost(store: Path) -> No
     (_, offset, _, _), *_ = where(store, ["tasks/identity"])
     os.truncate(store, offset + 3)
     report = validate(store, repair=True)
-    assert report.problems[-1] == "structures or tasks are lost, and with them all spectra; make a new store"
+    assert report.problems[-1] == (
+        "structures or tasks are lost, and with them all spectra; run `xanesml simulate` for a new store"
+    )
     assert store.stat().st_size == offset + 3
 
 
@@ -293,7 +295,7 @@ def test_a_store_whose_attributes_lie_in_the_lost_end_is_not_extended(store: Pat
     os.truncate(store, store.stat().st_size - 100)
     before = store.read_bytes()
     report = validate(store, repair=True)
-    assert report.problems[1] == "attributes are lost with its end, so that it cannot be repaired; make it anew"
+    assert report.problems[1] == "attributes are lost with its end, so that it cannot be repaired"
     assert report.torn.size == 0
     assert store.read_bytes() == before
 
@@ -330,7 +332,10 @@ def _shorten(file: h5py.File) -> None:
         (lambda file: file.attrs.__delitem__("engine"), "the root attribute engine is missing"),
         (lambda file: file.attrs.__setitem__("note", "x"), "the root attribute note is not part of the format"),
         (lambda file: file.attrs.__setitem__("schema", "x"), "no file of xanesml: the root attribute schema is 'x'"),
-        (lambda file: file.attrs.__setitem__("schema_version", 1), "has version 1 of its format, but version 2"),
+        (
+            lambda file: file.attrs.__setitem__("schema_version", 1),
+            "has version 1 of its format, not 3; use the xanesml that wrote it",
+        ),
         (lambda file: file.attrs.__setitem__("central_absorber", 13), "the root attribute central_absorber is"),
         (lambda file: file.attrs.__setitem__("campaign", "{}"), "the root attribute campaign does not match"),
         (lambda file: file.attrs.__setitem__("campaign", "nonsense"), "the root attribute campaign is no campaign"),
@@ -339,9 +344,12 @@ def _shorten(file: h5py.File) -> None:
         (lambda file: file.__delitem__("runs/log"), "the dataset runs/log is missing"),
         (lambda file: file.create_group("notes"), "notes is not part of the format"),
         (lambda file: file["runs"].create_dataset("x", data=1), "runs/x is not part of the format"),
+        (lambda file: file.__delitem__("task"), "the dimension task has no dimension scale"),
+        (lambda file: file["runs/tries"].dims[0].detach_scale(file["task"]), "runs/tries does not name its dimension"),
+        (lambda file: file.create_dataset("tasks2", data=1), "tasks2 is not part of the format"),
         (_retype, "spectra/points has the type <i8, not <i4"),
         (_chunk, "spectra/mu is not contiguous"),
-        (_shorten, "runs/tries has the shape (6,), but T is 7 by tasks/structure"),
+        (_shorten, "runs/tries has the shape (6,), but task is 7 by tasks/structure"),
     ],
 )
 def test_what_departs_from_the_layout_is_named(store: Path, change: Any, problem: str) -> None:
@@ -377,11 +385,11 @@ def test_a_structure_on_which_hdf5_dies_is_reported(store: Path, monkeypatch: py
     path.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(path))
     (problem,) = validate(store, apart=True).problems
-    assert problem == "its structure is damaged: HDF5 crashes on it (SIGSEGV); make it anew"
+    assert problem == "its structure is damaged: HDF5 crashes on it (SIGSEGV); restore it from a copy"
     path.write_text("#!/bin/sh\nexec sleep 60\n")
     monkeypatch.setattr("xanesml.validation.probe.TIMEOUT", 0.2)
     (problem,) = validate(store, apart=True).problems
-    assert problem == "its structure is damaged: HDF5 does not come to an end with it within 0 s; make it anew"
+    assert problem == "its structure is damaged: HDF5 does not finish reading it within 0 s; restore it from a copy"
 
 
 def test_a_store_that_a_driver_holds_is_refused(store: Path) -> None:
@@ -511,15 +519,15 @@ def test_averages_whose_absorbers_are_missing_or_bonds_outside_are_valid(tensors
 
 
 def test_weights_are_kept_of_all_averages_or_of_none(tensors: Path) -> None:
+    with h5py.File(tensors) as file:
+        sizes = {name: len(file[path]) for name, path in TENSORS.scales.items()}
+        attributes = dict(file.attrs)
+        content = {array.path: file[array.path][:] for array in TENSORS.arrays}
+    weights = content["statistical/weights"]
+
     def keep(count: int) -> None:
-        with h5py.File(tensors, "r+") as file:
-            attributes = dict(file["statistical/weights"].attrs)
-            del file["statistical/weights"]
-            space = h5py.h5s.create_simple((count, 91))
-            properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-            properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-            h5py.h5d.create(file.id, b"statistical/weights", h5py.h5t.IEEE_F32LE, space, properties)
-            file["statistical/weights"].attrs.update(attributes)
+        kept = content | {"statistical/weights": weights[:count]}
+        create(tensors, TENSORS, sizes=sizes | {"weighted": count}, attributes=attributes, initial=kept)
 
     keep(0)
     assert validate(tensors).problems == ()
@@ -540,11 +548,11 @@ def test_tensors_are_judged_alike_in_blocks(tensors: Path, monkeypatch: pytest.M
     assert validate(tensors).problems == whole
 
 
-def test_a_truncated_tensor_file_is_made_anew(tensors: Path) -> None:
+def test_a_truncated_tensor_file_is_averaged_again(tensors: Path) -> None:
     whole = tensors.stat().st_size
     os.truncate(tensors, whole - 10)
     report = validate(tensors, repair=True)
-    assert any(p.endswith("are there; make it anew with `xanesml average CAMPAIGN`") for p in report.problems)
+    assert any(p.endswith("are there; run `xanesml average CAMPAIGN` again") for p in report.problems)
     assert tensors.stat().st_size == whole - 10
 
 

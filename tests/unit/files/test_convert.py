@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from xanesml.errors import EnvironmentProblem, StoreError
+from xanesml.files import convert as module
+from xanesml.files.convert import convert
+from xanesml.files.hdf5 import content_digest, open_file
+from xanesml.files.layout import LAYOUTS, STORE, TENSORS, fixed_arrays
+from xanesml.files.lock import WriteLock
+from xanesml.store.rows import torn_rows
+from xanesml.validation import validate
+
+#: Version 2 of both files, as xanesml 0.1.0 wrote them: 13 atoms, a series of 9 with `distortion.reference =
+#: "lattice_constant"`, 3 disordered structures, one task timed out; and its averages.
+FROZEN = {
+    layout: ROOT / "tests" / "data" / f"{name}-version-2.h5.gz"
+    for layout, name in ((STORE.schema, "store"), (TENSORS.schema, "tensors"))
+}
+
+
+@pytest.fixture(params=LAYOUTS)
+def old(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path = tmp_path / "old.h5"
+    with gzip.open(FROZEN[request.param]) as packed, path.open("wb") as file:
+        shutil.copyfileobj(packed, file)
+    return path
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    path = tmp_path / "store.h5"
+    path.write_bytes(gzip.decompress(FROZEN[STORE.schema].read_bytes()))
+    return path
+
+
+def test_an_old_file_is_refused_with_the_command_that_converts_it(old: Path) -> None:
+    with h5py.File(old) as file:
+        layout = LAYOUTS[file.attrs["schema"]]
+    message = (
+        f"{old} is {layout.schema} version 2, but {layout.schema} version 3 is needed; run `xanesml convert {old}`"
+    )
+    with pytest.raises(StoreError) as caught:
+        open_file(old, layout)
+    assert str(caught.value) == message
+    assert validate(old).problems == (f"has version 2 of its format, not 3; run `xanesml convert {old}`",)
+
+
+def test_a_converted_file_holds_the_same_bits_under_its_own_names(old: Path, tmp_path: Path) -> None:
+    before = old.read_bytes()
+    line = convert(old, tmp_path / "new")
+    assert old.read_bytes() == before
+    new = tmp_path / "new" / "old.h5"
+    with h5py.File(old) as then, h5py.File(new) as now:
+        layout = LAYOUTS[then.attrs["schema"]]
+        assert line == f"{new}: converted from {layout.schema} version 2 to version 3"
+        for array in layout.arrays:
+            source = then[array.path.replace("structures/undistorted", "structures/reference")]
+            assert now[array.path].dtype == source.dtype
+            assert now[array.path][...].tobytes() == source[...].tobytes(), array.path
+        names = then.attrs.keys() - {"schema_version", "campaign", "campaign_digest"}
+        assert now.attrs.keys() == then.attrs.keys()
+        for name in names:
+            assert now.attrs[name] == then.attrs[name], name
+        assert now.attrs["schema_version"] == 3
+        campaign = json.loads(then.attrs["campaign"])
+        campaign["distortion"]["length"] = campaign["distortion"].pop("reference")
+        assert campaign["distortion"]["length"] == "lattice_constant"
+        assert json.loads(now.attrs["campaign"]) == campaign
+    assert validate(new).problems == ()
+
+
+def test_digests_and_checksums_hold_after_conversion(store: Path) -> None:
+    convert(store)
+    with open_file(store, STORE) as file:
+        assert content_digest(file, ["tasks/identity"]) == file.attrs["tasks_digest"].decode()
+        fixed = [array.path for array in fixed_arrays(STORE)]
+        assert content_digest(file, fixed) == file.attrs["inputs_digest"].decode()
+        assert torn_rows(file).size == 0
+
+
+def test_a_file_is_converted_in_place_and_once(old: Path) -> None:
+    convert(old)
+    assert list(old.parent.iterdir()) == [old]
+    once = old.read_bytes()
+    with h5py.File(old) as file:
+        schema = file.attrs["schema"]
+    assert convert(old) == f"{old}: {schema} version 3 already"
+    assert old.read_bytes() == once
+
+
+def test_damaged_rows_stay_as_they_are(store: Path) -> None:
+    with h5py.File(store, "r+") as file:
+        file["spectra/mu"][3, 2] = 0.5
+    convert(store)
+    with open_file(store, STORE) as file:
+        assert torn_rows(file).tolist() == [3]
+        assert file["spectra/mu"][3, 2] == 0.5
+
+
+def test_a_file_in_use_is_refused(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Two locks of one process do not exclude each other, so that a file system without locks stands in.
+    def no_locks(*_arguments: object) -> None:
+        raise OSError(95, os.strerror(95))
+
+    monkeypatch.setattr("fcntl.lockf", no_locks)
+    before = old.read_bytes()
+    with WriteLock(old):
+        for folder in (None, old.parent / "new"):
+            with pytest.raises(StoreError, match=f"is being written by process {os.getpid()} on"):
+                convert(old, folder)
+    assert old.read_bytes() == before
+    assert list(old.parent.iterdir()) == [old]
+
+
+def _cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 1)
+
+
+def _version(path: Path, version: int) -> None:
+    with h5py.File(path, "r+") as file:
+        file.attrs["schema_version"] = version
+
+
+def _lack(path: Path, name: str) -> None:
+    with h5py.File(path, "r+") as file:
+        del file[name]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_cut, "is truncated: 468567 of 468568 bytes are there; restore it from a copy, or repair it with"),
+        (lambda path: _version(path, 1), "is xanesml-store version 1, and only version 2 can be converted"),
+        (lambda path: _version(path, 4), "is xanesml-store version 4, and only version 2 can be converted"),
+        (lambda path: _lack(path, "runs/log"), "is damaged and cannot be converted: "),
+        (lambda path: path.write_text("no HDF5"), "is not a readable HDF5 file"),
+        (lambda path: h5py.File(path, "w").close(), "is no file of xanesml; give a store or a tensor file"),
+        (Path.unlink, "does not exist; give a store or a tensor file"),
+    ],
+)
+def test_what_cannot_be_converted_stays_and_is_named(store: Path, change: object, message: str) -> None:
+    assert callable(change)
+    change(store)
+    before = store.read_bytes() if store.exists() else None
+    with pytest.raises(StoreError) as caught:
+        convert(store)
+    assert str(caught.value).startswith(f"{store} {message}")
+    assert "\n" not in str(caught.value)
+    assert before is None or store.read_bytes() == before
+    assert len(list(store.parent.iterdir())) == (before is not None)
+
+
+def test_a_full_disk_leaves_the_old_file(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_arguments: object) -> None:
+        raise OSError(28, os.strerror(28))
+
+    before = store.read_bytes()
+    monkeypatch.setattr(module, "_copy", full)
+    with pytest.raises(EnvironmentProblem, match=rf"cannot write {store}: No space left on device"):
+        convert(store)
+    assert store.read_bytes() == before
+    assert list(store.parent.iterdir()) == [store]
+
+
+def test_a_copy_that_reads_back_otherwise_is_refused(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = store.read_bytes()
+    monkeypatch.setattr(module, "_copy", lambda _source, _target: None)
+    with pytest.raises(StoreError, match="did not read back as it was written"):
+        convert(store)
+    assert store.read_bytes() == before
+
+
+def test_nothing_in_the_output_folder_is_replaced(store: Path) -> None:
+    folder = store.parent / "new"
+    convert(store, folder)
+    with pytest.raises(StoreError, match=rf"{folder}/store.h5 exists already; give another --output folder"):
+        convert(store, folder)
+
+
+def test_large_datasets_are_copied_in_blocks(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_BLOCK", 2000)
+    with h5py.File(store) as file:
+        expected = file["spectra/mu"][...]
+    convert(store)
+    with open_file(store, STORE) as file:
+        np.testing.assert_array_equal(file["spectra/mu"][...], expected)

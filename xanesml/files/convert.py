@@ -1,0 +1,131 @@
+"""Converts stores and tensor files of version 2 of their format to the present one.
+
+The same datasets, bit for bit, under names of version 3, with dimension scales.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from xanesml.errors import StoreError
+from xanesml.files.hdf5 import content_digest, create, full_size
+from xanesml.files.layout import CONVERTIBLE, LAYOUTS, Layout
+from xanesml.files.lock import WriteLock, unused
+from xanesml.files.whole import reason
+
+#: Datasets that had another name in version 2.
+_RENAMED_ARRAYS = {"structures/undistorted": "structures/reference"}
+
+#: Campaign keys that had another name in version 2, by section.
+_RENAMED_KEYS = {"distortion": {"reference": "length"}}
+
+#: Attributes that the new file has of its own.
+_OWN = ("schema", "schema_version")
+
+#: Bytes copied at a time.
+_BLOCK = 2**24
+
+
+def convert(path: Path, folder: Path | None = None) -> str:
+    """Convert a store or a tensor file; the converted file is whole, or the old one stays.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    folder : Path, optional
+        Folder that the converted file goes to, under the same name. By default it takes the place of `path`.
+
+    Returns
+    -------
+    str
+        What was done, in one line.
+
+    Raises
+    ------
+    StoreError
+        If the file is no store or tensor file of version 2, is truncated, or is in use, or if there is one
+        of that name in `folder`.
+    EnvironmentProblem
+        If the converted file cannot be written; as much space as the old one has must be free.
+    """
+    if not path.is_file():
+        raise StoreError(f"{path} does not exist; give a store or a tensor file")
+    target = path if folder is None else folder / path.name
+    if folder is not None and target.exists():
+        raise StoreError(f"{target} exists already; give another --output folder")
+    lock: AbstractContextManager[object] = WriteLock(path) if folder is None else unused(path)
+    with lock, _open(path) as old:
+        schema, version = old.attrs.get("schema"), old.attrs.get("schema_version")
+        layout = LAYOUTS.get(str(schema))
+        if layout is None:
+            raise StoreError(f"{path} is no file of xanesml; give a store or a tensor file")
+        if version == layout.version:
+            return f"{path}: {schema} version {version} already"
+        if version != CONVERTIBLE:
+            raise StoreError(
+                f"{path} is {schema} version {version}, and only version {CONVERTIBLE} can be converted; "
+                "use the xanesml that wrote it"
+            )
+        try:
+            _write(target, old, layout)
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise StoreError(f"{path} is damaged and cannot be converted: {' '.join(str(error).split())}") from error
+    return f"{target}: converted from {schema} version {version} to version {layout.version}"
+
+
+def _open(path: Path) -> h5py.File:
+    whole, size = full_size(path), path.stat().st_size
+    if whole is not None and size < whole:
+        raise StoreError(
+            f"{path} is truncated: {size} of {whole} bytes are there; restore it from a copy, "
+            "or repair it with `xanesml validate --repair` of the version of xanesml that wrote it"
+        )
+    try:
+        return h5py.File(path, "r", locking=False)
+    except OSError as error:
+        raise StoreError(f"{path} is not a readable HDF5 file ({reason(error)}); restore it from a copy") from error
+
+
+def _write(target: Path, old: h5py.File, layout: Layout) -> None:
+    sources = {array.path: old[_RENAMED_ARRAYS.get(array.path, array.path)] for array in layout.arrays}
+    sizes: dict[str, int] = {}
+    for array in layout.arrays:
+        sizes |= zip(array.shape, sources[array.path].shape, strict=True)
+
+    def fill(new: h5py.File) -> None:
+        for path, source in sources.items():
+            if new[path].shape != source.shape or new[path].dtype != source.dtype:
+                raise ValueError(f"{path} has the type {source.dtype} and the shape {source.shape}")
+            _copy(source, new[path])
+            if content_digest(new, [path]) != content_digest(old, [source.name]):
+                raise RuntimeError(f"{path} did not read back as it was written")
+
+    attributes = {name: value for name, value in old.attrs.items() if name not in _OWN}
+    create(target, layout, sizes=sizes, attributes=attributes | _campaign(attributes), initial={}, fill=fill)
+
+
+def _copy(source: h5py.Dataset, target: h5py.Dataset) -> None:
+    if not source.size:
+        return
+    step = max(1, _BLOCK // (source.nbytes // len(source)))
+    for start in range(0, len(source), step):
+        target[start : start + step] = source[start : start + step]
+
+
+def _campaign(attributes: Mapping[str, Any]) -> dict[str, str]:
+    """Return the campaign of a file with its keys' new names, and the digest of that."""
+    campaign = json.loads(attributes["campaign"])
+    for section, names in _RENAMED_KEYS.items():
+        if campaign.get(section):
+            campaign[section] = {names.get(key, key): value for key, value in campaign[section].items()}
+    # As `Campaign.resolved` and `Campaign.digest` do, but without defaults that the campaign was not made with.
+    digest = hashlib.blake2b(json.dumps(campaign, sort_keys=True).encode(), digest_size=16).hexdigest()
+    return {"campaign": json.dumps(campaign, sort_keys=True, ensure_ascii=False), "campaign_digest": digest}
