@@ -54,7 +54,7 @@ def main() -> None:
         for kind, task in (("distorted", 0), ("disordered", 2)):
             with tempfile.TemporaryDirectory() as folder:
                 engine = make_engine(campaign.engine)
-                result = run_feff(engine, Path(folder), table.feff_input(task), table.request(task))
+                result = run_feff(engine, Path(folder), *table.inputs(task))
             if result.outcome is not Outcome.DONE:
                 sys.exit(f"{name}: {result.outcome.label}: {result.message}")
             baseline = baseline or result.seconds

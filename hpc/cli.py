@@ -84,7 +84,7 @@ def plan(
     distorted = int((table.kind == Kind.DISTORTED).sum())
     disordered = len(table.kind) - distorted
     seconds = table_seconds(table, native=is_native(campaign.engine))
-    typer.echo(table.feff_input(task), nl=False)
+    typer.echo(table.inputs(task)[0], nl=False)
     typer.echo(f"\n{campaign_file}: campaign {campaign.name}, the input above is that of task {task}")
     typer.echo(f"engine:      {engine.identity}")
     typer.echo(f"structures:  {distorted} distorted, {disordered} disordered, {table.positions.shape[1]} atoms each")

@@ -149,7 +149,7 @@ def engine_runs(setting: Setting) -> Finding:
     except OSError:
         return Finding(Mark.WARNING, "not run, since the scratch folder cannot be written")
     with folder as name:
-        result = run_feff(make_engine(section), Path(name), table.feff_input(0), table.request(0))
+        result = run_feff(make_engine(section), Path(name), *table.inputs(0))
     if result.outcome is Outcome.DONE:
         return Finding(Mark.OK, "13 atoms without SCF: done in {} s", value=result.seconds)
     if result.outcome is Outcome.TIMED_OUT:

@@ -86,7 +86,7 @@ class Layout:
 
 
 def row_arrays(layout: Layout) -> list[Array]:
-    """Return the columns that a run writes, in the order in which they are written and checksummed."""
+    """Return the columns that a run writes, in the order of writing and of the checksum."""
     return [array for array in layout.arrays if array.path.startswith(("spectra/", "runs/"))]
 
 

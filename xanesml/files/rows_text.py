@@ -20,7 +20,7 @@ def stretches(rows: Integers) -> Iterator[tuple[int, int]]:
 
 
 def ranges(rows: Integers, width: int = WIDTH) -> str:
-    """Return increasing integers as text, such as ``3, 17–19, 40``, cut where it becomes too long."""
+    """Return increasing integers as text, such as ``3, 17–19, 40``, cut to about `width` characters."""
     text = ""
     for first, last in stretches(rows):
         part = str(first) if first == last else f"{first}–{last}"

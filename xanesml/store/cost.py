@@ -1,4 +1,4 @@
-"""What a FEFF run is likely to cost: from the atoms in its multiple-scattering sphere, and from runs that were made."""
+"""The expected cost of FEFF runs, from the atoms in their multiple-scattering sphere and from finished runs."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from xanesml.feff.cards import fms_radius
 from xanesml.files.arrays import Booleans, Floats, Integers, Wholes
 from xanesml.store.tasks import Kind, TaskTable
 
-#: Seconds of one gold L3 run on one core of a 2.5 GHz Xeon: the stages that every run
-#: has, the partly nonlocal exchange (model 5), self-consistency. `benchmarks/feff_cost.py
-#: --full` compares them with runs.
+#: Seconds of one gold L3 run on one core of a 2.5 GHz Xeon: the stages of every run, the
+#: partly nonlocal exchange (model 5), self-consistency. `benchmarks/feff_cost.py --full`
+#: compares them with real runs.
 EVERY_RUN, NONLOCAL_EXCHANGE, SELF_CONSISTENCY = 1.5, 3.0, 18.0
 
-#: Seconds of full multiple scattering, by the atoms in its sphere: FEFF's own, per squared
-#: atom; xanesml's, per cubed atom without symmetry, and for a series, which keeps its.
+#: Seconds of full multiple scattering, by the atoms in its sphere: by FEFF, per squared
+#: atom; by xanesml, per cubed atom without symmetry, and for a distorted structure, which has
+#: the symmetry of the cluster.
 FEFF_PER_SQUARED_ATOM, NATIVE_PER_CUBED_ATOM, SYMMETRIC = 22.0 / 55**2, 9.0 / 80**3, 0.5
 
 _NONLOCAL = 5
 
-#: Atoms of all structures of a block together: its temporary arrays stay within a processor's cache.
+#: Atoms in a block of structures: its temporary arrays stay within a processor's cache.
 _BLOCK_ATOMS = 2**15
 
 
@@ -39,10 +40,10 @@ def atoms_in_sphere(positions: Floats, absorbers: Wholes, radius: Floats | float
     Returns
     -------
     ndarray of int64, shape (n, k)
-        Number of atoms no further than the radius, the absorber among them.
+        Number of atoms within the radius, the absorber included.
     """
     squared = np.broadcast_to(np.square(radius), len(positions))[:, np.newaxis]
-    # Coordinate by coordinate, each contiguous: several times as fast as rows of three.
+    # One contiguous array for each coordinate: several times as fast as rows of three.
     x, y, z = np.ascontiguousarray(np.moveaxis(positions, -1, 0))
     counts = np.empty((len(positions), len(absorbers)), dtype=np.int64)
     for column, absorber in enumerate(absorbers):
@@ -72,12 +73,12 @@ def estimate_seconds(
     native : bool
         Whether xanesml solves the full multiple scattering, not FEFF.
     symmetric : bool or ndarray of bool, same shape
-        Whether the structure has a symmetry that this makes use of.
+        Whether the structure has a symmetry that xanesml's solver uses.
 
     Returns
     -------
     ndarray of float64, same shape
-        Seconds. Meant for planning: a factor of two either way is usual.
+        Seconds, within a factor of two.
     """
     every = EVERY_RUN
     every += SELF_CONSISTENCY if feff.scf is not None else 0.0
@@ -91,7 +92,7 @@ def estimate_seconds(
 def table_seconds(table: TaskTable, *, native: bool = False) -> Floats:
     """Estimate the wall time of every task on one core.
 
-    Positions are read block by block, so they may be a memory map or made when asked for.
+    Positions are read block by block, so they may be a memory map or generated on access.
 
     Parameters
     ----------
@@ -126,26 +127,26 @@ def table_seconds(table: TaskTable, *, native: bool = False) -> Floats:
 
 
 def is_native(engine: EngineSection) -> bool:
-    """Tell whether xanesml solves the full multiple scattering of an engine's runs, where it applies."""
+    """Return whether xanesml solves the full multiple scattering of an engine's runs, where it applies."""
     return engine.kind == "feff10" and engine.fms == "native"
 
 
 def expected_seconds(estimate: Floats, seconds: Floats) -> Floats:
-    """Expect the wall time of every task from those that have been run.
+    """Estimate the wall time of every task from the finished ones.
 
     Parameters
     ----------
     estimate : ndarray of float64, shape (T,)
-        Estimated seconds, more than 0; see `table_seconds`. Tasks of equal estimate are a class.
+        Estimated seconds, more than 0; see `table_seconds`. Tasks of equal estimate form a class.
     seconds : ndarray of float64, shape (T,)
-        Measured seconds; NaN where a task has not been run.
+        Measured seconds; NaN where a task has not run.
 
     Returns
     -------
     ndarray of float64, shape (T,)
-        Seconds, no NaN: the median of the class; in classes that none was run of, the
-        estimate times the median ratio of measured to estimated of all that were run;
-        the estimate itself where there is no run at all.
+        Seconds, without NaN: the median of the class; in a class without a finished task, the
+        estimate times the median ratio of measured to estimated time of all finished tasks;
+        without any finished task, the estimate.
     """
     known = np.flatnonzero(~np.isnan(seconds))
     if not len(known):

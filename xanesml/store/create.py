@@ -1,4 +1,4 @@
-"""A campaign's store: laid out for its tasks, and recognized again."""
+"""Lays out the store of a campaign, and recognizes it again."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from xanesml.files.layout import STORE, fixed_arrays
 from xanesml.store.rows import StoreView
 from xanesml.store.tasks import TaskTable, stored_cluster, stored_table
 
-#: Tasks whose identity is made anew when a store is continued.
+#: Tasks whose identity is computed again when a store is continued.
 _SAMPLE = 16
 
 # Takes the place of a digest until there is one.
 _NO_DIGEST = np.bytes_(32 * "0")
 
-#: Largest difference of the reference positions of the same structure file, Å.
+#: Largest difference of atomic positions read from the same structure file, Å.
 _SAME_POSITION = 1e-6
 
 
@@ -37,14 +37,14 @@ def lay_out(path: Path, campaign: Campaign, table: TaskTable, engine: str) -> No
     campaign : Campaign
         The campaign.
     table : TaskTable
-        What it expands to.
+        Its task table.
     engine : str
         The engine's identity.
 
     Raises
     ------
     StructureError
-        If atoms of any structure overlap; there is no file then.
+        If atoms of any structure overlap; no file is left then.
     EnvironmentProblem
         If the folder cannot be written to or the disk is too small.
     """
@@ -95,12 +95,12 @@ def lay_out(path: Path, campaign: Campaign, table: TaskTable, engine: str) -> No
 
 
 def inputs_digest(file: h5py.File) -> str:
-    """Return the hash of a store's structures and tasks, for its attribute of that name."""
+    """Return the hash of a store's structures and tasks, as its attribute `inputs_digest` holds it."""
     return content_digest(file, (array.path for array in fixed_arrays(STORE)))
 
 
 def check_campaign(path: Path, file: h5py.File, campaign: Campaign, remedy: str) -> None:
-    """Refuse a store whose FEFF runs are not those of a campaign, by the settings of the two.
+    """Refuse a store that was laid out for other FEFF runs than those of a campaign.
 
     Parameters
     ----------
@@ -111,12 +111,12 @@ def check_campaign(path: Path, file: h5py.File, campaign: Campaign, remedy: str)
     campaign : Campaign
         The campaign.
     remedy : str
-        What to do, the end of the message.
+        Advice, the end of the message.
 
     Raises
     ------
     StoreError
-        If they differ; the first difference is named.
+        If the settings of the two differ; the first difference is named.
     """
     try:
         differences = task_differences(Campaign.model_validate_json(str(file.attrs["campaign"])), campaign)
@@ -128,10 +128,9 @@ def check_campaign(path: Path, file: h5py.File, campaign: Campaign, remedy: str)
 
 
 def continued(path: Path, file: h5py.File, campaign: Campaign, engine: str) -> tuple[structures.Cluster, StoreView]:
-    """Check that a store holds a campaign's tasks, and return what its task table is made of.
+    """Check that a store holds a campaign's tasks, and return the parts of its task table.
 
-    The campaign is not expanded again: the store's own structures are what its spectra
-    belong to.
+    The campaign is not expanded again, as the spectra belong to the structures in the store.
 
     Parameters
     ----------
@@ -140,7 +139,7 @@ def continued(path: Path, file: h5py.File, campaign: Campaign, engine: str) -> t
     file : h5py.File
         The same, open.
     campaign : Campaign
-        The campaign that is to be continued.
+        The campaign to continue.
     engine : str
         The engine's identity.
 
@@ -169,7 +168,7 @@ def continued(path: Path, file: h5py.File, campaign: Campaign, engine: str) -> t
         raise StoreError(f"{path} holds the tasks of another campaign: structure.file has other content; {elsewhere}")
     if inputs_digest(file) != text_attribute(file, "inputs_digest"):
         raise StoreError(
-            f"{path}: its structures or tasks have been damaged; make a new one in another --output folder "
+            f"{path}: its structures or tasks are damaged; run `xanesml simulate` in another --output folder "
             f"with --reuse {path}, which keeps the spectra of all tasks that can be recognized"
         )
     view = StoreView(path, file)

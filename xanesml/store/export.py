@@ -1,4 +1,4 @@
-"""A store's content in the formats of others: spectra as XDI, structures as extended XYZ."""
+"""Exports a store: spectra as XDI, structures as extended XYZ."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ Echo = Callable[[str], None]
 
 
 def parse_tasks(text: str, count: int) -> list[int]:
-    """Read a choice of tasks.
+    """Parse a selection of tasks.
 
     Parameters
     ----------
     text : str
         Task numbers and ranges, both ends included, such as ``0,5-9``.
     count : int
-        Number of tasks that there are.
+        Number of tasks in the store.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def parse_tasks(text: str, count: int) -> list[int]:
     Raises
     ------
     StoreError
-        If a part of the text is neither, runs backwards, or is not among the tasks.
+        If a part of the text is neither, runs backwards, or names no task of the store.
     """
     accepted = f"give numbers and ranges from 0 to {count - 1}, such as 0,5-9"
     chosen: set[int] = set()
@@ -63,7 +63,7 @@ def parse_tasks(text: str, count: int) -> list[int]:
 
 
 def chosen_tasks(store: Path, text: str | None) -> list[int] | None:
-    """Read a choice of a store's tasks; see `parse_tasks`. None stands for all."""
+    """Parse a selection of a store's tasks; see `parse_tasks`. None stands for all."""
     if text is None:
         return None
     with open_store(store) as file:
@@ -73,19 +73,19 @@ def chosen_tasks(store: Path, text: str | None) -> list[int] | None:
 def export_xdi(store: Path, folder: Path, tasks: Sequence[int] | None = None, *, echo: Echo) -> int:
     """Write the spectra of tasks that are done, each into an XDI file `task-NNNNNN.xdi`.
 
-    The columns are the photon energy (eV), μ and μ0 as FEFF printed them, to the last
-    digit that the store has. What the spectrum is of stands in the namespace `Xanesml`.
+    The columns are the photon energy (eV), μ and μ0 as FEFF printed them, in the full
+    precision of the store. The namespace `Xanesml` describes task, structure and engine.
 
     Parameters
     ----------
     store : Path
-        The store; not one that a driver is writing.
+        The store; no driver may be writing it.
     folder : Path
         Folder of the files; made if it does not exist. A file appears when it is complete.
     tasks : sequence of int, optional
-        Tasks wanted, increasing; all by default. Those that are not done are left out.
+        Tasks to export, increasing; all by default. Those that are not done are left out.
     echo : callable
-        Prints a line: which are left out.
+        Prints a line that names the tasks left out.
 
     Returns
     -------
@@ -95,8 +95,9 @@ def export_xdi(store: Path, folder: Path, tasks: Sequence[int] | None = None, *,
     Raises
     ------
     StoreError
-        If none of the tasks is done, the store cannot be used, or the folder cannot be
-        written.
+        If none of the tasks is done, or the store cannot be used.
+    EnvironmentProblem
+        If the folder cannot be written.
 
     References
     ----------
@@ -111,22 +112,22 @@ def export_xdi(store: Path, folder: Path, tasks: Sequence[int] | None = None, *,
 
 
 def export_extxyz(store: Path, target: Path, tasks: Sequence[int] | None = None, *, echo: Echo) -> int:
-    """Write structures into one extended XYZ file, one frame after the other.
+    """Write structures into one extended XYZ file, one frame for each.
 
-    Each frame says which structure of the store it is (`structure`), how it was made
-    (`kind`; `delta` or `sigma`, Å; `scale`), which atoms absorb (`absorbers`), and which
-    of its tasks are done (`tasks_done`, left out where none is).
+    A frame has its index in the store (`structure`), its distortion or disorder (`kind`;
+    `delta` or `sigma`, Å; `scale`), its absorbing atoms (`absorbers`), and those of its
+    tasks that are done (`tasks_done`, left out if there are none).
 
     Parameters
     ----------
     store : Path
-        The store; not one that a driver is writing.
+        The store; no driver may be writing it.
     target : Path
         File to write; it appears when it is complete and replaces an earlier one.
     tasks : sequence of int, optional
-        Tasks whose structures are wanted, increasing; all by default.
+        Tasks whose structures are exported, increasing; all by default.
     echo : callable
-        Prints a line: which tasks are not done.
+        Prints a line that names the tasks that are not done.
 
     Returns
     -------
@@ -136,8 +137,9 @@ def export_extxyz(store: Path, target: Path, tasks: Sequence[int] | None = None,
     Raises
     ------
     StoreError
-        If none of the tasks is done, the store cannot be used, or the file cannot be
-        written.
+        If none of the tasks is done, or the store cannot be used.
+    EnvironmentProblem
+        If the file cannot be written.
     """
     with (
         unused(store),
@@ -163,7 +165,7 @@ def export_extxyz(store: Path, target: Path, tasks: Sequence[int] | None = None,
 
 
 def _done(file: h5py.File, store: Path, tasks: Sequence[int] | None, echo: Echo) -> Integers:
-    """Return the tasks among those wanted that are done and match their checksum; name the others."""
+    """Return the selected tasks that are done and match their checksum; name the others."""
     outcomes = file["runs/outcome"][:]
     wanted = np.arange(len(outcomes)) if tasks is None else np.asarray(tasks, dtype=np.int64)
     done = outcomes == Outcome.DONE
@@ -183,11 +185,11 @@ def _edge(file: h5py.File, store: Path) -> str:
     try:
         return str(json.loads(str(file.attrs["campaign"]))["feff"]["edge"])
     except (ValueError, LookupError, TypeError) as error:
-        raise StoreError(f"{store}: its campaign is damaged; `xanesml validate {store}` says more") from error
+        raise StoreError(f"{store}: its campaign is damaged; run `xanesml validate {store}` for details") from error
 
 
 def _frame(file: h5py.File, structure: int) -> dict[str, Any]:
-    """Return which structure it is and how it was made."""
+    """Return a structure's index and how it was made."""
     made = {"structure": structure, "scale": float(file["structures/scale"][structure])}
     if file["structures/kind"][structure] == Kind.DISTORTED:
         return made | {"kind": "distorted", "delta": float(file["structures/delta"][structure])}
@@ -209,7 +211,7 @@ def _xdi(file: h5py.File, task: int, edge: str) -> str:
         "solver": file["runs/solver"][task].decode(errors="replace") or "unknown",
         "seconds": float(file["runs/seconds"][task]),
     }
-    # No field of ours has "element", "mono" or "edge_en" in its name: larch would take it for the defined one.
+    # No field of ours has "element", "mono" or "edge_en" in its name: larch would read it as the standard field.
     headers = {
         "Column.1": "energy eV",
         "Column.2": "mu",

@@ -1,13 +1,13 @@
-"""The journal beside a store: how a simulation is getting on, readable while it runs.
+"""The journal beside a store: the progress of a simulation, readable while it runs.
 
 `xanesml status` reads it, so that an HDF5 file open in parallel is never touched.
-The store decides what is done; the journal only tells. One JSON object a line:
+Only the store decides which tasks are done. Each line is a JSON object:
 
-- ``start``: a call of `simulate`, with the outcomes that the store had then,
-- ``give``: a rank is handed tasks,
-- ``run``: a task has come to an end,
+- ``start``: a call of `simulate` starts, with the outcomes in the store,
+- ``give``: tasks are dispatched to a rank,
+- ``run``: a task has finished,
 - ``retire``: a rank takes no further tasks,
-- ``end``: the call is over.
+- ``end``: the call has ended.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def journal_path(store: Path) -> Path:
 
 
 class Journal:
-    """Appends to a store's journal. Only rank 0 has one.
+    """Appends to a store's journal, on rank 0.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Journal:
     outcomes : dict
         Tasks of the store by outcome label at the start.
     pending, ranks : int
-        Tasks left to run now, and ranks that run them.
+        Tasks left to run, and ranks that run them.
 
     Raises
     ------
@@ -53,7 +53,7 @@ class Journal:
         self._path = journal_path(store)
         self._flushed = time.monotonic()
         try:
-            # What a kill has cut off stays a line of its own.
+            # A line cut off by a kill stays a line of its own.
             torn = self._path.exists() and self._path.stat().st_size and not _ends_with_newline(self._path)
             self._file = self._path.open("a", encoding="utf-8")
         except OSError as error:
@@ -68,13 +68,13 @@ class Journal:
             raise
 
     def give(self, rank: int, tasks: Sequence[int]) -> None:
-        """Note that a rank is handed tasks."""
+        """Note that tasks are dispatched to a rank."""
         self._append(event="give", rank=rank, tasks=list(tasks))
 
     def run(
         self, *, task: int, outcome: Outcome, seconds: float, rank: int, host: str, tries: int, message: str
     ) -> None:
-        """Note a task that has come to an end."""
+        """Note a finished task."""
         entry: dict[str, Any] = {"task": task, "outcome": outcome.label, "seconds": round(seconds, 3), "rank": rank}
         entry["host"] = host
         if tries > 1:
@@ -88,7 +88,7 @@ class Journal:
         self._append(event="retire", rank=rank, message=message)
 
     def flush(self) -> None:
-        """Bring what is written to the file; call it about once a second."""
+        """Write out buffered lines; call it about once a second."""
         self._flushed = time.monotonic()
         try:
             self._file.flush()
@@ -104,7 +104,7 @@ class Journal:
             self._let_go()
 
     def _let_go(self) -> None:
-        # What was not written on a full disk has been told of.
+        # A full disk has been reported by then.
         with contextlib.suppress(OSError):
             self._file.close()
 
@@ -119,7 +119,7 @@ class Journal:
     def _problem(self, error: OSError) -> StoreError:
         return StoreError(
             f"cannot write {self._path}: {error.strerror}; what is done is safe: "
-            "mend that and start the same command again"
+            "fix this and run the same command again"
         )
 
 

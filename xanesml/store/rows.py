@@ -10,7 +10,7 @@ import math
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
@@ -31,7 +31,7 @@ BLOCK = 512
 
 
 class Spectrum(Protocol):
-    """What a store keeps of a spectrum: arrays of shape (E,), float64, eV, and the edge, eV."""
+    """A spectrum: energies (eV), μ and μ0, each of shape (E,), float64, and the edge, eV."""
 
     @property
     def energy(self) -> Floats: ...  # noqa: D102
@@ -54,32 +54,32 @@ class StoredSpectrum(NamedTuple):
 
 @dataclass(kw_only=True, slots=True)
 class Row:
-    """What a task yielded, ready to be written. Texts are cut to their column.
+    """The result of a task, as a row of the store. Texts are cut to their column.
 
     Attributes
     ----------
     task : int
         Row of the store.
     outcome : Outcome
-        What became of the task.
+        Outcome of the task.
     finished : float
         End of the last run, seconds since 1970 UTC.
     host : str
-        Host it was on.
+        Host of that run.
     seconds, cpu_seconds : float
         Wall time and processor time of all its FEFF runs, s.
     memory : float
         Largest resident memory of a FEFF process, MiB.
     tries : int
-        FEFF runs that it took.
+        Number of FEFF runs.
     changes : str
         Cards that differ from the campaign's in the run that counts; empty where none does.
     solver : str
-        What solved the full multiple scattering.
+        Solver of the full multiple scattering.
     message : str
-        Why it is not done; empty where it is.
+        Why the task is not done; empty where it is.
     log : str
-        End of FEFF's log where it is not done.
+        End of FEFF's log where the task is not done.
     spectrum : Spectrum or None
         The spectra of a task that is done.
     """
@@ -100,7 +100,7 @@ class Row:
 
 
 class RowPacker:
-    """Turns rows into the bytes that a store holds of them.
+    """Packs rows into the bytes of a store's columns.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ class RowPacker:
             row.log.encode(),
         )
         self._fields.pack_into(self._content, self._start, *fields, 0, row.outcome)
-        # Of all but itself.
+        # Of all bytes but its own.
         checksum = zlib.crc32(self._view[-1:], zlib.crc32(self._view[: -_END.size]))
         _END.pack_into(self._content, len(self._content) - _END.size, checksum, row.outcome)
         return bytes(self._content)
@@ -170,18 +170,17 @@ Piece = tuple[int, memoryview]
 class RowWriter:
     """Writes rows into an open store: each column's bytes at the place that HDF5 gave it.
 
-    All datasets are contiguous and allocated, so that a row's place in the file is known.
+    All datasets are contiguous and allocated, so the place of a row in the file is known.
     Writing there directly costs a fifth of the processor time of HDF5's own writes, and
-    leaves nothing of a row in a library's memory.
+    no part of a row stays in a library's buffer.
 
     Parameters
     ----------
     file : h5py.File
         A store opened with mode `r+`.
     write_pieces : callable, optional
-        Writes pieces to the same file, in order, such as that of an MPI file; raises
-        OSError. By default through the file's own descriptor, which is for files opened
-        without MPI.
+        Writes pieces to the same file, in order, for instance through MPI-IO; raises
+        OSError. Default: the file's own descriptor, for files opened without MPI.
     """
 
     def __init__(self, file: h5py.File, write_pieces: Callable[[Iterable[Piece]], object] | None = None) -> None:
@@ -208,12 +207,12 @@ class RowWriter:
         task : int
             Row of the store.
         content : bytes
-            What a `RowPacker` of the store's room made of it.
+            The row, packed by a `RowPacker` with the store's room for energy points.
 
         Raises
         ------
         StoreError
-            If the file system refuses, as when the disk is full; the row is then not done.
+            If the row cannot be written, as on a full disk; its task is then not done.
         """
         view = memoryview(content)
         try:
@@ -221,7 +220,7 @@ class RowWriter:
         except OSError as error:
             raise StoreError(
                 f"cannot write to {self._name}: {reason(error, Path(self._name))}; what is done is safe: "
-                "mend that and start the same command again"
+                "fix this and run the same command again"
             ) from error
 
 
@@ -229,7 +228,7 @@ def _descriptor_writer(descriptor: int) -> Callable[[Iterable[Piece]], object]:
     def write_pieces(pieces: Iterable[Piece]) -> None:
         for offset, content in pieces:
             written = os.pwrite(descriptor, content, offset)
-            # A disk that is nearly full takes a part; the next call says why.
+            # A nearly full disk takes a part; the next call raises the reason.
             while written < len(content):
                 written += os.pwrite(descriptor, content[written:], offset + written)
 
@@ -244,7 +243,7 @@ def torn_rows(file: h5py.File, rows: range | None = None) -> Integers:
     file : h5py.File
         A store.
     rows : range, optional
-        Rows to look at, in steps of 1; all by default.
+        Rows to check, in steps of 1; all by default.
 
     Returns
     -------
@@ -269,14 +268,14 @@ def torn_rows(file: h5py.File, rows: range | None = None) -> Integers:
 
 
 def read_spectrum(file: h5py.File, task: int) -> StoredSpectrum:
-    """Return the spectrum of a task that is done, without padding."""
+    """Read the spectrum of a task that is done, without padding."""
     count = file["spectra/points"][task]
     energy, mu, mu0 = (file[f"spectra/{name}"][task, :count] for name in ("energy", "mu", "mu0"))
     return StoredSpectrum(energy, mu, mu0, float(file["spectra/edge"][task]))
 
 
 def copy_done_rows(source: h5py.File, target: h5py.File) -> int:
-    """Take over the tasks that another store has done already.
+    """Copy the finished tasks of another store.
 
     Parameters
     ----------
@@ -288,7 +287,7 @@ def copy_done_rows(source: h5py.File, target: h5py.File) -> int:
     Returns
     -------
     int
-        Number of tasks taken over: those with the same identity, done in the source,
+        Number of tasks copied: those with the same identity, done in the source,
         with a matching checksum and room in the target.
     """
     done = np.flatnonzero(source["runs/outcome"][:] == Outcome.DONE)
@@ -337,9 +336,9 @@ def open_store(path: Path, *, mode: Literal["r", "r+"] = "r", comm: object | Non
 class StoreView:
     """The datasets of a store that never change, as read-only memory maps.
 
-    Ranks read the structures of their tasks through it: nothing is held or sent, and
-    no second HDF5 library looks at a file that is being written. Pickles as a path
-    and offsets.
+    Ranks read the structures of their tasks through it: nothing is sent or kept in memory,
+    and no second HDF5 library reads a file that is being written. Pickles as a path and
+    offsets.
 
     Parameters
     ----------
@@ -359,6 +358,3 @@ class StoreView:
     def __getitem__(self, path: str) -> NDArray[Any]:
         offset, shape, dtype = self._where[path]
         return np.memmap(self._path, dtype=dtype, mode="r", offset=offset, shape=shape)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._where)

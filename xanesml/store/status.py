@@ -1,4 +1,4 @@
-"""How a simulation is getting on, read from its journal."""
+"""The progress of a simulation, read from its journal."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from xanesml.errors import StoreError
 from xanesml.feff.outcomes import Outcome
 from xanesml.store.journal import journal_path
 
-#: Failed and slowest tasks that a status remembers.
+#: Failed and slowest tasks that a status keeps.
 _REMEMBERED = 100
 
-#: Ranks below this share of the mean load are pointed out.
+#: Ranks below this share of the mean load are named.
 _IDLE = 0.5
 
 
 class Finished(NamedTuple):
-    """A task that has come to an end, as the journal has it."""
+    """A finished task, as in the journal."""
 
     seconds: float
     task: int
@@ -33,14 +33,14 @@ class Finished(NamedTuple):
 
 @dataclass
 class Status:
-    """What a journal says of the latest call of `simulate`.
+    """The state of the latest call of `simulate`, from its journal.
 
     Attributes
     ----------
     before : Counter
         Tasks of the store by outcome label when the call began.
     pending : int
-        Tasks left to run then.
+        Tasks left to run when it began.
     ranks : int
         Ranks of the call.
     outcomes : Counter
@@ -48,17 +48,17 @@ class Status:
     busy : dict of int to float
         Seconds that each rank spent in FEFF runs that have ended.
     running : dict
-        For each rank that works: when it was handed its tasks (seconds since 1970), and which.
+        For each working rank: when its tasks were dispatched (seconds since 1970), and their numbers.
     slowest : list of Finished
         The slowest runs, slowest first; at most 100.
     failed : list of Finished
-        The latest runs that are not done; at most 100.
+        The latest runs that failed; at most 100.
     retired : dict
         Ranks that take no further tasks, and why.
     began, latest : float
         Times of the call's first and last line, seconds since 1970.
     ended : bool
-        Whether the call came to its end.
+        Whether the call has ended.
     """
 
     before: Counter[str] = field(default_factory=Counter)
@@ -90,7 +90,7 @@ class Status:
         return self.before[Outcome.DONE.label] + self.outcomes[Outcome.DONE.label]
 
     def totals(self) -> Counter[str]:
-        """Tasks by outcome label, those of the call under way taken as pending before."""
+        """Tasks by outcome label; a task that failed in an earlier call counts as pending until it runs again."""
         pending = Outcome.PENDING.label
         totals = Counter({pending: self.tasks, Outcome.DONE.label: self.before[Outcome.DONE.label]})
         totals[pending] -= self.before[Outcome.DONE.label]
@@ -182,12 +182,12 @@ def _note(status: Status, slowest: list[Finished], entry: dict[str, Any]) -> Non
 
 
 def status_lines(status: Status, *, failures: int, now: float) -> Iterator[str]:
-    """Say in lines how a simulation is getting on.
+    """Yield lines on the progress of a simulation.
 
     Parameters
     ----------
     status : Status
-        What the journal says.
+        The state of the simulation.
     failures : int
         How many failed tasks, slowest tasks and longest runs under way to list.
     now : float

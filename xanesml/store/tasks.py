@@ -1,4 +1,4 @@
-"""The task table: what a campaign expands to, the same on any number of ranks.
+"""The task table of a campaign, the same on any number of ranks.
 
 One task is one FEFF run, one absorber in one structure. The distorted structures
 come first, then the disordered ones with all their absorbers.
@@ -39,7 +39,7 @@ class Kind(IntEnum):
 
 
 class Positions(Protocol):
-    """Positions of all structures, (S, A, 3) float64, Å: an array, a memory map, or made when asked for."""
+    """Positions of all structures, (S, A, 3) float64, Å: an array, a memory map, or generated on access."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...  # noqa: D102
@@ -51,7 +51,7 @@ class Positions(Protocol):
 
 @dataclass(frozen=True)
 class GeneratedPositions:
-    """The structures of a campaign, made when they are asked for; see `Positions`."""
+    """The structures of a campaign, generated on access; see `Positions`."""
 
     campaign: Campaign
     cluster: structures.Cluster
@@ -133,7 +133,7 @@ class TaskTable:
         return len(self.structure)
 
     def inputs(self, task: int, feff: FeffSection | None = None) -> tuple[str, Request]:
-        """Return the text of a task's feff.inp and what its output must agree with.
+        """Return the FEFF input of a task.
 
         Parameters
         ----------
@@ -141,6 +141,13 @@ class TaskTable:
             The task.
         feff : FeffSection, optional
             Cards other than the campaign's.
+
+        Returns
+        -------
+        str
+            Text of feff.inp.
+        Request
+            Values that FEFF's output must agree with.
         """
         structure, absorber = int(self.structure[task]), int(self.absorber[task])
         feff, scale = feff or self.feff, float(self.scale[structure])
@@ -153,14 +160,6 @@ class TaskTable:
             scale=scale,
         )
         return text, Request.of(feff, absorber_number=int(numbers[absorber]), scale=scale)
-
-    def feff_input(self, task: int) -> str:
-        """Return the text of a task's feff.inp."""
-        return self.inputs(task)[0]
-
-    def request(self, task: int) -> Request:
-        """Return what the output of a task must agree with."""
-        return self.inputs(task)[1]
 
     def blocks(self) -> Iterator[tuple[slice, slice]]:
         """Yield blocks of structures with their tasks, in order, as slices."""
@@ -187,7 +186,7 @@ class TaskTable:
         structures.check_overlaps(self.cluster, positions, label)
 
     def identities(self, engine: str, tasks: slice, positions: Floats) -> NDArray[np.bytes_]:
-        """Hash what determines the FEFF input of some tasks, together with the engine.
+        """Hash the FEFF input of some tasks, together with the engine.
 
         Parameters
         ----------
@@ -196,7 +195,7 @@ class TaskTable:
         tasks : slice
             The tasks.
         positions : ndarray, shape (n, A, 3), float64
-            Positions of their structures, from that of the first task on, Å.
+            Positions of their structures, beginning with that of the first task, Å.
 
         Returns
         -------
@@ -227,7 +226,7 @@ class TaskTable:
 
 
 def expand(campaign: Campaign) -> TaskTable:
-    """Expand a campaign into its task table; structures are made when they are asked for.
+    """Expand a campaign into its task table; structures are generated on access.
 
     Parameters
     ----------
@@ -237,7 +236,7 @@ def expand(campaign: Campaign) -> TaskTable:
     Returns
     -------
     TaskTable
-        The same for the same campaign, whatever the number of ranks.
+        Depends on the campaign alone, not on the number of ranks.
 
     Raises
     ------
@@ -275,7 +274,7 @@ def expand(campaign: Campaign) -> TaskTable:
 
 
 def stored_cluster(file: h5py.File) -> structures.Cluster:
-    """Return the undistorted cluster that a store was laid out for; atoms may lie at any distance."""
+    """Return the undistorted cluster of a store, without a smallest distance of its atoms."""
     return structures.Cluster(
         numbers=file["structures/numbers"][:],
         positions=file["structures/undistorted"][:],

@@ -1,4 +1,4 @@
-"""The averages of a tensor file in agreement with their weights, their distributions and their absorbers."""
+"""Checks the averages of a tensor file against their weights, distributions and absorbers."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from xanesml.files.rows_text import about
 #: Bytes read at a time.
 BYTES = 2**24
 
-#: How far single precision may carry the sum of a row's weights from 1.
+#: Largest deviation from 1 of the sum of a row's weights, in single precision.
 WEIGHT_SUM = 1e-5
 
-#: The same of a distribution.
+#: Largest deviation from 1 of the sum of a distribution.
 DISTRIBUTION_SUM = 1e-4
 
-#: How far a spectrum may lie from the average of its weights, edge steps.
+#: Largest deviation of a spectrum from the average under its weights, edge steps.
 SPECTRUM = 1e-4
 
-#: How far labels may lie from the moments of weights in single precision, absolutely and relatively.
+#: Largest absolute and relative deviation of labels from the moments of their weights, in single precision.
 LABELS = {
     "mean_shift": (1e-6, 0.0),
     "msd": (1e-9, 1e-5),
@@ -37,7 +37,7 @@ LABELS = {
 
 
 class Fault(NamedTuple):
-    """Rows of a dataset and what is wrong with them, said of one row and of many."""
+    """Rows of a dataset with the same fault, worded for one row and for many."""
 
     path: str
     one: str
@@ -46,7 +46,7 @@ class Fault(NamedTuple):
 
 
 def lines(faults: Iterable[Fault]) -> list[str]:
-    """Return a line for every dataset and kind of fault, the rows of all blocks together."""
+    """Return a line for every dataset and fault, with the rows of all blocks."""
     gathered: dict[tuple[str, str, str], list[Integers]] = {}
     for path, one, many, rows in faults:
         if len(rows):
@@ -55,7 +55,7 @@ def lines(faults: Iterable[Fault]) -> list[str]:
 
 
 def blocks(*datasets: h5py.Dataset) -> Iterator[tuple[int, list[NDArray[Any]]]]:
-    """Yield the first row and the content of blocks of datasets that are equally long."""
+    """Yield blocks of datasets of equal length: the first row, and their content."""
     row = sum(dataset.dtype.itemsize * math.prod(dataset.shape[1:]) for dataset in datasets)
     step = max(1, BYTES // max(1, row))
     for start in range(0, len(datasets[0]), step):
@@ -63,7 +63,7 @@ def blocks(*datasets: h5py.Dataset) -> Iterator[tuple[int, list[NDArray[Any]]]]:
 
 
 def average_problems(file: h5py.File) -> list[str]:
-    """List the averages of a tensor file of sound form that contradict themselves; in bounded memory."""
+    """List the averages of a tensor file that contradict its other datasets, in bounded memory; its form is sound."""
     kept, count = len(file["statistical/weights"]), len(file["statistical/family"])
     problems = lines(_distributions(file)) + lines(_bonds(file)) + lines(_absorbers(file))
     if kept == count:
@@ -88,11 +88,11 @@ def _distributions(file: h5py.File) -> Iterator[Fault]:
 
 
 def _bonds(file: h5py.File) -> Iterator[Fault]:
-    """Compare the weights of bonds shared out over the series with what is known of the bonds."""
+    """Compare the weights of bonds over the series with the other labels of the bonds."""
     path, delta = "particle/weights", file["series/delta"][:]
     columns = (file[f"particle/{name}"] for name in ("weights", "outside", "mean_shift"))
     for start, (weights, outside, shift) in blocks(*columns):
-        # None are left where all bonds lie outside.
+        # All are 0 where all bonds lie outside.
         expected = np.where(outside > 1 - WEIGHT_SUM, 0.0, 1.0)
         off = ~(np.abs(weights.sum(axis=1) - expected) <= WEIGHT_SUM)
         yield Fault(path, "does not sum to 1", "do not sum to 1", start + np.flatnonzero(off))
@@ -114,7 +114,7 @@ def _absorbers(file: h5py.File) -> Iterator[Fault]:
 
 
 def _weights(file: h5py.File) -> Iterator[Fault]:
-    """Compare labels and spectra with the weights; rows that do not sum to 1 only as far as that."""
+    """Compare labels and spectra with the weights, in rows whose weights sum to 1."""
     series = Series.read(file)
     names = ("weights", "spectra", *LABELS)
     for start, (single, spectra, *labels) in blocks(*(file[f"statistical/{name}"] for name in names)):
@@ -122,12 +122,12 @@ def _weights(file: h5py.File) -> Iterator[Fault]:
         total = weights.sum(axis=1)
         sound = np.abs(total - 1) <= WEIGHT_SUM
         yield Fault("statistical/weights", "does not sum to 1", "do not sum to 1", start + np.flatnonzero(~sound))
-        what = "not what the weights give"
+        what = "inconsistent with the weights"
         with np.errstate(all="ignore"):
             expected = weighted_moments(weights / total[:, np.newaxis], series.delta)
             for (name, (absolute, relative)), stored in zip(LABELS.items(), labels, strict=True):
                 right = getattr(expected, name)
-                # What is not finite has been named already.
+                # Numbers that are not finite are named elsewhere.
                 off = np.abs(stored - right) > absolute + relative * np.abs(right)
                 yield Fault(f"statistical/{name}", f"is {what}", f"are {what}", start + np.flatnonzero(off & sound))
             off = (np.abs(spectra[sound] - series.average(weights[sound])) > SPECTRUM).any(axis=1)

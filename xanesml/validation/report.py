@@ -1,4 +1,4 @@
-"""What a validation has found, in lines."""
+"""The result of a validation, in lines."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from xanesml.files.arrays import Integers
 
 @dataclass(frozen=True, kw_only=True)
 class ValidationReport:
-    """What is wrong with a file.
+    """The problems of a file.
 
     Attributes
     ----------
     path : Path
         The file.
     content : str
-        What it is and holds, such as ``xanesml-store version 2, 7 tasks: 5 done, 2 pending``;
-        empty where that cannot be told.
+        Its format and content, such as ``xanesml-store version 3, 7 tasks: 5 done, 2 pending``;
+        empty where they are not known.
     problems : tuple of str
-        What is wrong, each in one line; after a repair, what is left of it.
+        The problems, each in one line; after a repair, those that remain.
     torn : ndarray, shape (n,), int64
-        Rows of a store that have to be run again, or marked; increasing. After a repair as `problems`.
+        Rows of a store that must be run again, or marked; increasing; after a repair, those that remain.
     repairs : tuple of str
-        What was repaired, each in one line.
+        The repairs, each in one line.
     """
 
     path: Path
@@ -37,11 +37,11 @@ class ValidationReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong, or nothing is any more."""
+        """Whether no problem remains."""
         return not self.problems
 
     def lines(self) -> list[str]:
-        """Return what was repaired, what is wrong, and the verdict with the counts, in this order."""
+        """Return the repairs, the problems, and the verdict with the counts, in this order."""
         found = [f"{self.path}: {text}" for text in (*(f"repaired: {text}" for text in self.repairs), *self.problems)]
         count = len(self.problems)
         verdict = "valid" if self.ok else f"not valid, {count} problem{'s' if count > 1 else ''}"

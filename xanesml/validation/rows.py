@@ -1,4 +1,4 @@
-"""The rows of a store: their checksums, and whether what they hold makes sense."""
+"""Checks the rows of a store: their checksums and their content."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from xanesml.files.layout import STORE, Array, row_arrays
 from xanesml.files.rows_text import about
 from xanesml.store.rows import torn_rows
 
-#: Rows looked at together.
+#: Rows read at a time.
 BLOCK = 1024
 
 _CODES = [int(outcome) for outcome in Outcome if outcome is not Outcome.PENDING]
@@ -26,24 +26,24 @@ _CODES = [int(outcome) for outcome in Outcome if outcome is not Outcome.PENDING]
 
 @dataclass(frozen=True, kw_only=True)
 class RowFindings:
-    """What is wrong with the rows of a store; arrays of row indices are of shape (n,), int64, increasing.
+    """The faults of a store's rows; arrays of row indices have the shape (n,), int64, increasing.
 
     Attributes
     ----------
     torn : ndarray
         Rows with an outcome that do not match their checksum.
     unfinished : ndarray
-        Pending rows that hold something which no checksum covers.
+        Pending rows with content that matches no checksum.
     unmarked : ndarray
-        Rows that match their checksum with another outcome than theirs.
+        Rows that match their checksum with an outcome other than the stored one.
     marks : ndarray of uint8, shape of `unmarked`
         Those outcomes.
     unknown : ndarray
-        Rows that match their checksum and have an outcome code of no meaning.
+        Rows that match their checksum but have an undefined outcome code.
     cut : ndarray
-        Rows without content of which a truncated file lacks a part.
+        Rows without content that lie partly behind the end of a truncated file.
     faults : dict of str to ndarray
-        Rows that match their checksum and make no sense, by what is wrong with them.
+        Rows that match their checksum but contradict themselves, by fault.
     outcomes : ndarray of int64, shape (256,)
         Number of rows with each outcome code.
     """
@@ -59,7 +59,7 @@ class RowFindings:
 
     @property
     def suspect(self) -> Integers:
-        """Rows that are run again, or were they marked would not be; increasing."""
+        """Rows that will be run again, those included that --repair would mark; increasing."""
         return np.sort(np.concatenate((self.torn, self.unfinished, self.unmarked)))
 
     @property
@@ -74,7 +74,7 @@ class RowFindings:
         return ", ".join(f"{self.outcomes[code]} {known.get(code, f'of unknown code {code}')}" for code in present)
 
     def problems(self, *, truncated: bool) -> list[str]:
-        """Say what is wrong in lines."""
+        """Return the faults in lines."""
         one, many = "it is run again", "they are run again"
         left_by = "the end of the file is lost" if truncated else "a kill in mid-write leaves this"
         sentences = (
@@ -96,7 +96,7 @@ class RowFindings:
 
 
 class _Suspects(NamedTuple):
-    """A block's rows that do not agree with their checksum, and the outcomes that the unmarked ones agree with."""
+    """A block's rows that do not match their checksum, and the outcomes that the unmarked ones match it with."""
 
     torn: Integers
     unfinished: Integers
@@ -105,14 +105,14 @@ class _Suspects(NamedTuple):
 
 
 def examine_rows(file: h5py.File, size: int) -> RowFindings:
-    """Look at all rows of a store, block by block.
+    """Check all rows of a store, block by block.
 
     Parameters
     ----------
     file : h5py.File
-        A store of sound form.
+        A store whose form is sound.
     size : int
-        Bytes of the file that are there; cells beyond count as never written.
+        Size of the file, bytes; cells beyond it count as never written.
     """
     arrays = row_arrays(STORE)
     parts: dict[str, list[NDArray[Any]]] = {
@@ -127,7 +127,7 @@ def examine_rows(file: h5py.File, size: int) -> RowFindings:
         columns = {array.path: _cells(file, array, start, stop, there[array.path]) for array in arrays}
         codes = columns["runs/outcome"]
         outcomes += np.bincount(codes, minlength=256)
-        # The outcome comes last: where it is there, the whole row is.
+        # The outcome comes last: if it is there, so is the whole row.
         torn = torn_rows(file, range(start, max(start, min(stop, there["runs/outcome"])))) - start
         blank = _blank(columns)
         suspects = _suspects(columns, torn, np.setdiff1d(np.flatnonzero(codes == Outcome.PENDING), blank))
@@ -163,7 +163,7 @@ def _cells(file: h5py.File, array: Array, start: int, stop: int, there: int) -> 
 
 
 def fill_value(array: Array) -> Any:
-    """Return what a column of a fresh store holds."""
+    """Return the value of a column in a fresh store."""
     return b"" if array.dtype.startswith("|S") else array.fill
 
 
@@ -206,7 +206,7 @@ def _suspects(columns: dict[str, NDArray[Any]], torn: Integers, unfinished: Inte
 
 
 def _faults(columns: dict[str, NDArray[Any]], sound: Booleans) -> Iterator[tuple[str, Integers]]:
-    """Yield what is wrong with sound rows, and which of the block they are."""
+    """Yield the faults of rows that match their checksum, and the rows of the block that have them."""
     codes, points = columns["runs/outcome"], columns["spectra/points"]
     done = sound & (codes == Outcome.DONE)
     failed = sound & (codes != Outcome.DONE) & (codes != Outcome.PENDING)

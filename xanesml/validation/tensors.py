@@ -1,4 +1,4 @@
-"""The content of a tensor file: finite, in order, in range, and how it says that it was made."""
+"""Checks the content of a tensor file: finite, in order, in range, and in agreement with its campaign."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from xanesml.validation.conformity import attribute
 _POSITIVE = (float(np.nextafter(0, 1)), math.inf)
 _SHARE = (0.0, 1.0)
 
-#: By how much single precision may carry a share above 1.
+#: Largest excess of a share over 1, in single precision.
 _ROUNDING = 1e-6
 
-#: Difference of the steps of an evenly spaced grid, in steps.
+#: Largest difference of the steps of an evenly spaced grid, in steps.
 _UNEVEN = 1e-6
 
 
 def tensor_problems(file: h5py.File, campaign: Campaign | None) -> list[str]:
-    """List what is wrong with the content of a tensor file of sound form; in bounded memory.
+    """List the problems of a tensor file's content, in bounded memory; its form is sound.
 
     Parameters
     ----------
     file : h5py.File
         The file.
     campaign : Campaign or None
-        Its campaign, where that parses.
+        Its campaign; None where it does not parse.
     """
     families = campaign.averaging.families if campaign is not None else None
     return [
@@ -43,7 +43,7 @@ def tensor_problems(file: h5py.File, campaign: Campaign | None) -> list[str]:
         *_ranges(file, families),
         *_rising(file),
         *average_problems(file),
-        *_reference(file),
+        *_normalization(file),
         *_how_made(file, campaign),
     ]
 
@@ -53,7 +53,7 @@ def _not_finite(file: h5py.File) -> Iterator[Fault]:
         if not array.dtype.startswith("<f") or array.path == "series/roughness":
             continue
         group, name = array.path.split("/")
-        # Undefined where there is no width.
+        # Undefined for a distribution without width.
         shape = name in ("skewness", "kurtosis")
         for start, (block, *msd) in blocks(file[array.path], *([file[f"{group}/msd"]] if shape else [])):
             bad = ~np.isfinite(block.reshape(len(block), -1)).all(axis=1)
@@ -66,7 +66,7 @@ def _roughness(file: h5py.File) -> Iterator[Fault]:
     path = "series/roughness"
     values = file[path][:]
     places = np.arange(len(values))
-    # The ends have but one neighbor.
+    # Undefined at the ends, which have only one neighbor.
     end = (places == 0) | (places == len(values) - 1)
     yield Fault(path, "is not finite", "are not finite", places[~end & ~np.isfinite(values)])
     yield Fault(path, "is at an end and not NaN", "are at the ends and not NaN", places[end & ~np.isnan(values)])
@@ -123,7 +123,7 @@ def _rising(file: h5py.File) -> list[str]:
     return problems
 
 
-def _reference(file: h5py.File) -> list[str]:
+def _normalization(file: h5py.File) -> list[str]:
     problems = []
     normalization = attribute(file, "normalization")
     if normalization not in ("absolute", "feff"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import subprocess
 from pathlib import Path
 from typing import Literal
@@ -157,3 +158,15 @@ def test_trace_prints_what_the_function_says(
     done = run(xanesml, "trace", str(tmp_path / "tensors.h5"), "2", *option, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == trace_lines(tmp_path / "tensors.h5", 2, kind)
+
+
+def test_an_old_file_names_the_command_that_converts_it(xanesml: str, tmp_path: Path) -> None:
+    packed = (ROOT / "tests" / "data" / "tensors-version-2.h5.gz").read_bytes()
+    (tmp_path / "tensors.h5").write_bytes(gzip.decompress(packed))
+    refused = run(xanesml, "trace", "tensors.h5", "0", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert refused.stderr.endswith("run `xanesml convert tensors.h5`\n")
+    converted = run(xanesml, "convert", "tensors.h5", cwd=tmp_path)
+    assert converted.returncode == 0, converted.stderr
+    assert converted.stdout == "tensors.h5: converted from xanesml-tensors version 2 to version 3\n"
+    assert run(xanesml, "trace", "tensors.h5", "0", cwd=tmp_path).returncode == 0

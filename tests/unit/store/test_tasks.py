@@ -35,9 +35,9 @@ def test_the_reference_campaign_is_91_and_13000_runs() -> None:
 def test_radii_follow_the_distortion() -> None:
     table = expand(campaign(distortion={"step": 0.45}))
     np.testing.assert_allclose(table.scale, (R1 + np.array([-0.45, 0.0, 0.45])) / R1)
-    assert f"FMS {7 * table.scale[0]:.4f}"[:9] in table.feff_input(0)
+    assert f"FMS {7 * table.scale[0]:.4f}"[:9] in table.inputs(0)[0]
     fixed = expand(campaign(distortion={"step": 0.45}, feff={"radii": "fixed"}))
-    assert "FMS 7.0" in fixed.feff_input(0)
+    assert "FMS 7.0" in fixed.inputs(0)[0]
 
 
 def identities(campaign: Campaign, engine: str) -> NDArray[np.bytes_]:
@@ -67,7 +67,7 @@ def test_identities_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> 
 def test_inputs_that_differ_have_identities_that_differ() -> None:
     oxide = campaign(distortion={"step": 0.45}, disorder={"structures": 2}, structure={"atoms": 13})
     table = expand(oxide)
-    texts = [table.feff_input(task) for task in range(len(table))]
+    texts = [table.inputs(task)[0] for task in range(len(table))]
     assert len(set(texts)) == len(set(identities(oxide, "engine"))) == len(table)
 
 

@@ -447,11 +447,11 @@ def test_sound_tensors_are_valid(tensors: Path) -> None:
         ("statistical/weights", (7, 3), np.nan, "statistical/weights: row 7 is not finite"),
         ("statistical/weights", ([7, 8], 3), -0.1, "statistical/weights: rows 7–8 are out of range (such as -0.1"),
         ("statistical/weights", (7, 45), 0.0, "statistical/weights: row 7 does not sum to 1"),
-        ("statistical/spectra", (7, 3), 1.5, "statistical/spectra: row 7 is not what the weights give"),
-        ("statistical/msd", 7, 0.02, "statistical/msd: row 7 is not what the weights give"),
-        ("statistical/mean_shift", [7, 8], 0.3, "statistical/mean_shift: rows 7–8 are not what the weights give"),
-        ("statistical/skewness", 7, 0.3, "statistical/skewness: row 7 is not what the weights give"),
-        ("statistical/kurtosis", 7, -0.3, "statistical/kurtosis: row 7 is not what the weights give"),
+        ("statistical/spectra", (7, 3), 1.5, "statistical/spectra: row 7 is inconsistent with the weights"),
+        ("statistical/msd", 7, 0.02, "statistical/msd: row 7 is inconsistent with the weights"),
+        ("statistical/mean_shift", [7, 8], 0.3, "statistical/mean_shift: rows 7–8 are inconsistent with the weights"),
+        ("statistical/skewness", 7, 0.3, "statistical/skewness: row 7 is inconsistent with the weights"),
+        ("statistical/kurtosis", 7, -0.3, "statistical/kurtosis: row 7 is inconsistent with the weights"),
         ("statistical/kurtosis", 7, np.nan, "statistical/kurtosis: row 7 is not finite"),
         ("statistical/distribution", (7, 3), 0.9, "statistical/distribution: row 7 does not sum to 1"),
         ("statistical/distribution", (7, 3), -0.5, "statistical/distribution: row 7 is out of range (such as -0.5)"),
@@ -542,7 +542,7 @@ def test_tensors_are_judged_alike_in_blocks(tensors: Path, monkeypatch: pytest.M
     whole = validate(tensors).problems
     assert whole == (
         "statistical/distribution: rows 3–4, 60 do not sum to 1",
-        "statistical/msd: rows 3–4, 60 are not what the weights give",
+        "statistical/msd: rows 3–4, 60 are inconsistent with the weights",
     )
     monkeypatch.setattr("xanesml.validation.averages.BYTES", 1000)
     assert validate(tensors).problems == whole
