@@ -22,17 +22,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from conftest import MPI_AS_ROOT
-
-DAEMONS = ("munged", "slurmctld", "slurmd")
-COMMANDS = ("sbatch", "scancel", "scontrol", "squeue", "srun", "sinfo")
+from requirements import SBIN
 
 NODES = ("n1", "n2")
 
 #: Variable by which all processes of one such Slurm are known.
 _MARK = "XANESML_PRIVATE_SLURM"
-
-#: Where daemons are that a user's PATH need not have.
-_SBIN = "/usr/sbin:/usr/local/sbin"
 
 _CONFIGURATION = """
 ClusterName=xanesml
@@ -68,12 +63,6 @@ GresTypes=gpu
 {nodes}
 PartitionName=all Nodes={names} Default=YES MaxTime=INFINITE State=UP
 """
-
-
-def missing() -> str:
-    """Say what of Slurm is not installed here; empty where everything is."""
-    lacking = [name for name in (*DAEMONS, *COMMANDS, "mpirun") if shutil.which(name, path=_path()) is None]
-    return f"not installed: {', '.join(lacking)} (`make setup-tests` installs them by apt)" if lacking else ""
 
 
 def own_host_names() -> bool:
@@ -232,7 +221,7 @@ class PrivateSlurm:
 
 def _path() -> str:
     # The environment of the tests first: the job scripts look for `xanesml` on the PATH.
-    return f"{Path(sys.executable).parent}:{os.environ['PATH']}:{_SBIN}"
+    return f"{Path(sys.executable).parent}:{os.environ['PATH']}:{SBIN}"
 
 
 def _user() -> str:

@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +28,6 @@ learning_rate = 0.004
 members = 1
 modes = ["direct"]
 """
-
-needs_jax = pytest.mark.skipif(not (JAX / "xanesml").exists(), reason="needs .venv-jax, which `make setup-tests` makes")
-needs_tensorflow = pytest.mark.skipif(find_spec("tensorflow") is None, reason="needs the extra `train`")
 
 
 def start(*command: str | Path, backend: str = "jax", devices: int = 1) -> subprocess.Popen[str]:
@@ -58,8 +54,7 @@ def train(folder: Path, *, batch_size: int = 32, devices: int = 1) -> subprocess
     return start(JAX / "xanesml", "train", file, "--output", folder, devices=devices)
 
 
-@needs_jax
-@needs_tensorflow
+@pytest.mark.requires("jax", "tensorflow")
 def test_a_step_has_the_same_loss_and_leaves_the_same_weights_on_both_backends(tmp_path: Path) -> None:
     pythons = {"tensorflow": sys.executable, "jax": JAX / "python"}
     started = [
@@ -79,7 +74,7 @@ def test_a_step_has_the_same_loss_and_leaves_the_same_weights_on_both_backends(t
             assert np.abs(one[f"arr_{number + arrays // 2}"] - one[f"arr_{number}"]).max() > 1e-4
 
 
-@needs_jax
+@pytest.mark.requires("jax")
 def test_devices_train_together_as_one_does_and_a_stopped_training_goes_on_bit_for_bit(tmp_path: Path) -> None:
     folders = [tmp_path / str(devices) for devices in (1, 2)]
     started = []
@@ -101,7 +96,7 @@ def test_devices_train_together_as_one_does_and_a_stopped_training_goes_on_bit_f
         assert told["losses"][-1] < told["losses"][0]
 
 
-@needs_jax
+@pytest.mark.requires("jax")
 def test_the_command_trains_on_two_devices_from_tensors_to_figures(tmp_path: Path) -> None:
     ended(train(tmp_path / "even", devices=2))
     model = tmp_path / "even" / "model"
@@ -113,7 +108,7 @@ def test_the_command_trains_on_two_devices_from_tensors_to_figures(tmp_path: Pat
     assert list((tmp_path / "even" / "figures").glob("*.png"))
 
 
-@needs_jax
+@pytest.mark.requires("jax")
 def test_a_batch_that_devices_cannot_share_is_refused_in_one_line(tmp_path: Path) -> None:
     process = train(tmp_path / "odd", batch_size=25, devices=2)
     _, complained = process.communicate(timeout=240)

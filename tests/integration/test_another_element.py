@@ -21,11 +21,10 @@ from xanesml.learning.dataset import load_tensors
 from xanesml.learning.scaling import FeatureSums, Scaling
 from xanesml.store.tasks import expand
 
-pytestmark = pytest.mark.feff
+pytestmark = [pytest.mark.feff, pytest.mark.requires("keras")]
 
 
 def test_copper_is_unlike_gold(tmp_path: Path, xanesml: str) -> None:
-    pytest.importorskip("keras", reason="needs the extra `train`")
     copper = Campaign(
         name="copper",
         structure=StructureSection(element="Cu", lattice_constant=3.61, atoms=55),

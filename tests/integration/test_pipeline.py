@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import FAKE_CAMPAIGN, ROOT, MpiRun
 
-pytestmark = pytest.mark.mpi
+pytestmark = pytest.mark.requires("mpi")
 
 FOIL = ROOT / "examples" / "Au_Foil_L3_rt_2016Foils.xdi"
 

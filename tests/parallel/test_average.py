@@ -19,7 +19,7 @@ from xanesml.feff.outcomes import Outcome
 from xanesml.store.rows import Row, RowWriter, open_store
 from xanesml.validation import validate
 
-pytestmark = pytest.mark.mpi
+pytestmark = pytest.mark.requires("mpi")
 
 CAMPAIGN = """
 name = "made"

@@ -13,7 +13,7 @@ from conftest import MpiRun
 from hpc.doctor.driver import CHECKS
 from hpc.doctor.limits import GIVEN_UP
 
-pytestmark = pytest.mark.mpi
+pytestmark = pytest.mark.requires("mpi")
 
 PROGRAMS = Path(__file__).with_name("programs")
 DOCTOR, HOSTS, HANG = (str(PROGRAMS / f"{name}.py") for name in ("doctor", "doctor_hosts", "doctor_hang"))

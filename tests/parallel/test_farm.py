@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import MpiRun
 
-pytestmark = pytest.mark.mpi
+pytestmark = pytest.mark.requires("mpi")
 
 PROGRAM = str(Path(__file__).with_name("programs") / "farm_tasks.py")
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
 from conftest import FAKE_CAMPAIGN
 from killing import Trial, run_trial, run_undisturbed
 
-pytestmark = [
-    pytest.mark.mpi,
-    pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc"),
-]
+# Processes are looked up in /proc.
+pytestmark = pytest.mark.requires("mpi", "linux")
 
 #: The 19 distorted runs only.
 CAMPAIGN = re.sub(r"\[disorder\][^\[]*", "", FAKE_CAMPAIGN)

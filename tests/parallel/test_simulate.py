@@ -22,7 +22,7 @@ from killing import different_spectra, done_tasks, run_undisturbed
 from hpc.drain import RESUBMIT
 from hpc.farming.simulate import KEPT_FAILURES
 
-pytestmark = pytest.mark.mpi
+pytestmark = pytest.mark.requires("mpi")
 
 TASKS = 19 + 2 * 13
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ import numpy as np
 import pytest
 from conftest import FAKE_CAMPAIGN, MpiRun
 from killing import Simulation, children, different_spectra, done_tasks, run_undisturbed
+from requirements import require
 
 from hpc.drain import CLOSING, RESUBMIT
 from xanesml.campaign import load_campaign
@@ -27,7 +26,7 @@ from xanesml.store.create import lay_out
 from xanesml.store.rows import open_store, torn_rows
 from xanesml.store.tasks import expand
 
-pytestmark = [pytest.mark.mpi, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.requires("mpi"), pytest.mark.timeout(240)]
 
 #: The 19 distorted runs only.
 CAMPAIGN = re.sub(r"\[disorder\][^\[]*", "", FAKE_CAMPAIGN)
@@ -36,10 +35,7 @@ TASKS = 19
 #: Open MPI without its ways to parallel files.
 NO_MPI_IO = {"OMPI_MCA_io": "^ompio,romio321"}
 
-needs_mpio = pytest.mark.skipif(
-    not h5py.get_config().mpi, reason="h5py was built without MPI; `make setup` builds it with"
-)
-WRITERS = [pytest.param("mpio", marks=needs_mpio), "root"]
+WRITERS = [pytest.param("mpio", marks=pytest.mark.requires("mpio")), "root"]
 
 Mount = Callable[[int], Path]
 
@@ -62,14 +58,14 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, xanesml: str) -> Path:
 @pytest.fixture
 def tmpfs(tmp_path: Path) -> Iterator[Mount]:
     """Mount a file system of some KiB: ``tmpfs(kibibytes)``."""
+    require("mounts")
     mounted: list[Path] = []
 
     def mount(kibibytes: int) -> Path:
         folder = tmp_path / f"tmpfs-{len(mounted)}"
         folder.mkdir()
         command = ["mount", "-t", "tmpfs", "-o", f"size={kibibytes}k", "tmpfs", str(folder)]
-        if os.geteuid() or subprocess.run(command, capture_output=True, check=False).returncode:
-            pytest.skip("file systems cannot be mounted here")
+        subprocess.run(command, check=True)
         mounted.append(folder)
         return folder
 
@@ -198,7 +194,7 @@ def test_a_read_only_folder_is_said_in_one_line(mpirun: MpiRun, xanesml: str, ca
         assert_refused(done, f"cannot write {store}: Read-only file system")
 
 
-@needs_mpio
+@pytest.mark.requires("mpio")
 def test_where_parallel_files_do_not_work_rank_0_writes_and_says_why(
     mpirun: MpiRun, xanesml: str, campaign: Path, tmp_path: Path, undisturbed: Path
 ) -> None:
@@ -215,9 +211,7 @@ def test_where_parallel_files_do_not_work_rank_0_writes_and_says_why(
 @pytest.fixture(scope="session")
 def no_locks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Environment in which no file below $NO_LOCKS_IN can be locked, as on some cluster file systems."""
-    compiler = shutil.which("cc")
-    if compiler is None or sys.platform != "linux":
-        pytest.skip("needs a C compiler on Linux")
+    require("linux", "C compiler")
     source = tmp_path_factory.mktemp("no-locks") / "no_locks.c"
     source.write_text(
         """
@@ -275,7 +269,7 @@ int flock(int file, int operation)
         encoding="utf-8",
     )
     library = source.with_suffix(".so")
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"], check=True)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"], check=True)
     return {"LD_PRELOAD": str(library)}
 
 

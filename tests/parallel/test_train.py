@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +44,7 @@ TRAINING: dict[str, Any] = {
 }
 CHECKPOINT = checkpoint_file("direct", 0)
 
-pytestmark = [
-    pytest.mark.mpi,
-    pytest.mark.skipif(find_spec("tensorflow") is None, reason="needs the extra `train`"),
-]
-needs_horovod = pytest.mark.skipif(find_spec("horovod") is None, reason="needs Horovod")
+pytestmark = pytest.mark.requires("mpi", "tensorflow")
 
 
 @pytest.fixture
@@ -70,7 +65,7 @@ def run_program(mpirun: Any, ranks: int, program: str, *argv: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@needs_horovod
+@pytest.mark.requires("horovod")
 def test_two_ranks_take_the_step_that_one_rank_takes_on_the_whole_batch(mpirun: Any, tmp_path: Path) -> None:
     # Without batch normalization, whose statistics are those of each rank's own half, and without dropout.
     for ranks in (1, 2):
@@ -84,7 +79,7 @@ def test_two_ranks_take_the_step_that_one_rank_takes_on_the_whole_batch(mpirun: 
     assert min(moved) > 1e-4
 
 
-@needs_horovod
+@pytest.mark.requires("horovod")
 def test_ranks_agree_on_weights_statistics_sums_and_what_the_root_says(mpirun: Any, tmp_path: Path) -> None:
     run_program(mpirun, 2, "gradients.py", str(tmp_path), "normalized")
     first, second = (weights(tmp_path / f"2-{rank}.npz") for rank in (0, 1))
@@ -96,7 +91,7 @@ def test_ranks_agree_on_weights_statistics_sums_and_what_the_root_says(mpirun: A
             assert file["root"] == 0
 
 
-@needs_horovod
+@pytest.mark.requires("horovod")
 def test_two_ranks_train_a_network_that_beats_the_mean(mpirun: Any, tensors: Path) -> None:
     folder = tensors.parent / "model"
     run_program(mpirun, 2, "train_synthetic.py", str(tensors), str(folder))
@@ -139,7 +134,7 @@ def test_two_ranks_train_a_network_that_beats_the_mean(mpirun: Any, tensors: Pat
     assert model.metadata["metrics"]["direct"]["test"] == found["test"]
 
 
-@needs_horovod
+@pytest.mark.requires("horovod")
 def test_two_ranks_train_on_averages_made_in_the_step(mpirun: Any, tensors: Path) -> None:
     made_for = campaign(**TRAINING | {"source": "on_the_fly", "epochs": 24})
     (tensors.parent / "campaign.json").write_text(made_for.resolved())
@@ -150,7 +145,7 @@ def test_two_ranks_train_on_averages_made_in_the_step(mpirun: Any, tensors: Path
     assert test["network"]["mae"] < 0.75 * test["mean"]["mae"]
 
 
-@needs_horovod
+@pytest.mark.requires("horovod")
 def test_groups_of_ranks_train_the_networks_of_all_modes_side_by_side(mpirun: Any, tensors: Path) -> None:
     settings = TRAINING | {"members": 2, "modes": ["direct", "reference"], "epochs": 4, "fine_tuning": 3}
     made_for = campaign(**settings)
@@ -182,7 +177,7 @@ def history(folder: Path) -> list[dict[str, str]]:
         return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
 
 
-@needs_horovod
+@pytest.mark.requires("horovod")
 @pytest.mark.parametrize("source", ["tensors", "on_the_fly"])
 def test_a_stopped_training_goes_on_as_if_it_had_not_been(mpirun: Any, tensors: Path, source: str) -> None:
     settings = TRAINING | {"dropout": 0.2, "source": source}
@@ -226,7 +221,7 @@ def test_a_checkpoint_of_another_campaign_or_a_damaged_one_is_not_gone_on_from(m
     assert sorted(path.name for path in (folder / "logs").iterdir())
 
 
-@needs_horovod
+@pytest.mark.requires("horovod")
 def test_usr1_stops_the_command_with_the_status_to_submit_it_again(tensors: Path, xanesml: str) -> None:
     endless = TRAINING | {"epochs": 100_000}
     file = tensors.parent / "synthetic.toml"
@@ -243,7 +238,7 @@ def test_usr1_stops_the_command_with_the_status_to_submit_it_again(tensors: Path
     assert (tensors.parent / "model" / CHECKPOINT).exists()
 
 
-@needs_horovod
+@pytest.mark.requires("horovod")
 def test_a_rank_that_is_killed_ends_all_and_the_next_call_goes_on(tensors: Path, xanesml: str) -> None:
     file = tensors.parent / "synthetic.toml"
     keys = "".join(f"{key} = {json.dumps(value)}\n" for key, value in (TRAINING | {"epochs": 100_000}).items())

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 from collections import Counter
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,7 @@ from synthetic import write_tensors
 from hpc.drain import RESUBMIT
 from xanesml.campaign import load_campaign
 
-pytestmark = [
-    pytest.mark.mpi,
-    pytest.mark.skipif(find_spec("optuna") is None, reason="needs the extra `train`"),
-]
-needs_horovod = pytest.mark.skipif(find_spec("horovod") is None, reason="needs Horovod")
+pytestmark = pytest.mark.requires("mpi", "optuna")
 
 TRAINING = 'filters = [4]\ndense = [8]\nheads = []\nmodes = ["direct"]\n'
 CHOICES = "filters = [[4], [8]]\nkernel = [3]\ndense = [[8]]\nbatch_size = [64]\n"
@@ -83,7 +78,7 @@ def test_two_ranks_share_a_study_and_run_no_trial_twice(mpirun: MpiRun, xanesml:
     )
 
 
-@needs_horovod
+@pytest.mark.requires("horovod")
 def test_two_ranks_train_a_trial_together_and_give_up_what_diverges(
     mpirun: MpiRun, xanesml: str, tmp_path: Path
 ) -> None:

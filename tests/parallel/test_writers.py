@@ -4,7 +4,6 @@ import shutil
 import sys
 from pathlib import Path
 
-import h5py
 import pytest
 from conftest import MpiRun
 
@@ -12,10 +11,7 @@ from xanesml.files.hdf5 import create
 from xanesml.files.layout import STORE
 from xanesml.store.rows import open_store, outcome_counts, torn_rows
 
-pytestmark = [
-    pytest.mark.mpi,
-    pytest.mark.skipif(not h5py.get_config().mpi, reason="h5py was built without MPI; `make setup` builds it with"),
-]
+pytestmark = pytest.mark.requires("mpi", "mpio")
 
 PROGRAM = str(Path(__file__).with_name("programs") / "write_rows.py")
 

@@ -16,7 +16,7 @@ import h5py
 import pytest
 from conftest import FAKE_CAMPAIGN, ROOT
 from killing import done_tasks
-from private_slurm import NODES, PrivateSlurm, missing, processes_of
+from private_slurm import NODES, PrivateSlurm, processes_of
 from processes import wait_for
 from synthetic import write_tensors
 
@@ -24,12 +24,7 @@ from xanesml.campaign import load_campaign
 from xanesml.feff.outcomes import Outcome
 from xanesml.store.journal import journal_path
 
-pytestmark = [
-    pytest.mark.slurm,
-    pytest.mark.mpi,
-    pytest.mark.timeout(240),
-    pytest.mark.skipif(bool(missing()), reason=missing()),
-]
+pytestmark = [pytest.mark.requires("slurm"), pytest.mark.timeout(240)]
 
 SUBMIT = ROOT / "jobscripts" / "submit-campaign"
 FOIL = ROOT / "examples" / "Au_Foil_L3_rt_2016Foils.xdi"

@@ -28,11 +28,13 @@ def lint_imports(config: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.requires("import-linter")
 def test_imports_go_downwards() -> None:
     done = lint_imports(ROOT / "setup.cfg")
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.requires("import-linter")
 @pytest.mark.parametrize("swapped", [("    store\n    feff\n", "    feff\n    store\n")])
 def test_an_import_that_goes_upwards_is_found(tmp_path: Path, swapped: tuple[str, str]) -> None:
     text = (ROOT / "setup.cfg").read_text(encoding="utf-8")

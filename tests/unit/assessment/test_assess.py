@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import pytest
+from requirements import require
 from synthetic import campaign, write_tensors
 
 from xanesml.assessment.assess import LABELS, NEAREST, NETWORK, Assessment, Comparison, assess, distances, verdict
@@ -22,10 +22,6 @@ from xanesml.learning.scaling import FeatureSums, Scaling
 
 WITHOUT_ERRORS = {"noise": 0.0, "energy_shift": 0.0, "broadening": 0.0, "step_error": 0.0, "slope": 0.0}
 NOISE_ALONE = WITHOUT_ERRORS | {"noise": 0.01}
-
-needs_keras = pytest.mark.skipif(
-    find_spec("keras") is None or find_spec("sklearn") is None, reason="needs the extra `train`"
-)
 
 
 def network(scaling: Scaling, msd: float) -> Any:
@@ -74,8 +70,7 @@ def assessed(
 
 @pytest.fixture(scope="module")
 def result(data: Tensors) -> Assessment:
-    if find_spec("keras") is None or find_spec("sklearn") is None:
-        pytest.skip("needs the extra `train`")
+    require("keras", "sklearn")
     return assessed(data, campaign(**WITHOUT_ERRORS), 0.008, 0.012, untuned=np.full(4, 0.02))
 
 
@@ -149,7 +144,7 @@ def test_a_report_has_the_numbers_and_not_the_baselines(result: Assessment) -> N
     assert content["particle_before_fine_tuning"]["mae"] == result.untuned.mae
 
 
-@needs_keras
+@pytest.mark.requires("keras", "sklearn")
 def test_one_seed_gives_one_assessment_and_no_particle_averages_no_comparison_on_them(data: Tensors) -> None:
     data = replace(data, particle_spectra=data.particle_spectra[:0], particle_msd=data.particle_msd[:0])
     seeds = (campaign(**NOISE_ALONE).model_copy(update={"seed": seed}) for seed in (1, 1, 2))
@@ -164,7 +159,7 @@ def test_one_seed_gives_one_assessment_and_no_particle_averages_no_comparison_on
     assert first.test != other.test
 
 
-@needs_keras
+@pytest.mark.requires("keras", "sklearn")
 def test_beside_a_reference_all_are_judged_on_differences(data: Tensors) -> None:
     exact = campaign(**WITHOUT_ERRORS, drift=0.0, amplitude=0.0)
     beside, alone = assessed(data, exact, 0.01, mode="reference"), assessed(data, exact, 0.01)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from xanesml.errors import EnvironmentProblem
 from xanesml.learning.predictors import Trees, edge_slope
 from xanesml.learning.scaling import Scaling
 
-pytestmark = pytest.mark.skipif(find_spec("sklearn") is None, reason="needs the extra `train`")
+pytestmark = pytest.mark.requires("sklearn")
 
 
 def averages(*, rows: int = 240, points: int = 10) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -20,6 +20,8 @@ from xanesml.learning.augmentation import Mode
 from xanesml.learning.dataset import Split, Tensors, load_tensors, split_by_family
 from xanesml.learning.scaling import Scaling
 
+pytestmark = pytest.mark.requires("keras")
+
 POINTS = 32
 #: What leaves spectra as they are.
 PLAIN = Scaling(np.zeros(POINTS), np.ones(POINTS), {"msd": (0.001, 0.02)})

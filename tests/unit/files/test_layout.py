@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import jsonschema
 import numpy as np
 import pytest
 import xarray
@@ -24,8 +23,11 @@ def definition(name: str) -> dict[str, Any]:
     return content
 
 
+@pytest.mark.requires("jsonschema")
 @pytest.mark.parametrize(("layout", "name"), PAIRS)
 def test_code_and_data_schema_agree(layout: Layout, name: str) -> None:
+    import jsonschema
+
     formal = definition(name)
     jsonschema.validate(formal, json.loads((SCHEMAS / "definition.schema.json").read_text()))
     assert (formal["schema"], formal["version"]) == (layout.schema, layout.version)

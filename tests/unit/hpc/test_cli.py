@@ -62,7 +62,7 @@ def test_bad_input_is_one_line_and_leaves_no_file(
         (["plot", "x.toml"], "x/tensors.h5 does not exist; make it with `xanesml average CAMPAIGN`"),
         (["compare", "x.toml"], "x/tensors.h5 does not exist; make it with `xanesml average CAMPAIGN`"),
         (["trace", "x/tensors.h5", "0"], "x/tensors.h5 does not exist; make it with `xanesml average CAMPAIGN`"),
-        (["train", "x.toml"], "tensors.h5"),
+        pytest.param(["train", "x.toml"], "tensors.h5", marks=pytest.mark.requires("keras")),
         (["status", "x.toml"], "nothing was simulated there yet"),
         (["predict", "no-model", str(EXAMPLES / "Au_Foil_L3_rt_2016Foils.xdi")], "no-model"),
         (["plan", "none.toml"], "cannot read the campaign none.toml"),

@@ -31,7 +31,7 @@ def test_lines_are_few_and_the_last_one_always_comes(monkeypatch: pytest.MonkeyP
     assert lines == ["FEFF runs: 11 of 13, about 4 s left", "FEFF runs: 13 of 13, about 0 s left"]
 
 
-@pytest.mark.mpi
+@pytest.mark.requires("mpi")
 @pytest.mark.parametrize("launcher", [[], mpirun_command(1)], ids=["alone", "mpirun"])
 def test_a_terminal_gets_a_bar_and_a_pipe_gets_lines(launcher: list[str]) -> None:
     # Open MPI gives rank 0 a terminal of its own, whatever mpirun writes to.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from xanesml.campaign import TrainingSection
 from xanesml.learning.augmentation import Augmentation, Augmenter, convolved, reference_spectra
 from xanesml.learning.network import import_keras
 
-pytestmark = pytest.mark.skipif(find_spec("keras") is None, reason="needs the extra `train`")
+pytestmark = pytest.mark.requires("keras")
 
 STEP = 0.5
 MESH = 11900.0 + STEP * np.arange(120)

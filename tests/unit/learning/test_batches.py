@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 import numpy as np
 import pytest
 from synthetic import campaign, write_tensors
@@ -18,7 +16,7 @@ from xanesml.learning.dataset import Tensors, load_tensors
 from xanesml.learning.network import import_keras
 from xanesml.learning.scaling import FeatureSums, Scaling
 
-pytestmark = pytest.mark.skipif(find_spec("keras") is None, reason="needs the extra `train`")
+pytestmark = pytest.mark.requires("keras")
 
 DELTA = np.arange(-45, 46) / 100
 MADE_FOR = campaign(batch_size=24, noise=0.001)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from xanesml.learning.predictor_files import save_baselines
 from xanesml.learning.predictors import Constant
 from xanesml.learning.scaling import Scaling
 
-pytestmark = pytest.mark.skipif(find_spec("keras") is None, reason="needs the extra `train`")
+pytestmark = pytest.mark.requires("keras")
 
 POINTS, BINS = 21, 6
 SMALL: dict[str, Any] = {"filters": [4, 8], "kernel": 3, "dense": [8]}

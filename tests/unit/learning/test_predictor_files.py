@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from requirements import require
 
 from xanesml.assessment.baselines import Regressions, fit_edge_slope, fit_mean
 from xanesml.errors import EnvironmentProblem, StoreError
@@ -28,8 +28,7 @@ def features(rows: int, seed: int) -> np.ndarray:
 @pytest.fixture(scope="module")
 def baselines() -> dict[str, Predictor]:
     """One of each, fitted to labels that all of them find something in."""
-    if find_spec("sklearn") is None:
-        pytest.skip("needs the extra `train`")
+    require("sklearn")
     x = features(120, 1)
     shift = 0.01 * x[:, 0].astype(np.float64)
     msd = 0.01 + 0.002 * np.abs(x[:, 1]).astype(np.float64) - shift**2

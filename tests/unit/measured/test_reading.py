@@ -12,6 +12,7 @@ import pytest
 from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
+from requirements import require
 
 from xanesml.errors import SpectrumError
 from xanesml.measured import MeasuredSpectrum, read_spectra, read_spectrum
@@ -31,6 +32,7 @@ XMU = """\
 
 @pytest.fixture(scope="module")
 def foil() -> MeasuredSpectrum:
+    require("larch")
     return read_spectrum(FOIL)
 
 
@@ -64,6 +66,7 @@ def test_foil_is_read_as_transmission(foil: MeasuredSpectrum) -> None:
     assert foil.mu[0] == pytest.approx(np.log(94782.30 / 169674.30), abs=1e-12)
 
 
+@pytest.mark.requires("larch")
 @pytest.mark.parametrize(
     ("columns", "rows", "mu"),
     [
@@ -84,6 +87,7 @@ def test_xdi_columns(tmp_path: Path, columns: tuple[str, ...], rows: tuple[float
     np.testing.assert_allclose(found.mu, mu, rtol=1e-6)
 
 
+@pytest.mark.requires("larch")
 @pytest.mark.parametrize("unit", ["keV", ""])
 def test_xdi_in_kiloelectronvolt(tmp_path: Path, unit: str) -> None:
     table = np.column_stack([np.arange(11.900, 11.930, 0.001), np.ones(30)])
@@ -91,6 +95,7 @@ def test_xdi_in_kiloelectronvolt(tmp_path: Path, unit: str) -> None:
     np.testing.assert_allclose(found.energy[[0, -1]], [11900.0, 11929.0])
 
 
+@pytest.mark.requires("larch")
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
@@ -108,6 +113,7 @@ def test_unusable_xdi_is_refused_in_one_line(tmp_path: Path, old: str, new: str,
     refused(path, says)
 
 
+@pytest.mark.requires("larch")
 def test_own_export_is_theory(tmp_path: Path) -> None:
     path = write_xdi(tmp_path / "a.xdi", "energy eV", "mu", "mu0", rows=np.column_stack([ENERGY, MU, 2 * MU]))
     assert not read_spectrum(path).theory
@@ -118,6 +124,7 @@ def test_own_export_is_theory(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.background, 2 * MU, atol=1e-6)
 
 
+@pytest.mark.requires("larch")
 def test_truncated_xdi_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.xdi"
     path.write_text(FOIL.read_text()[:300])
@@ -217,6 +224,7 @@ def test_missing_file_is_refused(tmp_path: Path) -> None:
     refused(tmp_path / "none.prj:foil", "No such file")
 
 
+@pytest.mark.requires("larch")
 def test_another_element_than_expected_is_refused() -> None:
     refused(FOIL, "is of Au L3, but Cu K is expected", element="Cu", edge="K")
 
@@ -229,6 +237,7 @@ def test_an_edge_that_does_not_exist_is_refused(tmp_path: Path) -> None:
         read_spectrum(path, element="Xx", edge="K")
 
 
+@pytest.mark.requires("larch")
 def test_a_format_with_one_spectrum_has_no_names_to_choose() -> None:
     with pytest.raises(SpectrumError, match="no spectrum named 'foil'; it holds one spectrum, which has no name"):
         read_spectrum(Path(f"{FOIL}:foil"))
@@ -243,7 +252,8 @@ def test_a_colon_may_be_part_of_a_file_name(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, foil: MeasuredSpectrum) -> Path:
     """The foil twice, as larch writes it into a project; the second shifted by 3 eV."""
-    larch = pytest.importorskip("larch")
+    require("larch")
+    import larch
     from larch.io import create_athena
 
     path = tmp_path_factory.mktemp("athena") / "foils.prj"
@@ -296,6 +306,7 @@ def write_json_project(path: Path, **changes: dict[str, Any]) -> Path:
     return path
 
 
+@pytest.mark.requires("larch")
 def test_groups_that_cannot_be_used_are_told_and_the_others_returned(tmp_path: Path) -> None:
     path = write_json_project(tmp_path / "a.prj", good={}, chi={"is_chi": "1"}, copper={"bkg_z": "Cu", "fft_edge": "k"})
     told: list[str] = []
@@ -308,6 +319,7 @@ def test_groups_that_cannot_be_used_are_told_and_the_others_returned(tmp_path: P
     refused(path, "it is χ", element="Au", edge="L3")
 
 
+@pytest.mark.requires("larch")
 def test_a_project_without_any_usable_group_is_refused(tmp_path: Path) -> None:
     path = write_json_project(tmp_path / "a.prj", one={"is_chi": "1"}, two={"is_bkg": "1"})
     told: list[str] = []
@@ -316,6 +328,7 @@ def test_a_project_without_any_usable_group_is_refused(tmp_path: Path) -> None:
     assert told == []
 
 
+@pytest.mark.requires("larch")
 def test_groups_of_one_label_are_refused(tmp_path: Path) -> None:
     path = write_json_project(tmp_path / "a.prj", one={"label": "foil"}, two={"label": "foil"})
     refused(path, "several groups named foil")
@@ -404,8 +417,9 @@ def test_nxxasproc(nexus: h5py.File) -> None:
     np.testing.assert_array_equal(read_spectrum(closed(nexus), element="Au", edge="L3").mu, MU)
 
 
+@pytest.mark.requires("larch")
 def test_larch_writes_nexus_that_is_read(nexus: h5py.File, foil: MeasuredSpectrum) -> None:
-    larch = pytest.importorskip("larch")
+    import larch
     from larch.io.nexus_xas import xdi2NXxas
 
     xdi2NXxas(larch.io.read_xdi(str(FOIL)), nexus)

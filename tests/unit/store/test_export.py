@@ -61,15 +61,17 @@ def store(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.requires("larch")
 @pytest.mark.parametrize("pure_python", [True, False])
 def test_larch_reads_the_numbers_to_the_last_digit(store: Path, tmp_path: Path, pure_python: bool) -> None:
-    larch_io = pytest.importorskip("larch.io")
+    import larch.io
+
     said: list[str] = []
     assert export_xdi(store, tmp_path / "xdi", echo=said.append) == 3
     assert said == [f"{store}: tasks 1, 4–6 are not done, or damaged, and left out"]
     assert sorted(p.name for p in (tmp_path / "xdi").iterdir()) == [f"task-00000{task}.xdi" for task in DONE]
     for task in DONE:
-        group = larch_io.read_xdi(str(tmp_path / "xdi" / f"task-00000{task}.xdi"), use_pyxdi=pure_python)
+        group = larch.io.read_xdi(str(tmp_path / "xdi" / f"task-00000{task}.xdi"), use_pyxdi=pure_python)
         expected = spectrum(task)
         np.testing.assert_array_equal(group.energy, expected.energy)
         np.testing.assert_array_equal(group.mu, expected.mu)
@@ -80,10 +82,12 @@ def test_larch_reads_the_numbers_to_the_last_digit(store: Path, tmp_path: Path, 
         assert group.attrs["scan"]["edge_energy"] == "11909.25 eV"
 
 
+@pytest.mark.requires("larch")
 def test_an_xdi_file_says_what_it_is_of(store: Path, tmp_path: Path) -> None:
-    larch_io = pytest.importorskip("larch.io")
+    import larch.io
+
     export_xdi(store, tmp_path, [2, 3], echo=lambda _line: None)
-    distorted, disordered = (larch_io.read_xdi(str(tmp_path / f"task-00000{t}.xdi")).attrs["xanesml"] for t in (2, 3))
+    distorted, disordered = (larch.io.read_xdi(str(tmp_path / f"task-00000{t}.xdi")).attrs["xanesml"] for t in (2, 3))
     with h5py.File(store) as file:
         identity = file["tasks/identity"][2].decode()
         sigma = file["structures/sigma"][3]
@@ -108,8 +112,8 @@ def test_an_xdi_file_says_what_it_is_of(store: Path, tmp_path: Path) -> None:
     assert disordered["changes"] == "none"
 
 
+@pytest.mark.requires("larch")
 def test_our_own_reader_of_measured_spectra_reads_it(store: Path, tmp_path: Path) -> None:
-    pytest.importorskip("larch")
     export_xdi(store, tmp_path, [2], echo=lambda _line: None)
     read = read_spectrum(tmp_path / "task-000002.xdi", element="Au", edge="L3")
     np.testing.assert_array_equal(read.energy, spectrum(2).energy)

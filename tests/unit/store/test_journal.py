@@ -86,7 +86,7 @@ def test_a_journal_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         Journal(store, outcomes={}, pending=0, ranks=1)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.requires("linux")
 def test_a_full_disk_is_said_and_the_file_closed(tmp_path: Path) -> None:
     store = tmp_path / "store.h5"
     journal_path(store).symlink_to("/dev/full")

@@ -148,7 +148,6 @@ def test_only_so_many_runs_are_remembered_and_listed(tmp_path: Path) -> None:
     assert not [line for line in status_lines(status, failures=0, now=BEGAN) if line.startswith(("failed", "slowest"))]
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_the_command_never_opens_the_store(tmp_path: Path) -> None:
     (tmp_path / "campaign.toml").write_text(FAKE_CAMPAIGN, encoding="utf-8")
     store = tmp_path / "store.h5"

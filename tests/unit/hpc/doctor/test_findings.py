@@ -219,6 +219,7 @@ TENSORFLOW = "__version__ = '2.0'\n"
 HOROVOD = "def mpi_built(): return {}\ndef nccl_built(): return 0\ndef gloo_built(): return True\n"
 
 
+@pytest.mark.requires("tensorflow", "horovod")
 @pytest.mark.parametrize(
     ("tensorflow", "horovod", "size", "mark", "text"),
     [
@@ -255,6 +256,7 @@ def test_a_broken_training_library_is_one_line(
     assert "tensorflow" not in sys.modules
 
 
+@pytest.mark.requires("tensorflow", "horovod")
 @pytest.mark.parametrize("missing", ["tensorflow", "horovod"])
 def test_a_training_library_that_is_not_installed_is_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str

@@ -149,6 +149,7 @@ drain = 60
     assert "command=(xanesml predict)" in job_script(wanted, "predict")
 
 
+@pytest.mark.requires("shellcheck")
 def test_scripts_of_awkward_paths_are_sound(tmp_path: Path) -> None:
     folder, spectrum = tmp_path / AWKWARD, tmp_path / f"{AWKWARD}.xdi"
     spectrum.touch()

@@ -21,6 +21,7 @@ def test_without_warm_up_the_first_step_has_the_full_rate() -> None:
     assert learning_rate(1, base=0.01, size=2, warmup=0) == pytest.approx(0.02)
 
 
+@pytest.mark.requires("keras")
 def test_averages_of_another_campaign_are_refused(tmp_path: Path) -> None:
     write_tensors(tmp_path / "tensors.h5", campaign())
     other = campaign().model_copy(update={"seed": 8})
@@ -28,6 +29,7 @@ def test_averages_of_another_campaign_are_refused(tmp_path: Path) -> None:
         train(other, tmp_path / "tensors.h5", tmp_path / "model", echo=print)
 
 
+@pytest.mark.requires("keras")
 def test_a_folder_that_cannot_be_made_is_named_before_training(tmp_path: Path) -> None:
     write_tensors(tmp_path / "tensors.h5", campaign())
     (tmp_path / "file").write_text("")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,6 @@ from hpc.tuning.study import Study, import_optuna, mend_journal, outcome, settin
 from hpc.tuning.tune import BEST_FILE, TRIALS_FILE, TuningReport, tune
 from xanesml.campaign import Campaign, TuningSection, load_campaign
 from xanesml.errors import CampaignError, EnvironmentProblem, StoreError
-
-needs_optuna = pytest.mark.skipif(find_spec("optuna") is None, reason="needs the extra `train`")
 
 TRAINING: dict[str, Any] = {"filters": [4], "dense": [8], "heads": [], "modes": ["direct"], "batch_size": 64}
 #: Holds neither the campaign's kernel, 7, nor its dropout, 0.1.
@@ -82,7 +79,7 @@ def test_without_optuna_one_line_says_what_to_install(monkeypatch: pytest.Monkey
         import_optuna()
 
 
-@needs_optuna
+@pytest.mark.requires("optuna")
 def test_the_first_trial_has_the_campaigns_own_settings_and_the_others_those_of_the_space(tmp_path: Path) -> None:
     made_for = searched(trials=30)
     study = Study(made_for, tmp_path / "journal.log", 1)
@@ -102,7 +99,7 @@ def test_the_first_trial_has_the_campaigns_own_settings_and_the_others_those_of_
     assert len({str(one) for one in others}) == 29
 
 
-@needs_optuna
+@pytest.mark.requires("optuna")
 def test_two_groups_never_take_the_same_trial_nor_more_than_there_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,7 +112,7 @@ def test_two_groups_never_take_the_same_trial_nor_more_than_there_are(
     assert second.draw(needed) is None
 
 
-@needs_optuna
+@pytest.mark.requires("optuna")
 def test_what_a_kill_leaves_is_mended_and_does_not_count(tmp_path: Path) -> None:
     journal = tmp_path / "journal.log"
     study = Study(searched(), journal, 1)
@@ -144,7 +141,7 @@ def test_what_a_kill_leaves_is_mended_and_does_not_count(tmp_path: Path) -> None
     assert settings_of(again.judged()[0])["kernel"] == 7
 
 
-@needs_optuna
+@pytest.mark.requires("optuna")
 def test_a_hopeless_trial_is_pruned_and_the_campaigns_own_settings_are_not(tmp_path: Path) -> None:
     study = Study(searched(trials=9, epochs=4), tmp_path / "journal.log", 1)
     needed = study.begin()
@@ -169,7 +166,7 @@ def test_a_hopeless_trial_is_pruned_and_the_campaigns_own_settings_are_not(tmp_p
     assert [trial.value for trial in study.judged()][-1] == 0.05
 
 
-@needs_optuna
+@pytest.mark.requires("optuna")
 def test_more_trials_go_on_and_other_settings_begin_anew(tmp_path: Path) -> None:
     def taken(made_for: Campaign, ranks: int = 1) -> int:
         study = Study(made_for, tmp_path / "journal.log", ranks)
@@ -185,7 +182,7 @@ def test_more_trials_go_on_and_other_settings_begin_anew(tmp_path: Path) -> None
     assert [taken(noisy), taken(searched(trials=5, epochs=3)), taken(searched(trials=5), ranks=2)] == [5, 5, 5]
 
 
-@needs_optuna
+@pytest.mark.requires("optuna")
 def test_a_file_that_is_no_journal_is_named(tmp_path: Path) -> None:
     (tmp_path / "journal.log").write_text("not a journal\nat all\n")
     with pytest.raises(StoreError, match=r"journal.log is not a journal that Optuna .* reads .*remove it"):
@@ -196,7 +193,7 @@ def run_tuning(folder: Path, made_for: Campaign, **options: Any) -> TuningReport
     return tune(made_for, folder / "tensors.h5", folder / "tuning", echo=print, world=World(), **options)
 
 
-@needs_optuna
+@pytest.mark.requires("optuna")
 def test_ranks_that_do_not_part_evenly_are_refused(tmp_path: Path) -> None:
     write_tensors(tmp_path / "tensors.h5", searched())
     with pytest.raises(CampaignError, match="1 ranks do not part into groups of 2"):
@@ -204,7 +201,7 @@ def test_ranks_that_do_not_part_evenly_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "tuning").exists()
 
 
-@needs_optuna
+@pytest.mark.requires("optuna")
 def test_the_search_never_sees_what_judges_it(tmp_path: Path) -> None:
     made_for = searched(trials=2, epochs=1)
     tables = []
@@ -226,7 +223,7 @@ def test_the_search_never_sees_what_judges_it(tmp_path: Path) -> None:
     assert tables[0] == tables[1] != tables[2]
 
 
-@needs_optuna
+@pytest.mark.requires("optuna")
 def test_a_stopped_search_goes_on_and_its_best_settings_make_a_campaign(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
