@@ -13,6 +13,9 @@ import pytest
 
 pytest_plugins = ["requirements"]
 
+# The matrices here are small, and threads that wait for each other on a busy machine cost five times the work.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).resolve().parent.parent
 
 MpiRun = Callable[..., subprocess.CompletedProcess[str]]
