@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -17,7 +16,6 @@ from processes import wait_for
 
 from hpc.jobscripts import PRESETS, Site, Work, load_site, write_jobs, write_unfilled
 from hpc.jobscripts.scripts import JOBS, SUBMIT, job_script
-from hpc.jobscripts.site import TrainJob, time_seconds
 from xanesml.errors import EnvironmentProblem
 
 CAMPAIGN = 'name = "small"\n[distortion]\nstep = 0.45\n'
@@ -26,72 +24,11 @@ CAMPAIGN = 'name = "small"\n[distortion]\nstep = 0.45\n'
 AWKWARD = 'it\'s $HOME "50 %" & more'
 
 
-def site(folder: Path, text: str) -> Site:
-    path = folder / "site.toml"
-    path.write_text(text, encoding="utf-8")
-    return load_site(str(path))
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("cluster = 'x'\n", "unknown key 'cluster'; accepted here: slurm, account"),
-        ("[simulate]\nnode = 2\n", "unknown key 'simulate.node'; accepted here: nodes"),
-        ("account = 'a b'\n", "account: String should match"),
-        ('launcher = "mpirun \'x"\n', 'launcher = "mpirun \'x": No closing quotation'),
-        ("launcher = ' '\n", "launcher is empty; give 'mpirun'"),
-        ("conda = 'a'\nvenv = 'b'\n", "conda = 'a' and venv = 'b' are both given"),
-        ('setup = ["a\\nb"]\n', "is not one line of text"),
-        ("[simulate]\nnodes = 0\n", "simulate.nodes: Input should be greater than 0 (got 0)"),
-        ("[simulate]\ntime = '1 day'\n", "simulate.time: '1 day' is not a time of Slurm's; write minutes"),
-        ("[average]\ntime = '0'\n", "average.time: '0' is not a time of Slurm's"),
-        ("[simulate]\ntime = '5'\n", "simulate: time = '5' leaves nothing before drain = 300 s"),
-        ("[train]\ngpus_per_node = 4\n", "gpus_per_node is 4 and tasks_per_node 1; a rank trains on one GPU"),
-        ("nodes\n", "is not valid TOML"),
-    ],
-)
-def test_what_is_wrong_with_a_site_file_is_one_line(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(EnvironmentProblem) as caught:
-        site(tmp_path, text)
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_site_that_is_not_there_is_named_with_the_presets(tmp_path: Path) -> None:
-    with pytest.raises(EnvironmentProblem, match=r"cannot read the site file .*give a file, or one of cpu-cluster"):
-        load_site(str(tmp_path / "none.toml"))
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("5", 300), ("5:30", 330), ("24:00:00", 86400), ("1-12", 129600), ("1-0:30", 88200), ("2-01:02:03", 176523)],
-)
-def test_times_are_read_as_slurm_reads_them(text: str, seconds: int) -> None:
-    assert time_seconds(text) == seconds
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_presets_are_sites_and_their_commented_keys_exist(tmp_path: Path, preset: str) -> None:
-    text = (ROOT / "jobscripts" / f"{preset}.toml").read_text(encoding="utf-8")
-    assert load_site(preset) == site(tmp_path, text)
-    # A comment that is a key and a value is an offer to the reader.
-    offered = "\n".join(
-        line.removeprefix("# ") if line.startswith("# ") and " = " in line else line for line in text.splitlines()
-    )
-    assert site(tmp_path, offered) != load_site(preset)
-
-
 def test_the_scripts_in_the_repository_are_those_that_the_command_writes(xanesml: str, tmp_path: Path) -> None:
     subprocess.run([xanesml, "jobscripts", "-o", str(tmp_path / "out")], check=True, stdout=subprocess.DEVNULL)
     written = {path.name: (path.read_text(), os.access(path, os.X_OK)) for path in (tmp_path / "out").iterdir()}
     shipped = {path.name: (path.read_text(), os.access(path, os.X_OK)) for path in (ROOT / "jobscripts").iterdir()}
     assert shipped == written, "run: rm -r jobscripts && xanesml jobscripts -o jobscripts"
-
-
-def test_every_key_of_a_site_file_is_documented() -> None:
-    rows = [line for line in (ROOT / "docs" / "slurm.md").read_text(encoding="utf-8").splitlines() if line[:2] == "| "]
-    documented = {key for row in rows for key in re.findall(r"`(\w+)`", row.split("|")[1])}
-    assert {*Site.model_fields, *TrainJob.model_fields} - set(JOBS) <= documented
 
 
 def test_site_files_that_were_changed_are_not_written_over(tmp_path: Path) -> None:
@@ -103,8 +40,8 @@ def test_site_files_that_were_changed_are_not_written_over(tmp_path: Path) -> No
 
 
 def test_everything_that_a_site_says_is_in_the_script(tmp_path: Path) -> None:
-    wanted = site(
-        tmp_path,
+    file = tmp_path / "site.toml"
+    file.write_text(
         """
 account = "proj-7"
 partition = "std"
@@ -126,7 +63,9 @@ gpus_per_node = 4
 cpus_per_task = 8
 drain = 60
 """,
+        encoding="utf-8",
     )
+    wanted = load_site(str(file))
     simulate, train = (job_script(wanted, job).splitlines() for job in ("simulate", "train"))
     common = ["--account=proj-7", "--qos=long", "--requeue", "--open-mode=append"]
     for option in [
