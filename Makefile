@@ -1,5 +1,6 @@
 # make demo    set up what is missing, run the whole job on a small real case
-# make test    set up what is missing, run every check
+# make test    set up what is missing, run every check; with CI=true a missing requirement fails its tests
+# make pythons   check the Python versions that this machine has, with the plain dependencies
 # make setup   set up only; make setup-tests also what tests need besides
 # make reference   complete the stores in reference/: runs what they lack, all of it in an hour on two cores
 # make model   average the reference stores and train the reference model for gold L3, minutes on two cores
@@ -10,7 +11,7 @@ BIN := .venv/bin
 DEMO := demo-output
 RANKS ?= 2
 
-.PHONY: demo test reference model setup setup-tests lint types pytest clean
+.PHONY: demo test reference model setup setup-tests lint types pytest pythons clean
 
 demo: setup
 	@tools/demo.sh examples/demo.toml $(DEMO) $(RANKS)
@@ -28,7 +29,7 @@ model: setup
 	done
 	@$(MPIRUN) $(BIN)/xanesml train reference/au561.toml --output reference/au561
 
-test: setup-tests lint types pytest
+test: setup-tests lint types pythons pytest
 
 setup:
 	@tools/setup.sh
@@ -48,6 +49,9 @@ types:
 
 pytest:
 	$(BIN)/pytest
+
+pythons:
+	@tools/pythons.sh
 
 clean:
 	rm -rf $(DEMO) build .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -2,12 +2,12 @@
 # Build the environment that `make demo` and `make test` use: system packages,
 # .venv, h5py against parallel HDF5, Horovod against TensorFlow.
 #   setup.sh [--tests]
-# With --tests also what only tests need: Slurm, an SSH server, and .venv-jax.
+# With --tests, install also what only tests need: Slurm, an SSH server, and .venv-jax.
 #
 # Each step leaves a stamp named after its inputs, so a second call does nothing
-# and a changed input repeats only its own step. Nothing is installed outside the
-# two but the Debian/Ubuntu packages below, and those only where they are missing.
-# Tests are skipped where Slurm or the SSH server cannot be installed.
+# and a changed input repeats only its own step. Nothing is installed outside
+# the two environments but the Debian/Ubuntu packages below, and those only where they are missing.
+# Where Slurm or the SSH server cannot be installed, their tests are skipped, or fail if CI is set.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -85,7 +85,7 @@ slurm_is_complete() {
 install_slurm() {
   slurm_is_complete && return
   [[ ${SLURM:-yes} == yes ]] && has_apt && (apt_install "${SLURM_PACKAGES[@]}") && return
-  say "going on without Slurm (${SLURM_PACKAGES[*]}): the tests that need it will be skipped"
+  say "continuing without Slurm (${SLURM_PACKAGES[*]}): its tests will be skipped, or fail if CI is set"
 }
 
 find_python() {
@@ -160,14 +160,14 @@ install_project() {
   stamp project "${inputs[@]}"
 }
 
-# Keras on JAX apart from TensorFlow, for the tests that hold one against the other.
+# Keras on JAX without TensorFlow, for the tests that compare the two.
 make_jax_venv() {
   local inputs
   inputs=("$(cat setup.cfg pyproject.toml "$CONSTRAINTS" "$JAX_CONSTRAINTS")" "$PWD")
   [[ -x $JAX_VENV/bin/xanesml ]] && stamped jax "${inputs[@]}" && return
   say "xanesml with Keras on JAX in .venv-jax (about a minute)"
   [[ -x $JAX_VENV/bin/python ]] || logged jax-venv "making .venv-jax" "$VENV/bin/python" -m venv "$JAX_VENV"
-  # Python compiles what is imported, which is a small part of all that.
+  # Python compiles a module when it is first imported, and most of these never are.
   local install=("$JAX_VENV/bin/python" -m pip --disable-pip-version-check --no-input install --no-compile
     --constraint "$CONSTRAINTS" --constraint "$JAX_CONSTRAINTS")
   logged jax-tools "installing setuptools into .venv-jax" "${install[@]}" setuptools wheel
@@ -176,7 +176,7 @@ make_jax_venv() {
 }
 
 verify() {
-  "$VENV/bin/python" - <<'PY' || fail "the environment does not hold together; remove .venv and run again"
+  "$VENV/bin/python" - <<'PY' || fail "the environment is broken; remove .venv and run again"
 import h5py, sys
 from mpi4py import MPI
 if not h5py.get_config().mpi:
