@@ -121,7 +121,7 @@ def as_simulate(ranks: int) -> dict[str, Any]:
         )
         _ = times.likely
 
-    return {"finish": finish, "report": report, "given": journal.give}
+    return {"finish": finish, "report": report, "dispatched": journal.give}
 
 
 def nothing(task: int) -> int:

@@ -26,7 +26,8 @@ import numpy as np
 from mpi import answer, on_ranks, rank_part
 from numpy.typing import NDArray
 
-from hpc.farming.farm import BATCH_SECONDS, PAUSES
+from hpc.farming.farm import BATCH_SECONDS
+from hpc.farming.protocol import PAUSES
 
 MEAN, SPREAD = 40.0, 0.8
 #: Time that a message takes from rank to rank, s.

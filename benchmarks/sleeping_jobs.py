@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from mpi4py import MPI
 
 from hpc.drain import Drain
-from hpc.farming.farm import BATCH_SECONDS, Farm
+from hpc.farming.farm import BATCH_SECONDS, run_farm
 from xanesml.errors import EnvironmentProblem
 
 
@@ -41,13 +42,13 @@ def farm_sleeping_jobs(
     seconds : sequence of float
         How long each task takes, s.
     order : sequence of int
-        The tasks in the order in which they are handed out.
+        The tasks in dispatch order.
     batch_seconds : float
-        Work handed out at a time, s.
+        Work dispatched to a rank at a time, s.
     lead_works : bool
         Whether rank 0 takes tasks itself.
     **callbacks
-        `finish`, `report`, `given` of the farm, in place of ones that do next to nothing.
+        `finish`, `report`, `dispatched` of the farm's parts, in place of ones that do next to nothing.
 
     Returns
     -------
@@ -58,17 +59,18 @@ def farm_sleeping_jobs(
 
     def start(task: int) -> Nap:
         if comm.rank == 0 and not lead_works:
-            raise EnvironmentProblem("rank 0 only hands out tasks")
+            raise EnvironmentProblem("rank 0 only dispatches tasks")
         return Nap(seconds[task])
 
-    farm: Farm[bool, Any] = Farm(
-        comm,
+    part = SimpleNamespace(
         start=start,
-        drain=Drain(),
-        batch_seconds=batch_seconds,
-        **({"finish": lambda task, _result: task, "report": lambda _rank, _task: None} | callbacks),
+        finish=callbacks.get("finish", lambda task, _result: task),
+        report=callbacks.get("report", lambda _rank, _task: None),
+        dispatched=callbacks.get("dispatched", lambda _rank, _tasks: None),
+        retired=lambda _rank, _problem: None,
+        tick=lambda: None,
     )
     comm.Barrier()
     began, used = time.perf_counter(), time.process_time()
-    farm.run(order)
+    run_farm(comm, order, worker=part, lead=part, drain=Drain(), batch_seconds=batch_seconds)
     return time.perf_counter() - began, time.process_time() - used

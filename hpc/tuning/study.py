@@ -29,7 +29,7 @@ _RANDOM, _UNPRUNED_EPOCHS, _UNPRUNED_TRIALS = 1 / 3, 1 / 3, 4
 
 
 def import_optuna() -> Any:
-    """Return the module `optuna`, with only its warnings to be heard.
+    """Import Optuna, logging warnings only.
 
     Raises
     ------
@@ -44,8 +44,8 @@ def import_optuna() -> Any:
     return optuna
 
 
-def mend_journal(journal: Path) -> None:
-    """Take away what a kill in mid-write leaves of a journal that nobody else has open: half a line, and a lock."""
+def repair_journal(journal: Path) -> None:
+    """Remove what a kill during a write leaves: half a line and a lock. Nobody else may have the journal open."""
     with _trouble(journal):
         journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
         if journal.exists():

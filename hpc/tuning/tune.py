@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpc.comm import from_root
+from hpc.comm import Ranks, from_root, on_root
 from hpc.training.checkpoint import Epoch
-from hpc.training.collective import Collective, World, open_world
-from hpc.training.train import load_share, read_split
+from hpc.training.collective import Collective, check_backend, join_group
+from hpc.training.share import load_share, read_split
 from hpc.training.trainer import Trainer, csv_text, silent
-from hpc.tuning.study import Study, import_optuna, is_own, mend_journal, outcome, settings_of, smallest_error
+from hpc.tuning.study import Study, import_optuna, is_own, outcome, repair_journal, settings_of, smallest_error
 from xanesml.campaign import Campaign, TrainingSection
 from xanesml.errors import CampaignError
 from xanesml.files.lock import WriteLock
@@ -68,6 +68,7 @@ class TuningReport:
 
 
 def tune(
+    comm: Ranks,
     campaign: Campaign,
     tensors: Path,
     folder: Path,
@@ -75,17 +76,17 @@ def tune(
     ranks_per_trial: int = 1,
     echo: Callable[[str], None],
     stop: Callable[[], bool] = lambda: False,
-    world: World | None = None,
 ) -> TuningReport:
-    """Search for better training settings and write the best.
+    """Search for better training settings and write the best; collective.
 
-    Collective: every rank of the launcher calls it with the same arguments. Written are
-    `journal.log`, Optuna's, from which the next call goes on, and, of what is judged so far,
-    `trials.csv` and `best.toml`. Networks are of the campaign's first mode, and start from the same weights
-    in all trials. Reproducible from the campaign's seed where there is one group.
+    It writes Optuna's `journal.log`, from which the next call resumes, and the results so far in
+    `trials.csv` and `best.toml`. Networks are of the campaign's first mode and start from the same
+    weights in all trials. Reproducible from the campaign's seed where there is one group.
 
     Parameters
     ----------
+    comm : Ranks
+        The ranks.
     campaign : Campaign
         The campaign.
     tensors : Path
@@ -99,8 +100,6 @@ def tune(
         Takes one line per trial, on the first rank of every group.
     stop : callable
         Whether this rank was asked to stop; the trial under way is then given up.
-    world : World, optional
-        The ranks; by default those of the launcher.
 
     Returns
     -------
@@ -118,39 +117,39 @@ def tune(
         If a library is missing or the folder cannot be written to.
     """
     import_optuna()
-    family, split = read_split(campaign, tensors)
-    # What selects settings sees nothing of the splits that judge them.
+    family, split = from_root(comm, lambda: read_split(campaign, tensors))
+    # The search must not see the splits that judge its result.
     none = np.empty(0, np.int64)
     split = replace(split, calibration=none, test=none)
-    world = world or open_world()
-    if world.size % ranks_per_trial:
+    check_backend(comm)
+    if comm.size % ranks_per_trial:
         raise CampaignError(
-            f"{world.size} ranks do not part into groups of {ranks_per_trial}; "
+            f"{comm.size} ranks do not divide into groups of {ranks_per_trial}; "
             "start a multiple, or give another --ranks-per-trial"
         )
-    number, collective = world.group(world.size // ranks_per_trial)
-    data, local, scaling = load_share(campaign, tensors, len(family), split, world, collective)
+    number, collective = join_group(comm, comm.size // ranks_per_trial)
+    data, local, scaling = load_share(campaign, tensors, len(family), split, comm, collective)
 
     def trainer(tried: Campaign) -> Trainer:
         batch = tried.training.batch_size
         steps = steps_per_epoch(split, len(family), batch_size=batch, size=collective.size)
         return Trainer(tried, collective, data, local, scaling, steps, folder, stop)
 
-    journal, locks = folder / JOURNAL_FILE, list[WriteLock]()
+    journal = folder / JOURNAL_FILE
+
+    def begin() -> int:
+        repair_journal(journal)
+        return Study(campaign, journal, ranks_per_trial).begin()
+
     with ExitStack() as at_the_end:
-
-        def begin() -> int:
-            locks.append(at_the_end.enter_context(WriteLock(journal, echo)))
-            mend_journal(journal)
-            return Study(campaign, journal, ranks_per_trial).begin()
-
-        needed = from_root(world, begin)
+        lock = on_root(comm, lambda: at_the_end.enter_context(WriteLock(journal, echo)))
+        needed = from_root(comm, begin)
         study = Study(campaign, journal, ranks_per_trial, number) if collective.rank == 0 else None
-        beat = locks[0].beat if locks else _nothing
+        beat = _nothing if lock is None else lock.beat
         _run_trials(campaign, study, needed, collective, trainer, echo=echo, stop=stop, beat=beat)
-        # The last trials of all groups are to be in the table.
-        world.gather(None)
-        return from_root(world, lambda: _finish(campaign, study, folder))
+        # Wait until the last trials of all groups are in the journal.
+        comm.allgather(None)
+        return from_root(comm, lambda: _finish(campaign, study, folder))
 
 
 class _Watch:

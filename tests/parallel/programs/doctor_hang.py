@@ -10,13 +10,13 @@ from unittest.mock import patch
 from hpc.comm import world
 from hpc.doctor import diagnose, driver
 from hpc.doctor.findings import Setting
-from hpc.doctor.joint import Findings, Ranks
+from hpc.doctor.joint import Findings, Hosts
 
 
-def hang(ranks: Ranks, _setting: Setting) -> Findings:
-    if ranks.comm.rank == ranks.comm.size - 1:
+def hang(hosts: Hosts, _setting: Setting) -> Findings:
+    if hosts.comm.rank == hosts.comm.size - 1:
         time.sleep(100)
-    ranks.comm.Barrier()
+    hosts.comm.Barrier()
     return []
 
 

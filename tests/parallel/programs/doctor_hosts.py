@@ -16,7 +16,7 @@ from hpc.doctor.findings import Setting
 
 def main(output: Path) -> None:
     comm = world()
-    ranks = joint.Ranks(comm, MPI.COMM_SELF, comm)
+    ranks = joint.Hosts(comm, MPI.COMM_SELF, comm)
     setting = Setting(None, output, Path("/tmp"), comm.size, comm.size, 1, frozenset())
     # The clock of the last rank is a minute ahead.
     ahead = 60.0 if comm.rank == comm.size - 1 else 0.0

@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from hpc.comm import from_root
-from hpc.training.collective import open_world
+from hpc.comm import world_or_alone
+from hpc.training.collective import check_backend, join_group
 from hpc.training.step import compiled_step
 from xanesml.campaign import TrainingSection
 from xanesml.learning.network import build_network
 
 folder, batch_normalization = Path(sys.argv[1]), sys.argv[2] == "normalized"
-_, collective = open_world().group(1)
+comm = world_or_alone()
+check_backend(comm)
+_, collective = join_group(comm, 1)
 import keras  # noqa: E402 (its threads are set by then)
 
 
@@ -63,5 +65,5 @@ np.savez(
     *network.get_weights(),
     total=total,
     extremes=collective.extremes(np.array([collective.rank - 1.0, 0.5 * collective.rank])),
-    root=from_root(collective, lambda: collective.rank),
+    root=collective.bcast(collective.rank),
 )

@@ -7,8 +7,8 @@ import json
 import sys
 from pathlib import Path
 
+from hpc.comm import world_or_alone
 from hpc.drain import RESUBMIT
-from hpc.training.collective import open_world
 from hpc.training.train import train
 from xanesml.campaign import Campaign
 from xanesml.errors import XanesmlError
@@ -21,10 +21,10 @@ if hide_horovod:
 campaign = Campaign.model_validate_json((tensors.parent / "campaign.json").read_text())
 
 try:
-    world = open_world()
-    report = train(campaign, tensors, folder, echo=print, stop=lambda: next(looks, None) is None, world=world)
+    comm = world_or_alone()
+    report = train(comm, campaign, tensors, folder, echo=print, stop=lambda: next(looks, None) is None)
 except XanesmlError as error:
     sys.exit(f"{type(error).__name__}: {error}")
 if report is None:
     sys.exit(RESUBMIT)
-(folder / f"returned-{world.rank}.json").write_text(json.dumps(report.to_dict()))
+(folder / f"returned-{comm.rank}.json").write_text(json.dumps(report.to_dict()))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from synthetic import campaign, write_tensors
 
+from hpc.comm import Alone
 from hpc.training.loop import learning_rate
 from hpc.training.train import train
 from xanesml.errors import EnvironmentProblem, StoreError
@@ -26,7 +27,7 @@ def test_averages_of_another_campaign_are_refused(tmp_path: Path) -> None:
     write_tensors(tmp_path / "tensors.h5", campaign())
     other = campaign().model_copy(update={"seed": 8})
     with pytest.raises(StoreError, match=r"another 'seed'.*xanesml average"):
-        train(other, tmp_path / "tensors.h5", tmp_path / "model", echo=print)
+        train(Alone(), other, tmp_path / "tensors.h5", tmp_path / "model", echo=print)
 
 
 @pytest.mark.requires("keras")
@@ -34,4 +35,4 @@ def test_a_folder_that_cannot_be_made_is_named_before_training(tmp_path: Path) -
     write_tensors(tmp_path / "tensors.h5", campaign())
     (tmp_path / "file").write_text("")
     with pytest.raises(EnvironmentProblem, match="cannot make the folder"):
-        train(campaign(), tmp_path / "tensors.h5", tmp_path / "file" / "model", echo=print)
+        train(Alone(), campaign(), tmp_path / "tensors.h5", tmp_path / "file" / "model", echo=print)

@@ -11,10 +11,10 @@ import h5py
 import pytest
 from synthetic import campaign, write_tensors
 
+from hpc.comm import Alone
 from hpc.training.checkpoint import Epoch
-from hpc.training.collective import World
-from hpc.training.train import read_split
-from hpc.tuning.study import Study, import_optuna, mend_journal, outcome, settings_of
+from hpc.training.share import read_split
+from hpc.tuning.study import Study, import_optuna, outcome, repair_journal, settings_of
 from hpc.tuning.tune import BEST_FILE, TRIALS_FILE, TuningReport, tune
 from xanesml.campaign import Campaign, TuningSection, load_campaign
 from xanesml.errors import CampaignError, EnvironmentProblem, StoreError
@@ -125,7 +125,7 @@ def test_what_a_kill_leaves_is_mended_and_does_not_count(tmp_path: Path) -> None
         file.write(b'{"op_code":7,"worker')
     (tmp_path / "journal.log.lock").touch()
 
-    mend_journal(journal)
+    repair_journal(journal)
     assert [path.name for path in tmp_path.iterdir()] == ["journal.log"]
     again = Study(searched(), journal, 1)
     needed = again.begin()
@@ -190,13 +190,13 @@ def test_a_file_that_is_no_journal_is_named(tmp_path: Path) -> None:
 
 
 def run_tuning(folder: Path, made_for: Campaign, **options: Any) -> TuningReport:
-    return tune(made_for, folder / "tensors.h5", folder / "tuning", echo=print, world=World(), **options)
+    return tune(Alone(), made_for, folder / "tensors.h5", folder / "tuning", echo=print, **options)
 
 
 @pytest.mark.requires("optuna")
 def test_ranks_that_do_not_part_evenly_are_refused(tmp_path: Path) -> None:
     write_tensors(tmp_path / "tensors.h5", searched())
-    with pytest.raises(CampaignError, match="1 ranks do not part into groups of 2"):
+    with pytest.raises(CampaignError, match="1 ranks do not divide into groups of 2"):
         run_tuning(tmp_path, searched(), ranks_per_trial=2)
     assert not (tmp_path / "tuning").exists()
 

@@ -1,0 +1,102 @@
+"""Rank 0's further part in a simulation: journal, progress, and no run that time does not suffice for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from hpc.drain import Drain, RunTimes
+from hpc.farming.work import Work
+from hpc.progress import ProgressLine
+from xanesml.errors import EnvironmentProblem
+from xanesml.store.journal import Journal
+from xanesml.store.rows import Row, RowWriter
+
+
+class FeffLead:
+    """The `Lead` of a simulation.
+
+    Parameters
+    ----------
+    journal : Journal
+        The store's journal, closed by `close`.
+    work : Work
+        The tasks that are farmed.
+    writer : RowWriter or None
+        Writes the rows of all ranks; None where every rank writes its own.
+    drain : Drain
+        Told to stop when the time left is shorter than a run.
+    beat : callable
+        Shows, about once a second, that the simulation is alive.
+    echo : callable
+        Prints a line.
+
+    Attributes
+    ----------
+    ran : int
+        Tasks that have ended.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        work: Work,
+        writer: RowWriter | None,
+        drain: Drain,
+        beat: Callable[[], None],
+        echo: Callable[[str], None],
+    ) -> None:
+        self._journal, self._writer, self._drain, self._beat, self._echo = journal, writer, drain, beat, echo
+        self._times = RunTimes(work.history)
+        self._progress = ProgressLine("FEFF runs", work.count, echo) if work.count else None
+        self.ran = 0
+
+    def dispatched(self, rank: int, tasks: Sequence[int]) -> None:
+        """Note in the journal that a rank is sent tasks."""
+        self._journal.give(rank, tasks)
+
+    def report(self, rank: int, finished: tuple[Row, bytes]) -> None:
+        """Write the row where rank 0 writes for all, and note the task in the journal."""
+        row, content = finished
+        if self._writer is not None:
+            self._writer.write_packed(row.task, content)
+        self.ran += 1
+        self._times.add(row.seconds)
+        self._journal.run(
+            task=row.task,
+            outcome=row.outcome,
+            seconds=row.seconds,
+            rank=rank,
+            host=row.host,
+            tries=row.tries,
+            message=row.message,
+        )
+        if row.message or row.changes:
+            self._echo(f"task {row.task}: {row.outcome.label}: {row.message or 'with ' + row.changes}")
+        if self._progress is not None:
+            self._progress.advance()
+        self._watch_the_time()
+
+    def retired(self, rank: int, problem: EnvironmentProblem) -> None:
+        """Note in the journal that a rank takes no further tasks."""
+        self._journal.retire(rank, str(problem))
+        self._echo(f"rank {rank} takes no further tasks: {problem}")
+
+    def tick(self) -> None:
+        """Flush the journal, show that the simulation is alive, and look at the clock."""
+        self._journal.flush()
+        self._beat()
+        self._watch_the_time()
+
+    def close(self) -> None:
+        """Remove the progress bar and close the journal."""
+        if self._progress is not None:
+            self._progress.close()
+        self._journal.close()
+
+    def _watch_the_time(self) -> None:
+        if not self._drain.requested and self._drain.left < self._times.likely:
+            self._echo(
+                f"{max(self._drain.left, 0):.0f} s are left for runs, and a run is likely to take "
+                f"{self._times.likely:.0f} s: no further tasks"
+            )
+            self._drain.finish()

@@ -1,0 +1,85 @@
+"""What a store has left to run, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hpc.comm import Comm
+from xanesml.feff.outcomes import Outcome
+from xanesml.files.arrays import Floats, Integers
+from xanesml.store.cost import expected_seconds, table_seconds
+from xanesml.store.rows import count_outcomes, open_store, torn_rows
+from xanesml.store.tasks import TaskTable
+
+
+@dataclass(frozen=True)
+class Work:
+    """The tasks that are left to run.
+
+    Attributes
+    ----------
+    count : int
+        Their number.
+    order : ndarray, shape (count,), int64
+        Task indices in dispatch order; empty on ranks other than 0.
+    outcomes : dict of str to int
+        Tasks of the store by outcome label; empty on ranks other than 0.
+    history : ndarray, float64
+        Wall times of the tasks that are done, s; empty on ranks other than 0.
+    """
+
+    count: int
+    order: Integers
+    outcomes: dict[str, int]
+    history: Floats
+
+
+def find_work(comm: Comm, table: TaskTable, store: Path, *, native: bool, echo: Callable[[str], None]) -> Work:
+    """Verify the rows that have an outcome, each rank its share, and order the others; collective.
+
+    Parameters
+    ----------
+    comm : Comm
+        The ranks.
+    table : TaskTable
+        All tasks.
+    store : Path
+        Their store.
+    native : bool
+        Whether FEFF runs natively; see `xanesml.store.cost.table_seconds`.
+    echo : callable
+        Prints a line; called on rank 0 only.
+
+    Returns
+    -------
+    Work
+        The tasks without a sound row, longest first by expected wall time.
+    """
+    total = len(table)
+    with open_store(store) as file:
+        torn = torn_rows(file, range(comm.rank * total // comm.size, (comm.rank + 1) * total // comm.size))
+    shares = comm.gather(torn)
+    work = None
+    if shares is not None:
+        work = _order(table, store, np.concatenate(shares), native=native, echo=echo)
+    count = comm.bcast(None if work is None else work.count)
+    return work or Work(count, np.empty(0, np.int64), {}, np.empty(0))
+
+
+def _order(table: TaskTable, store: Path, torn: Integers, *, native: bool, echo: Callable[[str], None]) -> Work:
+    with open_store(store) as file:
+        outcome, seconds = file["runs/outcome"][:], file["runs/seconds"][:]
+    outcome[torn] = Outcome.PENDING
+    seconds[outcome != Outcome.DONE] = np.nan
+    pending = np.flatnonzero(outcome != Outcome.DONE)
+    if len(pending) < len(table):
+        echo(f"store: {store}, {len(table) - len(pending)} of {len(table)} tasks done, {len(pending)} to run")
+    if len(torn):
+        echo(f"store: {len(torn)} rows did not match their checksum and are run again")
+    expected = expected_seconds(table_seconds(table, native=native), seconds)[pending]
+    longest_first = pending[np.argsort(-expected, kind="stable")]
+    return Work(len(pending), longest_first, count_outcomes(outcome), seconds[outcome == Outcome.DONE])

@@ -1,0 +1,104 @@
+"""What a rank trains on: its share of the averages, their split, and the scaling that all ranks share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpc.comm import Ranks, raise_first
+from hpc.training.collective import Collective
+from hpc.training.trainer import TRAINED_SECTIONS
+from xanesml.campaign import Campaign
+from xanesml.errors import StoreError
+from xanesml.learning.dataset import Split, Tensors, load_tensors, read_families, shard, split_by_family
+from xanesml.learning.network import answers_of
+from xanesml.learning.scaling import SCALED_LABELS, FeatureSums, Scaling
+
+#: Sections that the averages depend on; training on averages of another campaign is refused.
+_AVERAGED_SECTIONS = tuple(section for section in TRAINED_SECTIONS if section != "training")
+
+
+def read_split(campaign: Campaign, tensors: Path) -> tuple[NDArray[np.int32], Split]:
+    """Return the family of every statistical average of a tensor file, and the campaign's split of them."""
+    section, family = campaign.training, read_families(tensors)
+    return family, split_by_family(
+        family,
+        validation=section.validation,
+        calibration=section.calibration,
+        test=section.test,
+        seed=campaign.seed,
+    )
+
+
+def load_share(
+    campaign: Campaign, tensors: Path, count: int, split: Split, comm: Ranks, collective: Collective
+) -> tuple[Tensors, Split, Scaling]:
+    """Read this rank's share of the averages; collective over all ranks.
+
+    Parameters
+    ----------
+    campaign : Campaign
+        The campaign.
+    tensors : Path
+        Its tensor file.
+    count : int
+        Number of all averages.
+    split : Split
+        Their split.
+    comm : Ranks
+        All ranks.
+    collective : Collective
+        Those that train together with this one.
+
+    Returns
+    -------
+    tensors, split, scaling : Tensors, Split, Scaling
+        The share, the split of its rows, and the scaling, which is the same on all ranks.
+
+    Raises
+    ------
+    StoreError
+        If the file belongs to another campaign, or a rank would have nothing to train on.
+    """
+    rows = shard(count, collective.rank, collective.size)
+    data = load_tensors(tensors, rows)
+    local = split.within(rows)
+    problem = _mismatch(campaign, data, tensors)
+    if problem is None and not local.training.size:
+        problem = StoreError(
+            f"{split.training.size} training spectra do not suffice for groups of {collective.size} ranks; "
+            "start fewer ranks, or raise averaging.families and run `xanesml average`"
+        )
+    raise_first(comm, problem)
+    # The same in all groups, to the last bit.
+    return data, local, comm.bcast(_scaling(campaign, data, local, collective))
+
+
+def _scaling(campaign: Campaign, data: Tensors, split: Split, collective: Collective) -> Scaling:
+    """Return the scaling of the training split, of which every rank has a part."""
+    section, rows = campaign.training, split.training
+    center = np.asarray(collective.bcast(data.spectra[rows[0]].astype(np.float64)))
+    sums = FeatureSums(center, collective.sum(FeatureSums.of(data.spectra[rows], center).sums))
+    labels = {}
+    for name in answers_of(section):
+        if name in SCALED_LABELS:
+            values = getattr(data, name)[rows]
+            labels[name] = collective.extremes(values)
+    return Scaling.fit(sums, labels, noise=section.noise)
+
+
+def _mismatch(campaign: Campaign, data: Tensors, path: Path) -> StoreError | None:
+    """Return why averages do not belong to a campaign, or None."""
+    theirs: dict[str, Any] = json.loads(data.campaign)
+    ours: dict[str, Any] = json.loads(campaign.resolved())
+    section = next((section for section in _AVERAGED_SECTIONS if theirs.get(section) != ours[section]), None)
+    if section is None:
+        return None
+    return StoreError(
+        f"{path} was averaged for a campaign with another {section!r} ({theirs.get('name')!r}, "
+        f"not {campaign.name!r} as it is now); run `xanesml average` again"
+    )
