@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -97,6 +99,46 @@ def test_what_is_missing_is_named(xanesml: str, tmp_path: Path, arguments: list[
     assert len([line for line in done.stderr.splitlines() if line.startswith("xanesml: ")]) == 1
     assert "Traceback" not in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["x.toml"]
+
+
+def test_the_version_is_printed(xanesml: str, tmp_path: Path) -> None:
+    done = run(xanesml, "--version", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"xanesml {version('xanesml')}\n")
+
+
+def test_a_shell_completes_commands(xanesml: str, tmp_path: Path) -> None:
+    asked = {"_XANESML_COMPLETE": "complete_bash", "COMP_WORDS": "xanesml pl", "COMP_CWORD": "1"}
+    done = subprocess.run([xanesml], env=os.environ | asked, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.split() == ["plan", "plot"]
+    assert "--install-completion" in run(xanesml, "--help", cwd=tmp_path).stdout
+
+
+@pytest.mark.parametrize("file", ["hpc/__init__.py", "hpc.py"])
+def test_another_package_named_hpc_is_one_line(tmp_path: Path, file: str) -> None:
+    foreign = tmp_path / file
+    foreign.parent.mkdir(exist_ok=True)
+    foreign.write_text("raise RuntimeError('a package that has nothing to do with us')\n")
+    # As the console script does.
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; from xanesml import main; sys.exit(main())", "--help"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    place = foreign.parent if file == "hpc/__init__.py" else foreign
+    assert done.stderr == (
+        f"xanesml: another package named hpc at {place} hides xanesml's; remove it from PYTHONPATH or uninstall it\n"
+    )
+    assert done.returncode == 2
+
+
+def test_the_console_script_is_the_command_line(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", "import sys; from xanesml import main; sys.exit(main())", "--version"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == f"xanesml {version('xanesml')}\n"
 
 
 def test_debug_shows_the_traceback(xanesml: str, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import os
 import pty
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,13 @@ for _ in range(3):
 line.close()
 """
 
+#: A launcher that gives its child a terminal, as Open MPI does for rank 0, and passes on what it prints.
+LAUNCH = """
+import os, pty, sys
+os.environ["OMPI_COMM_WORLD_SIZE"] = "1"
+pty.spawn([sys.executable, *sys.argv[1:]])
+"""
+
 
 def test_lines_are_few_and_the_last_one_always_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([0.0, *(0.1 * i for i in range(1, 11)), 20.0, 20.1, 40.0])
@@ -30,14 +38,18 @@ def test_lines_are_few_and_the_last_one_always_comes(monkeypatch: pytest.MonkeyP
     assert lines == ["FEFF runs: 11 of 13, about 4 s left", "FEFF runs: 13 of 13, about 0 s left"]
 
 
-def test_a_terminal_gets_a_bar_and_a_pipe_gets_lines() -> None:
-    command = [sys.executable, "-c", SHOW]
+@pytest.mark.parametrize("launcher", [[], ["launch.py"]], ids=["alone", "launched"])
+def test_a_terminal_gets_a_bar_and_a_pipe_gets_lines(tmp_path: Path, launcher: list[str]) -> None:
+    (tmp_path / "launch.py").write_text(LAUNCH)
+    (tmp_path / "show.py").write_text(SHOW)
+    command = [sys.executable, *launcher, "show.py"]
     environment = os.environ | {"TERM": "xterm"}
-    piped = subprocess.run(command, capture_output=True, text=True, env=environment, check=True, timeout=60).stdout
+    run = {"cwd": tmp_path, "env": environment, "timeout": 60, "stdin": subprocess.DEVNULL}
+    piped = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, **run).stdout
     assert piped.split() == ["runs:", "3", "of", "3,", "about", "0", "s", "left"]
 
     controller, terminal = pty.openpty()
-    subprocess.run(command, stdout=terminal, stdin=subprocess.DEVNULL, env=environment, check=True, timeout=60)
+    subprocess.run(command, check=True, stdout=terminal, **run)
     os.close(terminal)
     shown = b""
     try:
