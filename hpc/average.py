@@ -39,7 +39,7 @@ def average(
     comm : Comm
         The ranks; each verifies, computes and writes its share, on one thread.
     campaign : Campaign
-        Says which averages.
+        The campaign.
     store : Path
         A store in which the whole distorted series is done.
     tensors : Path

@@ -27,13 +27,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-#: Exit status for input that the user has to change, and for tasks that failed.
+#: Exit status for bad input, and for failed tasks.
 BAD_INPUT, SOME_FAILED = 2, 3
 
 CampaignFile = Annotated[Path, typer.Argument(metavar="CAMPAIGN", help="Campaign file (TOML).")]
 OutputFolder = Annotated[
     Optional[Path],  # noqa: UP045 (typer evaluates it on Python 3.10 too)
-    typer.Option("--output", "-o", help="Folder of everything that comes out. Default: the campaign's name."),
+    typer.Option("--output", "-o", help="Folder of all results. Default: the campaign's name."),
 ]
 
 
@@ -64,7 +64,7 @@ def plan(
     campaign_file: CampaignFile,
     task: Annotated[int, typer.Option(help="Task whose FEFF input is printed.")] = 0,
 ) -> None:
-    """Count the tasks, print a FEFF input, estimate core-hours. Touches nothing."""
+    """Count the tasks, print a FEFF input, estimate core-hours. Writes nothing."""
     from xanesml.campaign import load_campaign
     from xanesml.errors import CampaignError
     from xanesml.feff.engine import make_engine
@@ -104,14 +104,12 @@ def simulate(
     ] = None,
     reuse: Annotated[
         Optional[list[Path]],  # noqa: UP045
-        typer.Option(
-            metavar="STORE", help="For a new store: take over the tasks that another has done; may be repeated."
-        ),
+        typer.Option(metavar="STORE", help="For a new store: copy the finished tasks of another; may be repeated."),
     ] = None,
     limit: Annotated[
         Optional[float],  # noqa: UP045
         typer.Option(
-            metavar="MINUTES", help="Time that this job has. Default: until $SLURM_JOB_END_TIME, or unlimited."
+            metavar="MINUTES", help="Time left for this job. Default: until $SLURM_JOB_END_TIME, or unlimited."
         ),
     ] = None,
 ) -> None:
@@ -141,7 +139,7 @@ def simulate(
         echo("stopped with tasks left to run: start the same command again")
         raise typer.Exit(RESUBMIT)
     if report.outcomes.get(Outcome.DONE.label, 0) < total:
-        echo(f"some runs are not done; their folders are in {folder / 'failed'}; the same command tries them again")
+        echo(f"some runs are not done; their folders are in {folder / 'failed'}; the same command retries them")
         raise typer.Exit(SOME_FAILED)
 
 
@@ -151,7 +149,7 @@ def average(
     output: OutputFolder = None,
     writer: Annotated[Writer, typer.Option(help=_WRITER_HELP)] = Writer.auto,
 ) -> None:
-    """Turn the store into training tensors."""
+    """Average the spectra of the store into training tensors."""
     comm = world()
     echo = _echo if comm.rank == 0 else _silent
 
@@ -175,7 +173,7 @@ def plot(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
 
 @app.command()
 def compare(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
-    """Set particle averages beside statistical ones."""
+    """Compare particle averages with statistical ones."""
     from xanesml.averages.comparison import compare as run
     from xanesml.averages.comparison import write_table
     from xanesml.plots import comparison_figures
@@ -198,7 +196,7 @@ def trace(
     row: Annotated[int, typer.Argument(metavar="ROW", help="Row of the average, from 0.")],
     particle: Annotated[bool, typer.Option("--particle", help="A particle average, not a statistical one.")] = False,
 ) -> None:
-    """Tell what one average was made from."""
+    """Show which runs one average was made from."""
     from xanesml.averages.trace import trace_lines
 
     for line in trace_lines(tensors, row, "particle" if particle else "statistical"):
@@ -210,7 +208,7 @@ def train(
     campaign_file: CampaignFile,
     output: OutputFolder = None,
     ranks_per_network: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Ranks that train a network together at least.")
+        int, typer.Option(metavar="N", min=1, help="Smallest number of ranks that train a network together.")
     ] = 1,
 ) -> None:
     """Train the networks, data-parallel with Horovod under mpirun."""
@@ -340,7 +338,7 @@ def predict(
 
 @app.command()
 def report(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
-    """Write summary.md: what there is, where, and how good it is."""
+    """Write summary.md: which files there are, where, and how good the model is."""
     from xanesml.assessment.summary import write_summary
     from xanesml.files.hdf5 import open_file
     from xanesml.files.layout import TENSORS
@@ -365,7 +363,7 @@ def status(
     output: OutputFolder = None,
     failures: Annotated[int, typer.Option(help="How many failed runs to list.")] = 5,
 ) -> None:
-    """Tell how a simulation is getting on, also while it runs."""
+    """Show the progress of a simulation, also while it runs."""
     from xanesml.store.status import read_status, status_lines
 
     _, folder = _campaign(None, campaign_file, output)
@@ -377,13 +375,13 @@ def status(
 def validate(
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Stores and tensor files.")],
     repair: Annotated[
-        bool, typer.Option("--repair", help="Make a damaged store usable: the rows named are run again.")
+        bool, typer.Option("--repair", help="Repair a damaged store: the rows named are run again.")
     ] = False,
 ) -> None:
     """Check files against their format and every row against its checksum."""
     from xanesml.validation import validate as check
 
-    # Apart, since HDF5 may crash on damaged names and attributes.
+    # In a child process: HDF5 may crash on damaged names and attributes.
     reports = [check(path, repair=repair, apart=True) for path in files]
     for line in (line for one in reports for line in one.lines()):
         typer.echo(line)
@@ -407,7 +405,7 @@ def convert(
 
 
 class ExportFormat(str, Enum):
-    """What a store is exported to."""
+    """Formats of an exported store."""
 
     xdi = "xdi"
     extxyz = "extxyz"
@@ -452,8 +450,8 @@ def jobscripts(
         typer.Option(
             "--output",
             "-o",
-            help="Folder of everything that comes out, scripts in jobs/ there; of several campaigns, of their folders. "
-            "Without a campaign, folder of scripts for any.",
+            help="Folder of all results, scripts in its jobs/; with several campaigns, the parent of their folders. "
+            "Without a campaign, folder of scripts for any campaign.",
         ),
     ] = None,
     spectra: Annotated[
@@ -461,7 +459,7 @@ def jobscripts(
         typer.Option("--spectrum", metavar="FILE", help="Measured spectrum to predict from; may be repeated."),
     ] = None,
 ) -> None:
-    """Write the job scripts of campaigns, filled in for a site."""
+    """Write the job scripts of campaigns for a site."""
     from hpc.jobscripts import Work, load_site, write_jobs, write_unfilled
     from xanesml.errors import CampaignError
 
@@ -476,7 +474,7 @@ def jobscripts(
     elif output is not None:
         written = write_unfilled(wanted, output)
     else:
-        raise CampaignError("no campaign is named; name one, or give --output for scripts that take any campaign")
+        raise CampaignError("no campaign is given; name one, or give --output for scripts that take any campaign")
     for path in written:
         typer.echo(path)
 
@@ -496,7 +494,7 @@ def doctor(
         typer.Option(help="Node-local folder for FEFF's files. Default: $SLURM_TMPDIR, $TMPDIR or /tmp."),
     ] = None,
 ) -> None:
-    """Tell whether everything is there and works; under mpirun, on every host."""
+    """Check that everything a job needs is there and works; under mpirun, on every host."""
     comm = world()
     echo = _echo if comm.rank == 0 else _silent
 

@@ -1,4 +1,4 @@
-"""What makes a driver come to an end before the work is done: signals, and the end of its time."""
+"""Reasons to stop before the work is done: signals, and the end of the job's time."""
 
 from __future__ import annotations
 
@@ -16,23 +16,22 @@ RESUBMIT = 75
 #: Time kept free at the end for writing the last rows and closing the file, s.
 CLOSING = 20.0
 
-#: Share of the runs so far that would have ended in the time in which another one is still begun.
+#: A run is started only if this share of the earlier runs would have ended in the time left.
 LIKELY = 0.95
 
 _REMEMBERED = 1000
 
 
 class Drain:
-    """Turns signals and the end of the allotted time into flags that a driver looks at.
+    """Turns signals and the end of the job's time into flags that a driver polls.
 
-    SIGUSR1, as sent by `sbatch --signal`, asks to take no further task and to finish
-    what runs. SIGUSR2, SIGTERM and SIGINT also abandon what runs, since little time is
-    left, and so does the end of the time itself.
+    SIGUSR1, as sent by `sbatch --signal`, asks to finish running tasks and take no more. After SIGUSR2,
+    SIGTERM, SIGINT, or at the end of the time, running tasks are abandoned: little time is left.
 
     Parameters
     ----------
     seconds : float or None
-        Time that is left, from now on; None where it is not known.
+        Time left, s; None if unknown.
     """
 
     def __init__(self, seconds: float | None = None) -> None:
@@ -53,12 +52,12 @@ class Drain:
 
     @property
     def abandon(self) -> bool:
-        """End what runs as well."""
+        """Abandon running tasks as well."""
         return self._abandon or (self._ends is not None and time.monotonic() >= self._ends)
 
     @property
     def left(self) -> float:
-        """Time in which runs may still end, s; infinite where it is not known."""
+        """Time left for runs, s; infinite if unknown."""
         return float("inf") if self._ends is None else self._ends - time.monotonic()
 
     def finish(self) -> None:
@@ -73,21 +72,21 @@ class Drain:
 
 
 class RunTimes:
-    """How long runs take, as far as it has been measured.
+    """Wall times of the latest runs.
 
     Parameters
     ----------
     seconds : iterable of float
-        Wall times of earlier runs, s; NaN is passed over.
+        Wall times of earlier runs, s; NaN is skipped.
     """
 
     def __init__(self, seconds: Iterable[float] = ()) -> None:
         self._seconds = deque((s for s in seconds if s == s), maxlen=_REMEMBERED)  # noqa: PLR0124 (not NaN)
-        # Kept in order: rank 0 asks after every run.
+        # Sorted: rank 0 asks after every run.
         self._sorted = sorted(self._seconds)
 
     def add(self, seconds: float) -> None:
-        """Note the wall time of a run, s."""
+        """Add the wall time of a run, s."""
         if len(self._seconds) == _REMEMBERED:
             del self._sorted[bisect_left(self._sorted, self._seconds[0])]
         self._seconds.append(seconds)
@@ -104,19 +103,19 @@ class RunTimes:
 
 
 def time_left(limit: float | None, environment: Mapping[str, str] = os.environ) -> float | None:
-    """Return how long this job still has.
+    """Return the time left for this job.
 
     Parameters
     ----------
     limit : float or None
-        What the user says, s from now.
+        The user's limit, s from now.
     environment : mapping
-        Where Slurm says when the job ends (SLURM_JOB_END_TIME, seconds since 1970).
+        Environment variables, with Slurm's end of the job in SLURM_JOB_END_TIME (seconds since 1970).
 
     Returns
     -------
     float or None
-        Seconds; None where nobody says.
+        Seconds; None if unknown.
     """
     if limit is not None:
         return limit

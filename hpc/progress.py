@@ -14,16 +14,16 @@ _SECONDS_BETWEEN_LINES = 15.0
 
 
 class ProgressLine:
-    """Shows how many of a number of things are done.
+    """Shows how many of some items are done.
 
     Parameters
     ----------
     what : str
-        What is counted.
+        Name of the items.
     total : int
-        How many there are.
+        Their number.
     echo : callable
-        Prints a line where standard output is no terminal.
+        Prints a line if standard output is not a terminal.
     """
 
     def __init__(self, what: str, total: int, echo: Callable[[str], None]) -> None:
@@ -38,7 +38,7 @@ class ProgressLine:
             self._row = self._bar.add_task(what, total=total)
 
     def advance(self) -> None:
-        """Count one more."""
+        """Count one more item."""
         self._done += 1
         if self._bar is not None:
             self._bar.advance(self._row)
@@ -50,13 +50,13 @@ class ProgressLine:
             self._echo(f"{self._what}: {self._done} of {self._total}, about {left:.0f} s left")
 
     def close(self) -> None:
-        """Take the bar down."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
 
 
 def _on_terminal() -> bool:
-    """Whether somebody watches: Open MPI gives rank 0 a pseudo-terminal whatever mpirun itself writes to."""
+    """Return whether the output is seen: Open MPI gives rank 0 a pseudo-terminal even if mpirun writes to a file."""
     if not sys.stdout.isatty():
         return False
     if "OMPI_COMM_WORLD_SIZE" not in os.environ:

@@ -1,4 +1,4 @@
-"""The doctor: looks at the hosts, the software and the file systems of a job before it runs."""
+"""The doctor: checks the hosts, the software and the file systems of a job before it runs."""
 
 from hpc.doctor.driver import diagnose
 

@@ -1,4 +1,4 @@
-"""The list of all checks, and the driver that makes them one after the other."""
+"""The list of all checks, and the driver that runs them one after the other."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
 #: Time that the ranks have to meet after a check beyond its own limit, s.
 _MARGIN = 60.0
 
-#: Time by which the other ranks give a check up later than rank 0, which tells of it, s.
+#: The other ranks give up a check by this time later than rank 0, which reports it, s.
 _LATER = 10.0
 
 
 @dataclass(frozen=True)
 class HostCheck:
-    """A check that the first rank of each host makes by itself.
+    """A check that the first rank of each host makes alone.
 
     Attributes
     ----------
     name : str
         The name that is printed.
     look : callable
-        Makes it.
+        Makes the check.
     alike : str
-        What to do where hosts differ in what has to be the same; empty where they may.
+        Remedy if hosts differ in what must be the same; empty if they may differ.
     limit : float
-        Time that it may take, s.
+        Time limit, s.
     everywhere : bool
         Whether it is made on every host, or on rank 0 only.
     """
@@ -55,14 +55,14 @@ class HostCheck:
 
 @dataclass(frozen=True)
 class JointCheck:
-    """A check that all ranks make together, see `hpc.doctor.joint`; `limit` is the time that it may take, s."""
+    """A check that all ranks make together, see `hpc.doctor.joint`; `limit` is its time limit, s."""
 
     name: str
     look: Callable[[Hosts, Setting], Findings]
     limit: float = 120.0
 
 
-#: Those that need other ranks come last, parallel HDF5 at the very end: a hang in it ends the doctor.
+#: Joint checks come last, parallel HDF5 at the very end: a hang in it ends the doctor.
 CHECKS: tuple[HostCheck | JointCheck, ...] = (
     HostCheck("launcher", software.launcher, everywhere=False),
     HostCheck("MPI library", software.mpi_library, alike="load the same MPI on all hosts"),
@@ -92,16 +92,16 @@ def diagnose(
     scratch: Path | None,
     echo: Callable[[str], None],
 ) -> bool:
-    """Look at everything that a job needs and print a line for each check; collective.
+    """Check everything that a job needs and print a line for each check; collective.
 
-    Everything that it writes is removed again.
+    All files that it writes are removed.
 
     Parameters
     ----------
     comm : mpi4py.MPI.Intracomm
         The ranks, started as the job will be.
     campaign : Campaign or None
-        Names the engine; without one it is the default.
+        Its engine is checked; without a campaign, the default one.
     output : Path
         The output folder; it need not exist.
     scratch : Path or None
@@ -112,11 +112,11 @@ def diagnose(
     Returns
     -------
     bool
-        True where no check found a problem, on every rank; warnings do not count.
+        True on every rank if no check found a problem; warnings do not count.
     """
     told = software.launched(os.environ)
     if comm.size == 1 and told is not None and told.processes > 1 and told.rank > 0:
-        # One of several processes that do not see each other; the first speaks for all.
+        # One of several processes that do not see each other; the first reports for all.
         return False
     with joint.split(comm) as hosts, ExitStack() as stack:
         if comm.rank == 0:
@@ -149,7 +149,7 @@ def _setting(hosts: Hosts, campaign: Campaign | None, output: Path, scratch: Pat
 
 
 def _line(check: HostCheck | JointCheck, hosts: Hosts, setting: Setting) -> Line | None:
-    """Make a check and return its line on rank 0; collective."""
+    """Run a check and return its line on rank 0; collective."""
     if isinstance(check, JointCheck):
         findings = check.look(hosts, setting)
         return summarize(check.name, findings) if hosts.comm.rank == 0 else None
@@ -170,4 +170,4 @@ def _verdict(marks: Counter[Mark]) -> str:
 
 
 def _silent(_line: str) -> None:
-    """Take a line and say nothing: the echo of all ranks but the first."""
+    """Print nothing: the echo of all ranks but the first."""

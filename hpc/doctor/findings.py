@@ -1,4 +1,4 @@
-"""What a check is given and what it finds, and how the findings of many hosts become one line."""
+"""Input and result of a check, and one line for the findings of many hosts."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from pathlib import Path
 
 from xanesml.campaign import Campaign, EngineSection
 
-#: Hosts named in one answer, and answers told in one line, before the rest is counted.
+#: Hosts named in one finding, and findings printed in one line; further ones are counted.
 NAMED = 3
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What the checks are about.
+    """The job to be checked.
 
     Attributes
     ----------
     campaign : Campaign or None
-        The campaign, where one was named.
+        The campaign, if one was named.
     output : Path
         The output folder.
     scratch : Path
         The scratch folder.
     size, hosts : int
-        Ranks and hosts in all.
+        Number of ranks and of hosts.
     ranks : int
         Ranks on this host.
     cores : frozenset of int
-        Processors that the ranks of this host may use, together.
+        Processors that the ranks of this host may use together.
     """
 
     campaign: Campaign | None
@@ -48,7 +48,7 @@ class Setting:
 
 
 class Mark(IntEnum):
-    """How bad a finding is; the worst of several counts."""
+    """Severity of a finding; the worst of several counts."""
 
     OK = 0
     WARNING = 1
@@ -62,18 +62,18 @@ class Mark(IntEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """The answer of one check on one host.
+    """Result of one check on one host.
 
     Attributes
     ----------
     mark : Mark
-        How bad it is.
+        Its severity.
     text : str
-        What was found, one line. A pair of braces in it stands for `value`.
+        The finding as one line; a pair of braces stands for `value`.
     remedy : str
-        What to do; empty where nothing is wrong.
+        What to do; empty if nothing is wrong.
     value : float or None
-        A number that may differ from host to host without making another finding of it.
+        A number in which the same finding may differ from host to host.
     """
 
     mark: Mark
@@ -84,7 +84,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Line:
-    """What all hosts found in one check, as printed."""
+    """The findings of all hosts in one check, as printed."""
 
     mark: Mark
     name: str
@@ -97,7 +97,7 @@ class Line:
 
 
 def summarize(name: str, findings: Sequence[tuple[str, Finding]], *, alike: str = "") -> Line:
-    """Make one line of what the hosts found: equal findings once, others with their hosts.
+    """Summarize the findings of all hosts in one line: equal findings once, others with their hosts.
 
     Parameters
     ----------
@@ -106,14 +106,13 @@ def summarize(name: str, findings: Sequence[tuple[str, Finding]], *, alike: str 
     findings : sequence of (str, Finding)
         Host and finding, at least one.
     alike : str, optional
-        What to do where the hosts differ, for what has to be the same on all of them.
-        Differing hosts are then a problem.
+        Remedy if the hosts differ in what must be the same on all of them; differing hosts
+        are then a problem.
 
     Returns
     -------
     Line
-        The line. The worst findings come first, and the remedies are those of the
-        findings that it tells.
+        The line, with the worst findings first and the remedies of the findings in it.
     """
     groups: dict[Finding, list[tuple[str, float | None]]] = {}
     for host, finding in findings:

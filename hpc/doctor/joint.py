@@ -1,8 +1,7 @@
-"""What the doctor looks at with all ranks together: the output folder, its locks, parallel HDF5, clocks.
+"""Checks that all ranks make together: the output folder, its locks, parallel HDF5, clocks.
 
-A check is collective over `Hosts.comm` and returns hosts and findings; what it returns
-on rank 0 counts. Between two communications it calls `attempt`, so that a rank which
-fails or hangs still meets the others.
+A check is collective over `Hosts.comm` and returns hosts and findings; those of rank 0 count.
+Between two communications it calls `attempt`, so that a rank that fails or hangs still meets the others.
 """
 
 from __future__ import annotations
@@ -30,16 +29,16 @@ from xanesml.files.hdf5 import parallel_problem
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-#: Every file that a check makes in the output folder is named so at the beginning.
+#: Prefix of every file that a check makes in the output folder.
 PROBE = ".xanesml-doctor-"
 
-#: Time that another host may take to see a new file, s; NFS remembers what was there.
+#: Time in which other hosts must see a new file, s; NFS caches folders.
 VISIBLE = 10.0
 
-#: Offset between clocks from which on the times in a store mislead, s.
+#: Largest offset between clocks at which the times in a store are still useful, s.
 OFFSET = 1.0
 
-#: Time that what one rank does between two communications may take, s.
+#: Time limit of one rank's step between two communications, s.
 STEP_LIMIT = 30.0
 
 _NO_FOLDER = Finding(Mark.WARNING, "not checked, since there is no output folder")
@@ -83,9 +82,9 @@ def split(comm: MPI.Intracomm) -> Iterator[Hosts]:
 
 @contextmanager
 def folder_made(folder: Path) -> Iterator[None]:
-    """Make a folder with its parents, and remove at the end what was made and is empty."""
+    """Make a folder and its missing parents, and remove those that are empty at the end."""
     made = []
-    # The check of the folder tells why it cannot be made.
+    # The check of the folder reports why it cannot be made.
     with suppress(OSError):
         made = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +97,7 @@ def folder_made(folder: Path) -> Iterator[None]:
 
 
 def output_folder(hosts: Hosts, setting: Setting) -> Findings:
-    """Look whether every host sees what rank 0 writes in the output folder, and can write there."""
+    """Check that every host sees what rank 0 writes in the output folder, and can write there."""
     comm, token = hosts.comm, secrets.token_hex(8)
     probe = setting.output / f"{PROBE}{token}"
     written = attempt(lambda: _write(probe, token), STEP_LIMIT) if comm.rank == 0 else None
@@ -131,12 +130,12 @@ def file_locking(hosts: Hosts, setting: Setting) -> Findings:
 
 
 def parallel_hdf5(hosts: Hosts, setting: Setting) -> Findings:
-    """Look whether all ranks can write one file through HDF5's mpio driver."""
+    """Check whether all ranks can write one file through HDF5's mpio driver."""
     if not hosts.comm.bcast(setting.output.is_dir()):
         return [(socket.gethostname(), _NO_FOLDER)]
     try:
         problem = parallel_problem(setting.output, hosts.comm)
-    except Exception as error:  # noqa: BLE001 (it is what was found)
+    except Exception as error:  # noqa: BLE001 (it is the finding)
         finding = failure(error)
     else:
         finding = Finding(Mark.OK, "all ranks write the store")
@@ -144,13 +143,13 @@ def parallel_hdf5(hosts: Hosts, setting: Setting) -> Findings:
             finding = Finding(
                 Mark.WARNING,
                 problem,
-                "nothing has to be done: rank 0 writes for all, the same file; docs/install.md has parallel h5py",
+                "no action needed: rank 0 writes the same file for all; for parallel h5py see docs/install.md",
             )
     return [(socket.gethostname(), finding)]
 
 
 def clocks(hosts: Hosts, _setting: Setting) -> Findings:
-    """Measure how far the clock of each host is off rank 0's."""
+    """Measure the offset of each host's clock from rank 0's."""
     heads = hosts.heads
     if heads is None:
         return []
@@ -166,7 +165,7 @@ def clocks(hosts: Hosts, _setting: Setting) -> Findings:
 
 
 def judge_offset(offset: float) -> Finding:
-    """Return the finding for a clock that is off by a number of seconds."""
+    """Return the finding for an offset of a clock, s."""
     if abs(offset) > OFFSET:
         return Finding(
             Mark.WARNING,
@@ -226,8 +225,8 @@ def _see(probe: Path, token: str) -> Finding:
 
 def _read(probe: Path) -> str:
     try:
-        # Listing the folder makes NFS ask its server anew.
-        os.listdir(probe.parent)  # noqa: PTH208 (it is the listing that counts)
+        # Listing the folder makes NFS ask its server again.
+        os.listdir(probe.parent)  # noqa: PTH208 (for its effect)
         return probe.read_text(encoding="ascii")
     except OSError:
         return ""

@@ -1,4 +1,4 @@
-"""No check hangs, and none ends the others: limits of time, and findings made of exceptions."""
+"""Time limits for checks, and findings made of exceptions: no check hangs or ends the others."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from xanesml.feff.process import clean_environment
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-#: Exit status where a check that involves all ranks had to be given up: the command line's for bad input.
+#: Exit status after giving up a check of all ranks: the command line's for bad input.
 GIVEN_UP = 2
 
 _POLL_INTERVAL = 0.02
@@ -28,20 +28,20 @@ _POLL_INTERVAL = 0.02
 def attempt(look: Callable[[], Finding], limit: float) -> Finding:
     """Call a function that may raise or hang, and that does not communicate.
 
-    It runs in a thread, which is left alone where it hangs, in a system call on a dead
-    file system for example.
+    It runs in a thread, which is abandoned if it hangs, for example in a system call on a
+    dead file system.
 
     Parameters
     ----------
     look : callable
         Returns the finding.
     limit : float
-        Time to wait for it, s.
+        Time limit, s.
 
     Returns
     -------
     Finding
-        The function's, or a problem that tells of the exception or of the time.
+        The function's, or a problem with the exception or the time limit.
     """
     found: list[Finding] = []
 
@@ -57,18 +57,18 @@ def attempt(look: Callable[[], Finding], limit: float) -> Finding:
     thread.start()
     thread.join(limit)
     return (
-        found[0] if found else Finding(Mark.PROBLEM, f"no answer within {limit:.0f} s", "look whether the host hangs")
+        found[0] if found else Finding(Mark.PROBLEM, f"no answer within {limit:.0f} s", "check whether the host hangs")
     )
 
 
 def failure(error: Exception) -> Finding:
-    """Return the problem that an exception in a check is."""
+    """Return an exception in a check as a problem."""
     said = (str(error).splitlines() or [""])[0][:200]
     return Finding(Mark.PROBLEM, f"the check failed with {type(error).__name__}: {said}")
 
 
 def run_child(command: Sequence[str], limit: float) -> subprocess.CompletedProcess[str]:
-    """Run a program that knows of no MPI, and take what it prints.
+    """Run a program in an environment without the launcher's variables, and capture its output.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def run_child(command: Sequence[str], limit: float) -> subprocess.CompletedProce
     Raises
     ------
     EnvironmentProblem
-        If it was killed.
+        If it was killed after the time limit.
     """
     try:
         return subprocess.run(
@@ -105,7 +105,7 @@ def run_child(command: Sequence[str], limit: float) -> subprocess.CompletedProce
 
 
 def last_words(child: subprocess.CompletedProcess[str]) -> str:
-    """Return why a program failed: the last line of its errors or its output, else how it ended."""
+    """Return why a program failed: the last line of its errors or output, or else its exit status."""
     if child.returncode < 0:
         return f"ended by {signal.Signals(-child.returncode).name}"
     lines = [line.strip() for text in (child.stdout, child.stderr) for line in text.splitlines() if line.strip()]
@@ -116,15 +116,14 @@ def last_words(child: subprocess.CompletedProcess[str]) -> str:
 def watchdog(name: str, limit: float, echo: Callable[[str], None]) -> Iterator[None]:
     """End this process if the block takes too long.
 
-    A rank that waits for another in the MPI library, or in HDF5, cannot be called back,
-    and the launcher ends the others.
+    A rank that waits in the MPI library or in HDF5 cannot be interrupted; the launcher ends the others.
 
     Parameters
     ----------
     name : str
-        The check, told with `echo` when it is given up.
+        The check, printed when it is given up.
     limit : float
-        Time that the block may take, s.
+        Time limit of the block, s.
     echo : callable
         Prints a line; called on rank 0 only.
     """
@@ -145,7 +144,7 @@ def watchdog(name: str, limit: float, echo: Callable[[str], None]) -> Iterator[N
 
 
 def meet(comm: MPI.Intracomm) -> None:
-    """Wait until all ranks are here, without taking the cores from those that work; collective."""
+    """Wait for all ranks without keeping the core busy, which others may need; collective."""
     request = comm.Ibarrier()
     while not request.Test():
         time.sleep(_POLL_INTERVAL)

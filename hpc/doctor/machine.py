@@ -1,7 +1,7 @@
-"""What the doctor looks at of a host: scratch, stack, cores, memory, time, GPUs.
+"""Checks of a host: scratch, stack, cores, memory, time, GPUs.
 
-A check takes the `Setting` and returns a `Finding`. It may take its time and may raise:
-`hpc.doctor.driver` limits the time and makes a finding of an exception.
+A check takes the `Setting` and returns a `Finding`. It may be slow and may raise: `hpc.doctor.driver`
+limits the time and turns an exception into a finding.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from hpc.doctor.limits import last_words, run_child
 
 GIB, MIB = 1024**3, 1024**2
 
-#: Hard stack limit that FEFF is given at least, bytes; it keeps large arrays there.
+#: Smallest hard stack limit for FEFF, bytes; it keeps large arrays there.
 STACK = 64 * MIB
 
-#: Free space in the scratch folder for each rank, bytes; a run leaves 5 MB and more where FMS is large.
+#: Free space in the scratch folder for each rank, bytes; a run writes 5 MB, and more with a large FMS radius.
 SCRATCH_FREE = 50 * MIB
 
-#: Memory for each rank, bytes; a run takes 140 MB and more where FMS is large.
+#: Memory for each rank, bytes; a run takes 140 MB, and more with a large FMS radius.
 MEMORY = 1 * GIB
 
-#: Walltime left, s: as long as the job scripts reserve for the end.
+#: Walltime left, s: the time that job scripts reserve for the end.
 WALLTIME = 600.0
 
 _GPU_LIMIT = 30.0
@@ -37,7 +37,7 @@ _IN_MEMORY = ("tmpfs", "ramfs")
 
 
 def scratch_folder(setting: Setting) -> Finding:
-    """Look at the folder for FEFF's files: writable, roomy, and this host's own."""
+    """Check that the folder for FEFF's files is writable, has room, and is local to this host."""
     folder = setting.scratch
     try:
         with tempfile.TemporaryFile(prefix="xanesml-doctor-", dir=folder) as file:
@@ -72,7 +72,7 @@ def scratch_folder(setting: Setting) -> Finding:
 
 
 def stack_limit(_setting: Setting) -> Finding:
-    """Look how far FEFF's stack may grow."""
+    """Check the stack limit."""
     hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
     if hard == resource.RLIM_INFINITY:
         return Finding(Mark.OK, "unlimited")
@@ -98,14 +98,14 @@ def cores(setting: Setting) -> Finding:
 
 
 def threads(_setting: Setting) -> Finding:
-    """Tell the number of threads that the environment asks for."""
+    """Report the number of threads set in the environment."""
     value = os.environ.get("OMP_NUM_THREADS")
     asked = "OMP_NUM_THREADS is not set" if value is None else f"OMP_NUM_THREADS={value}"
     return Finding(Mark.OK, f"{asked}; each FEFF runs with one thread in any case")
 
 
 def memory(setting: Setting) -> Finding:
-    """Compare the memory that is free, or the job's limit where it is smaller, with the ranks."""
+    """Compare the free memory, or the job's limit if it is smaller, with the number of ranks."""
     available = memory_available(Path("/"))
     if available is None:
         return Finding(Mark.OK, "not known on this system")
@@ -118,7 +118,7 @@ def memory(setting: Setting) -> Finding:
 
 
 def walltime(_setting: Setting) -> Finding:
-    """Tell how much time the job has left."""
+    """Report the time left for the job."""
     end = os.environ.get("SLURM_JOB_END_TIME", "")
     if not end.isdigit():
         return Finding(Mark.OK, "end of the job not known (no SLURM_JOB_END_TIME)")
@@ -139,14 +139,14 @@ def gpus(_setting: Setting) -> Finding:
     names = re.findall(r"^GPU \d+: (.+?) \(UUID", listed.stdout, re.MULTILINE)
     if listed.returncode or not names:
         return Finding(
-            Mark.WARNING, f"nvidia-smi -L finds none: {last_words(listed)}", "ask the site about the driver of its GPUs"
+            Mark.WARNING, f"nvidia-smi -L finds none: {last_words(listed)}", "ask the site about its GPU driver"
         )
     kinds = ", ".join(f"{names.count(name)} × {name}" for name in dict.fromkeys(names))
     return Finding(Mark.OK, kinds)
 
 
 def file_system(path: Path, mounts: str | None = None) -> str:
-    """Return the kind of file system that a path lies on.
+    """Return the type of the file system of a path.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def file_system(path: Path, mounts: str | None = None) -> str:
     Returns
     -------
     str
-        Such as `"ext4"`; `"an unknown file system"` where the table does not tell.
+        Such as `"ext4"`; `"an unknown file system"` if it is not in the table.
     """
     table = Path("/proc/mounts")
     if mounts is None:
@@ -168,26 +168,25 @@ def file_system(path: Path, mounts: str | None = None) -> str:
     for line in mounts.splitlines():
         _, mounted, name, *_ = line.split(" ")
         point = PurePosixPath(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), mounted))
-        # Of several mounts on one point the last hides the others.
+        # The last of several mounts on one point hides the others.
         if resolved.is_relative_to(point) and len(point.parts) >= best:
             best, kind = len(point.parts), name
     return kind
 
 
 def memory_available(root: Path) -> int | None:
-    """Return the memory that programs can still get.
+    """Return the memory available to programs.
 
     Parameters
     ----------
     root : Path
-        Root of the file system that holds `proc` and `sys`.
+        Folder of `proc` and `sys`.
 
     Returns
     -------
     int or None
-        Bytes: what Linux calls available, or the limit of this process's control group
-        (version 1 or 2) or of one above it where that is less; None where there is no
-        such thing.
+        Bytes: Linux's MemAvailable, or the limit of this process's control group (version 1
+        or 2) or of one above it if that is less; None if neither exists.
     """
     meminfo = root / "proc/meminfo"
     if not meminfo.exists():

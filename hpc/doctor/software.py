@@ -1,7 +1,7 @@
-"""What the doctor looks at of the software: launcher, MPI, packages, FEFF, TensorFlow.
+"""Checks of the software: launcher, MPI, packages, FEFF, TensorFlow.
 
-A check takes the `Setting` and returns a `Finding`. It may take its time and may raise:
-`hpc.doctor.driver` limits the time and makes a finding of an exception.
+A check takes the `Setting` and returns a `Finding`. It may be slow and may raise: `hpc.doctor.driver`
+limits the time and turns an exception into a finding.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from xanesml.feff.outcomes import Outcome
 from xanesml.files.hdf5 import package_versions
 from xanesml.store.tasks import expand
 
-#: Time that the trial run of FEFF may take, s; it takes 5 s on one free core.
+#: Time limit of the trial run of FEFF, s; it takes 5 s on one free core.
 RUN_LIMIT = 30.0
 
-#: Time that the import of TensorFlow may take, s; from a slow file system it takes long.
+#: Time limit of the import of TensorFlow, s; it is slow on slow file systems.
 IMPORT_LIMIT = 120.0
 
-#: Variables by which launchers tell how many processes they have started, and which this one is.
-#: Ordered from the launcher next to the process outwards: an mpirun may itself run in a step of Slurm's.
+#: Variables in which launchers pass the number of processes, and the number of this one. The innermost
+#: launcher comes first: mpirun may itself run in a Slurm step.
 _LAUNCHERS = (
     ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
     ("PMI_SIZE", "PMI_RANK"),
@@ -52,7 +52,7 @@ print(json.dumps([horovod.__version__, bool(hvd.mpi_built()), bool(hvd.nccl_buil
 
 
 class Launched(NamedTuple):
-    """What a launcher told this process: the number of processes, which one this is, and by which variable."""
+    """Number of processes according to the launcher, number of this one, and the variable that says so."""
 
     processes: int
     rank: int
@@ -60,7 +60,7 @@ class Launched(NamedTuple):
 
 
 def launched(environment: Mapping[str, str]) -> Launched | None:
-    """Return what the launcher told this process, or None where there is none."""
+    """Return the launcher's information, or None without a launcher."""
     for size, rank in _LAUNCHERS:
         if environment.get(size, "").isdigit():
             return Launched(int(environment[size]), int(environment.get(rank, "0")), size)
@@ -68,7 +68,7 @@ def launched(environment: Mapping[str, str]) -> Launched | None:
 
 
 def launcher(setting: Setting) -> Finding:
-    """Look whether MPI sees the processes that the launcher has started."""
+    """Check that MPI sees all processes that the launcher started."""
     told = launched(os.environ)
     allocated = os.environ.get("SLURM_NTASKS", "1")
     if told is None and setting.size == 1 and allocated.isdigit() and int(allocated) > 1:
@@ -83,7 +83,7 @@ def launcher(setting: Setting) -> Finding:
         return Finding(
             Mark.PROBLEM,
             f"{told.processes} processes were started ({told.variable}), but MPI sees {setting.size} of them: "
-            f"mpi4py was built for another MPI than the launcher's, or loads it: {_mpi_libraries_named()}",
+            f"mpi4py was built for, or loads, another MPI than the launcher's: {_mpi_libraries_named()}",
             "start with the mpirun of that MPI, or install mpi4py for the launcher's; "
             f"the first mpirun on PATH is {shutil.which('mpirun') or 'none'}",
         )
@@ -91,7 +91,7 @@ def launcher(setting: Setting) -> Finding:
 
 
 def mpi_library(setting: Setting) -> Finding:
-    """Look at the MPI library and at the thread level that it grants."""
+    """Check the MPI library and its thread level."""
     import mpi4py  # noqa: PLC0415 (loads MPI)
     from mpi4py import MPI  # noqa: PLC0415
 
@@ -115,24 +115,26 @@ def mpi_library(setting: Setting) -> Finding:
         )
     if level < MPI.THREAD_MULTIPLE and setting.size > 1:
         return Finding(
-            Mark.WARNING, text, "training on several ranks needs an MPI with MPI_THREAD_MULTIPLE; the rest does not"
+            Mark.WARNING,
+            text,
+            "training on several ranks needs an MPI with MPI_THREAD_MULTIPLE; everything else does not",
         )
     return Finding(Mark.OK, text)
 
 
 def packages(_setting: Setting) -> Finding:
-    """Collect the versions of Python and of the packages that results depend on."""
+    """Report the versions of Python and of the packages that results depend on."""
     versions: dict[str, str] = json.loads(package_versions())
     return Finding(Mark.OK, ", ".join(f"{name} {version}" for name, version in versions.items()))
 
 
 def engine(setting: Setting) -> Finding:
-    """Look for the engine's programs."""
+    """Check that the engine's programs are installed."""
     return Finding(Mark.OK, make_engine(setting.engine).identity)
 
 
 def engine_runs(setting: Setting) -> Finding:
-    """Run FEFF to the end on 13 gold atoms, without self-consistency."""
+    """Run FEFF on 13 gold atoms, without self-consistency."""
     section = setting.engine.model_copy(update={"timeout": RUN_LIMIT})
     table = expand(
         Campaign.model_validate(
@@ -156,12 +158,12 @@ def engine_runs(setting: Setting) -> Finding:
         return Finding(
             Mark.WARNING,
             f"13 atoms without SCF: not over after {RUN_LIMIT:.0f} s, 5 s are usual",
-            "look for an overloaded host, or a slow file system below Python or FEFF",
+            "look for an overloaded host, or for Python or FEFF on a slow file system",
         )
     return Finding(
         Mark.PROBLEM,
         f"13 atoms without SCF: {result.outcome.label}: {result.message}",
-        "mend the engine ([engine] in the campaign; docs/install.md, section FEFF)",
+        "repair the engine ([engine] in the campaign; docs/install.md, section FEFF)",
     )
 
 
@@ -171,21 +173,19 @@ def training(setting: Setting) -> Finding:
         return Finding(
             Mark.WARNING,
             "TensorFlow is not installed",
-            "simulating and averaging do without; for train and predict: pip install '.[train]'",
+            "simulate and average do not need it; for train and predict run pip install '.[train]'",
         )
     with_horovod = importlib.util.find_spec("horovod") is not None
     child = run_child([sys.executable, "-c", _TENSORFLOW + (_HOROVOD if with_horovod else "")], IMPORT_LIMIT)
     told: list[list[Any]] = [json.loads(line) for line in child.stdout.splitlines() if line.startswith("[")]
     said = last_words(child)
     if not told:
-        return Finding(
-            Mark.PROBLEM, f"TensorFlow cannot be imported: {said}", "install it anew: pip install '.[train]'"
-        )
+        return Finding(Mark.PROBLEM, f"TensorFlow cannot be imported: {said}", "reinstall it: pip install '.[train]'")
     found = "TensorFlow {}, Keras {}".format(*told[0])
     if not with_horovod:
-        mark, remedy = Mark.WARNING, "one process trains without; for several build it (docs/install.md)"
+        mark, remedy = Mark.WARNING, "one process trains without it; for several build it (docs/install.md)"
         return Finding(mark, f"{found}; Horovod is not installed", remedy)
-    remedy = "build it anew with --no-cache-dir (docs/install.md); one process trains without"
+    remedy = "rebuild it with --no-cache-dir (docs/install.md); one process trains without it"
     if len(told) == 1:
         return Finding(Mark.PROBLEM, f"{found}; Horovod cannot be imported: {said}", remedy)
     version, mpi, nccl, gloo = told[1]

@@ -13,13 +13,13 @@ from xanesml.feff.guard import guard
 
 
 def scratch_base(given: Path | None) -> Path:
-    """Return the folder that scratch folders are made in: the one given, $SLURM_TMPDIR, $TMPDIR or /tmp."""
+    """Return the parent of scratch folders: the one given, $SLURM_TMPDIR, $TMPDIR or /tmp."""
     return given or Path(os.environ.get("SLURM_TMPDIR") or tempfile.gettempdir())
 
 
 @contextmanager
 def scratch_folder(given: Path | None, rank: int) -> Iterator[Path]:
-    """Make a folder for one rank, removed at the end, and by the guard when the rank is killed.
+    """Make a scratch folder for one rank and remove it at the end; the guard removes it if the rank is killed.
 
     Raises
     ------

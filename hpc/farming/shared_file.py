@@ -1,4 +1,4 @@
-"""A file that all ranks write."""
+"""A file that all ranks write, through MPI-IO."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class SharedFile:
             for offset, content in pieces:
                 write_at(offset, (content, byte), status)
                 written = get_count(byte)
-                # Open MPI tells of a full disk by this number alone.
+                # The only sign of a full disk that Open MPI gives.
                 if written != len(content):
                     raise OSError(errno.EIO, f"{written} of {len(content)} bytes written at {offset}")
         except MPI.Exception as error:

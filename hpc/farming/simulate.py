@@ -36,18 +36,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SimulateReport:
-    """What a call of `simulate` did.
+    """Result of a call of `simulate`.
 
     Attributes
     ----------
     outcomes : dict of str to int
         Tasks of the whole store by outcome label.
     ran : int
-        Tasks that came to an end in this call.
+        Tasks that ended in this call.
     seconds : float
         Elapsed time, s.
     drained : bool
-        Whether it stopped early, on a signal or for want of time, so that tasks are left to run.
+        Whether it stopped early, on a signal or for lack of time, with tasks left.
     """
 
     outcomes: dict[str, int]
@@ -74,18 +74,18 @@ def simulate(
     comm : mpi4py.MPI.Intracomm
         The ranks; each runs one FEFF at a time.
     campaign : Campaign
-        What to compute.
+        The campaign.
     store : Path
-        The store; laid out if it does not exist, continued if it does.
+        The store; created if it does not exist, resumed if it does.
     writer : Writer
         `mpio`: every rank writes its rows; `root`: rank 0 writes for all; `auto`: `mpio` where it works.
     scratch : Path, optional
         Node-local folder for FEFF's files. Default: $SLURM_TMPDIR, $TMPDIR or /tmp.
     reuse : sequence of Path
-        Stores of other campaigns; when `store` is laid out, tasks that these have
-        done already, by identity, are taken over.
+        Stores of other campaigns; a new store starts with those of their finished tasks
+        that it has in common with them, by identity.
     limit : float, optional
-        Time that this job has, s. Default: until $SLURM_JOB_END_TIME, or unlimited.
+        Time left for this job, s. Default: until $SLURM_JOB_END_TIME, or unlimited.
     echo : callable
         Prints a line; called on rank 0 only.
 

@@ -1,4 +1,4 @@
-"""Job scripts: what a site differs in is read from one file and filled into the scripts."""
+"""Job scripts: templates filled in with the settings of a site file."""
 
 from hpc.jobscripts.scripts import Work, write_jobs, write_unfilled
 from hpc.jobscripts.site import PRESETS, Site, load_site

@@ -1,4 +1,4 @@
-"""The job scripts, made from one template and what the site file says."""
+"""The job scripts, made from one template and the site file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SUBMIT = "submit-campaign"
 
 _TEMPLATES = Path(__file__).with_name("templates")
 
-#: What a job does, what it is given when it is submitted by hand, and for an array of them.
+#: Purpose of each job, and its arguments when submitted by hand, alone and as an array.
 _ABOUT = {
     "simulate": ("FEFF runs of a campaign, one per rank at a time", "CAMPAIGN", "A.toml B.toml C.toml"),
     "average": ("From the store to training tensors", "CAMPAIGN", "A.toml B.toml C.toml"),
@@ -31,7 +31,7 @@ _ABOUT = {
 
 @dataclass(frozen=True)
 class Work:
-    """A campaign that scripts are filled in for.
+    """A campaign to write scripts for.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Work:
     name : str
         The campaign's name.
     output : Path
-        Folder of everything that comes out.
+        Folder of all results.
     """
 
     campaign: Path
@@ -54,13 +54,13 @@ def write_jobs(site: Site, work: Sequence[Work], spectra: Sequence[Path], folder
     Parameters
     ----------
     site : Site
-        What the site wants.
+        The site.
     work : sequence of Work
-        The campaigns; several make job arrays, and then each needs an output folder of its own.
+        The campaigns; several make job arrays and need different output folders.
     spectra : sequence of Path
-        Measured spectra, as `xanesml predict` takes them; without any there is no script to predict from them.
+        Measured spectra, as `xanesml predict` takes them; without any there is no predict script.
     folder : Path
-        Folder of the scripts and the jobs' logs; made if need be, and scripts in it are replaced.
+        Folder of the scripts and the jobs' logs; created if missing. Scripts in it are replaced.
 
     Returns
     -------
@@ -91,19 +91,19 @@ def write_jobs(site: Site, work: Sequence[Work], spectra: Sequence[Path], folder
 
 
 def write_unfilled(site: Site, folder: Path) -> list[Path]:
-    """Write the scripts for any campaign, which is named when they are submitted, and the site files to start from.
+    """Write scripts that take a campaign when they are submitted, and the site files to start from.
 
     Parameters
     ----------
     site : Site
-        What the site wants.
+        The site.
     folder : Path
-        Folder that they go to; scripts in it are replaced, site files are not.
+        Their folder; scripts in it are replaced, site files are not.
 
     Returns
     -------
     list of Path
-        What was written.
+        The files written.
 
     Raises
     ------
@@ -124,15 +124,15 @@ def job_script(
     Parameters
     ----------
     site : Site
-        What the site wants.
+        The site.
     job : str
         One of `JOBS`.
     work : sequence of Work
-        The campaigns; none for a script that is given them when it is submitted.
+        The campaigns; none for a script that takes them when it is submitted.
     spectra : sequence of Path
         Measured spectra.
     folder : Path, optional
-        Where its log goes. Default: where it is submitted.
+        Folder of its log. Default: where it is submitted.
 
     Returns
     -------
@@ -161,14 +161,14 @@ def job_script(
 
 
 def submit_script(site: Site, work: Sequence[Work] = ()) -> str:
-    """Return the program that submits the scripts beside it.
+    """Return the program that submits the scripts in its folder.
 
     Parameters
     ----------
     site : Site
-        What the site wants.
+        The site.
     work : sequence of Work
-        The campaigns; none for the program that writes scripts for those it is given.
+        The campaigns; none for the program that writes scripts for the campaigns in its arguments.
 
     Returns
     -------
@@ -180,7 +180,7 @@ def submit_script(site: Site, work: Sequence[Work] = ()) -> str:
         f"outputs={_array(one.output.absolute() for one in work)}",
     ]
     if site.slurm:
-        # A corresponding member of the array before, so that a campaign that fails holds up no other.
+        # Each member waits for its counterpart in the array before, so a failed campaign delays no other.
         submit = _filled("chained.sh", AFTER="aftercorr" if len(work) > 1 else "afterok")
     else:
         submit = _filled("here.sh", RESTARTS=str(max(site.simulate.restarts, site.train.restarts)))
@@ -237,7 +237,7 @@ def _site_lines(site: Site, job: str, wanted: Job, work: Sequence[Work], spectra
 
 
 def _is_there(spectrum: Path) -> bool:
-    """Whether there is such a file, also where `:NAME` after it chooses one of its spectra."""
+    """Return whether the file exists; `:NAME` after it selects one of its spectra."""
     text = str(spectrum)
     ends = [place for place, letter in enumerate(text) if letter == ":"]
     return any(Path(text[:end]).is_file() for end in [*ends, len(text)])
@@ -248,7 +248,7 @@ def _array(paths: Iterable[Path]) -> str:
 
 
 def _expanding(text: str) -> str:
-    """Quote a word in which $NAME keeps its meaning."""
+    """Quote a word in which $NAME is expanded."""
     return '"' + re.sub(r'(["\\`])', r"\\\1", text) + '"'
 
 

@@ -1,4 +1,4 @@
-"""The site file: everything that one cluster differs in from another, in one small TOML file."""
+"""The site file: all settings that differ between clusters, in one small TOML file."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ else:
 #: Folder of the site files that come with xanesml.
 PRESET_FOLDER = Path(__file__).with_name("presets")
 
-#: Their names; each may take the place of a site file.
+#: Their names, each of which is accepted in place of a site file.
 PRESETS = ("cpu-cluster", "gpu-cluster", "laptop")
 
-#: Time that a job has besides the drain, s. Slurm signals up to 30 s early, and ranks take seconds to start.
+#: Shortest time of a job before its drain, s. Slurm signals up to 30 s early, and ranks take seconds to start.
 _SHORTEST = 45
 
 _TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<fields>\d+(?::\d+){0,2})")
 
 
 def time_seconds(text: str) -> int:
-    """Return the length of a time as Slurm writes it.
+    """Return the seconds of a time in Slurm's format.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def time_seconds(text: str) -> int:
     Raises
     ------
     ValueError
-        If it is none of these, or no time at all.
+        If it has none of these formats, or is zero.
     """
     match = _TIME.fullmatch(text)
     days, fields = (match["days"], [int(field) for field in match["fields"].split(":")]) if match else (None, [0])
@@ -56,7 +56,7 @@ def time_seconds(text: str) -> int:
     hours, minutes, seconds = [*fields, 0, 0][:3]
     total = ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
     if not total:
-        raise ValueError(f"{text!r} is not a time of Slurm's; write minutes, 'HH:MM:SS' or 'D-HH:MM:SS'")
+        raise ValueError(f"{text!r} is not a time in Slurm's format; write minutes, 'HH:MM:SS' or 'D-HH:MM:SS'")
     return total
 
 
@@ -81,7 +81,7 @@ class _Section(BaseModel):
 
 
 class Job(_Section):
-    """What one of the jobs asks for."""
+    """Resources of a job."""
 
     nodes: PositiveInt = 1
     """Number of nodes. Default 1."""
@@ -92,7 +92,7 @@ class Job(_Section):
     gpus_per_node: Annotated[int, Field(ge=0)] = 0
     """GPUs of each node; one for each rank, or none. Default 0."""
     time: Annotated[str, AfterValidator(_time)] = "01:00:00"
-    """Time that the job has, as Slurm writes it. Default 01:00:00."""
+    """Time limit, in Slurm's format. Default 01:00:00."""
     partition: Word | None = None
     """Partition of this job. Default: that of the site."""
     options: list[Line] = []
@@ -100,17 +100,17 @@ class Job(_Section):
 
 
 class DrainedJob(Job):
-    """A job that comes to an end in order when its time is up, and is queued again."""
+    """A job that stops in order when its time is up, and is queued again."""
 
     drain: PositiveInt = 300
     """Time before the end at which Slurm warns the job, s. Default 300."""
     restarts: Annotated[int, Field(ge=0)] = 20
-    """How often it is queued again at most. Default 20."""
+    """How many times it is queued again at most. Default 20."""
 
     @model_validator(mode="after")
     def _time_to_work(self) -> DrainedJob:
         if time_seconds(self.time) < self.drain + _SHORTEST:
-            raise ValueError(f"time = {self.time!r} leaves nothing before drain = {self.drain} s; make the time longer")
+            raise ValueError(f"time = {self.time!r} leaves no time before drain = {self.drain} s; make the time longer")
         return self
 
 
@@ -131,14 +131,14 @@ class TrainJob(DrainedJob):
 
 
 class Site(_Section):
-    """All that a site differs in."""
+    """Settings of a site."""
 
     slurm: bool = True
-    """Whether Slurm runs the jobs; without it they run where they are started, one after the other. Default true."""
+    """Whether Slurm runs the jobs; otherwise they run one after the other where they are started. Default true."""
     account: Word | None = None
-    """Account that pays. Default none."""
+    """Account to charge. Default none."""
     partition: Word | None = None
-    """Partition of all jobs that name none. Default: Slurm's."""
+    """Partition of jobs that name none. Default: Slurm's."""
     options: list[Line] = []
     """Further options of sbatch for all jobs, such as '--qos=long'. Default none."""
     modules: list[Word] = []
@@ -148,19 +148,19 @@ class Site(_Section):
     venv: Line | None = None
     """Folder of a virtual environment to activate. Default none."""
     setup: list[Line] = []
-    """Lines of shell after these, such as 'export OMP_PROC_BIND=false'. Default none."""
+    """Shell lines after these, such as 'export OMP_PROC_BIND=false'. Default none."""
     launcher: Line = "mpirun"
-    """What starts the ranks, such as 'mpirun' or 'srun --mpi=pmix'. Default mpirun."""
+    """Command that starts the ranks, such as 'mpirun' or 'srun --mpi=pmix'. Default mpirun."""
     scratch: Line | None = None
-    """Node-local folder for FEFF's files; $NAME is looked up in the job. Default: $SLURM_TMPDIR, $TMPDIR or /tmp."""
+    """Node-local folder for FEFF's files; $NAME is expanded in the job. Default: $SLURM_TMPDIR, $TMPDIR or /tmp."""
     simulate: DrainedJob = DrainedJob()
     """The FEFF runs."""
     average: Job = Job()
-    """From the store to training tensors."""
+    """Averages: from the store to training tensors."""
     train: TrainJob = TrainJob()
-    """The network."""
+    """Training of the networks."""
     predict: Job = Job()
-    """Measured spectra."""
+    """Predictions for measured spectra."""
 
     @model_validator(mode="after")
     def _launcher_of_words(self) -> Site:
@@ -169,7 +169,7 @@ class Site(_Section):
         except ValueError as error:
             raise ValueError(f"launcher = {self.launcher!r}: {error}") from error
         if not words:
-            raise ValueError("launcher is empty; give 'mpirun', 'srun --mpi=pmix' or what your site wants")
+            raise ValueError("launcher is empty; give 'mpirun', 'srun --mpi=pmix' or your site's launcher")
         return self
 
     @model_validator(mode="after")

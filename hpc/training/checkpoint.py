@@ -1,4 +1,4 @@
-"""The state of a training between two epochs, in a file that is whole or not there."""
+"""The state of a training between two epochs, in a file that is complete or absent."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Epoch:
 
 @dataclass
 class Checkpoint:
-    """What a training goes on from.
+    """The state that a training resumes from.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class Checkpoint:
 
     @classmethod
     def load(cls, path: Path, identity: str) -> Checkpoint | None:
-        """Read the file; None where there is none, it is damaged, or another campaign's."""
+        """Read the file; None if it is missing, damaged, or of another identity."""
         try:
             with np.load(path) as file:
                 meta = json.loads(file["meta"].tobytes())

@@ -1,8 +1,8 @@
 """Training in one process on Keras' JAX backend, on all of its devices.
 
-JAX's functions have no side effects, so a step takes the values of all variables and returns
-new ones. Between two steps they are in the Keras variables, where the rest of the training
-finds them. Several devices each take their part of a batch, and hold all variables.
+JAX's functions have no side effects, so a step takes the values of all variables and returns new
+ones. Between two steps the Keras variables hold them, for the rest of the training. Each of several
+devices takes its share of a batch and holds all variables.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def share_devices() -> None:
-    """Spread the batches of networks that are made from now on over this process' devices, if JAX sees several."""
+    """Spread the batches of networks built from now on over the devices of this process, if JAX sees several."""
     keras = import_keras()
     if keras.backend.backend() == "jax" and len(keras.distribution.list_devices()) > 1:
         keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
@@ -31,7 +31,7 @@ def jax_step(
 ) -> Callable[..., Any]:
     """Return one training step for Keras' JAX backend; see `hpc.training.step.compiled_step`.
 
-    With several devices batch normalization normalizes over the whole batch, so their number
+    With several devices batch normalization uses the whole batch, so the number of devices
     changes the result by rounding only.
 
     Raises

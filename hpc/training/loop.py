@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     import keras
 
 
-#: Steps between two looks at whether any rank was asked to stop.
+#: Steps between two checks whether any rank was asked to stop.
 STEPS_BETWEEN_LOOKS = 20
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """One rank's part of the spectra that choose the epoch.
+    """One rank's share of the validation spectra, which select the epoch.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a network is fitted.
+    """Epochs, learning rate and seeds of one fit.
 
     Attributes
     ----------
@@ -57,15 +57,15 @@ class Schedule:
     warmup_epochs : float
         Epochs over which it rises.
     head_weight : float
-        Weight of the answers beside the MSD; see `xanesml.learning.network.loss_of`.
+        Weight of the outputs other than the MSD; see `xanesml.learning.network.loss_of`.
     seed : int
         Seed of the campaign.
     key : tuple of int
-        What tells this network and this rank from the others.
+        Identifies this network and this rank in the campaign.
     identity : str
-        Hash of all that the network depends on; a checkpoint of another one is not gone on from.
+        Hash of everything the network depends on; training does not resume from other settings.
     keep_last : bool
-        Whether the weights of the last epoch are kept, not those of the best.
+        Whether the weights of the last epoch are kept instead of the best.
     """
 
     epochs: int
@@ -80,17 +80,17 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What came of a call of `fit`.
+    """Result of a call of `fit`.
 
     Attributes
     ----------
     history : list of Epoch
-        One per epoch, also those of earlier calls; the same on every rank but for the seconds.
+        One per epoch, those of earlier calls included; the same on every rank except for the seconds.
     samples, seconds : float
-        Training spectra over all ranks in this call, and the time that they took, s; the first of several
-        epochs, in which TensorFlow traces the step, is left out.
+        Training spectra of all ranks in this call, and the time for them, s; the first of several epochs,
+        in which TensorFlow traces the step, does not count.
     finished : bool
-        False where it was stopped with epochs left.
+        False if training stopped with epochs left.
     """
 
     history: list[Epoch]
@@ -114,31 +114,31 @@ def fit(
 ) -> Fitted:
     """Train a network in place and leave it with the weights of its best epoch.
 
-    Every random number of an epoch follows from the campaign's seed, the epoch and the
-    key, so that a training continued from a checkpoint is that which was not interrupted.
+    Every random number of an epoch follows from the campaign's seed, the epoch and the key, so that a
+    training resumed from a checkpoint gives the same network as one without interruption.
 
     Parameters
     ----------
     network : keras.Model
-        The network; rank 0's weights are taken everywhere.
+        The network; all ranks start from rank 0's weights.
     collective : Collective
-        The ranks that train it.
+        The ranks that train the network together.
     source : Batches
-        What is trained on.
+        Training spectra.
     held_out : HeldOut
-        What chooses the epoch.
+        Validation spectra.
     scaling : Scaling
-        Scaling from the training side.
+        Scaling of the training spectra.
     schedule : Schedule
         Epochs, learning rate, seeds.
     echo : callable
-        Takes one line per epoch.
+        Prints a line; called once per epoch.
     checkpoint : Path, optional
-        File that rank 0 writes after each epoch, and goes on from where it is of the same identity.
+        File that rank 0 writes after each epoch; training resumes from it if its identity matches.
     stop : callable
-        Whether this rank was asked to stop; the epoch under way is then given up on all ranks.
+        Returns whether this rank was asked to stop; all ranks then abandon the epoch.
     after_epoch : callable
-        Takes the history, on rank 0; where it answers true, the training is given up on all ranks.
+        Called with the history on rank 0; if it returns true, all ranks stop training.
 
     Returns
     -------
@@ -185,10 +185,10 @@ def fit(
             if number % STEPS_BETWEEN_LOOKS == 0 and collective.sum(np.array([float(stop())]))[0]:
                 return fitted(finished=False)
             set_rate(number)
-            # A tensor: a number would make this process wait for the GPU.
+            # Kept as a tensor: converting it would wait for the GPU.
             loss = loss + step(*arrays)
             samples += len(arrays[0])
-        # Batch normalization saw other batches on each rank; its gradients were averaged, its statistics were not.
+        # Each rank's batch normalization saw other batches; gradients are averaged in each step, statistics here.
         collective.average(network.non_trainable_weights)
         mean_loss = float(collective.sum(np.array([float(loss)]))[0]) / (steps * collective.size)
         timed.append((samples, time.perf_counter() - started))
@@ -218,7 +218,7 @@ def _restore(
     collective: Collective,
     identity: str,
 ) -> Checkpoint:
-    """Put rank 0's network and optimizer where a checkpoint left them; return what all ranks need to know of it."""
+    """Load a checkpoint into rank 0's network and optimizer; return its history and best weights on all ranks."""
     found = Checkpoint.load(path, identity) if path is not None and collective.rank == 0 else None
     if found is not None:
         network.set_weights(found.weights)
@@ -230,8 +230,8 @@ def _restore(
 def learning_rate(step: int, *, base: float, size: int, warmup: float) -> float:
     """Return the learning rate of a step.
 
-    It rises linearly over the warm-up to `size` times the rate of one rank, as the
-    batch of all ranks together is `size` times as large.
+    It rises linearly over the warm-up to `size` times the rate of one rank, because the
+    ranks' batches together are `size` times as large.
 
     Parameters
     ----------

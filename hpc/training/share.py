@@ -1,4 +1,4 @@
-"""What a rank trains on: its share of the averages, their split, and the scaling that all ranks share."""
+"""A rank's share of the averages, their split, and the scaling that all ranks have in common."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def load_share(
     comm : Ranks
         All ranks.
     collective : Collective
-        Those that train together with this one.
+        The ranks that train a network with this one.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def load_share(
 
 
 def _scaling(campaign: Campaign, data: Tensors, split: Split, collective: Collective) -> Scaling:
-    """Return the scaling of the training split, of which every rank has a part."""
+    """Return the scaling of the training spectra of all ranks."""
     section, rows = campaign.training, split.training
     center = np.asarray(collective.bcast(data.spectra[rows[0]].astype(np.float64)))
     sums = FeatureSums(center, collective.sum(FeatureSums.of(data.spectra[rows], center).sums))

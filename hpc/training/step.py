@@ -34,18 +34,17 @@ def compiled_step(
     optimizer : keras.optimizers.Optimizer
         Built for the network's variables.
     collective : Collective
-        The ranks to average the gradients over; on JAX this process alone.
+        The ranks to average the gradients over; on JAX a single process.
     source : Batches
-        Makes features and scaled labels of the step's tensors, on the device.
+        Turns a step's arrays into features and scaled labels, on the device.
     head_weight : float
         See `xanesml.learning.network.loss_of`.
 
     Returns
     -------
     callable
-        From float32 arrays to the loss before the step, a scalar tensor. Batch
-        normalization normalizes over this rank's batch alone, so with it the ranks'
-        gradients are not those of one large batch.
+        From float32 arrays to the loss before the step, a scalar tensor. Batch normalization uses
+        this rank's batch only, so with it the ranks' gradients are not those of one large batch.
     """
     if import_keras().backend.backend() == "jax":
         return jax_step(network, optimizer, source, head_weight)
@@ -63,7 +62,7 @@ def _tensorflow_step(
 
     variables = network.trainable_variables
 
-    # Nothing here depends on a tensor's value, and AutoGraph takes seconds to rewrite Horovod's functions.
+    # No control flow depends on a tensor, and AutoGraph takes seconds to rewrite Horovod's functions.
     @tf.function(autograph=False)  # type: ignore[untyped-decorator]
     def step(*arrays: Any) -> Any:
         features, targets = source.prepare(*arrays)
@@ -73,7 +72,7 @@ def _tensorflow_step(
         return loss
 
     def on_arrays(*arrays: Singles) -> Any:
-        # Arrays handed to a tf.function as they are would be constants, each a new graph.
+        # A tf.function takes plain arrays for constants and builds a graph for each.
         return step(*map(tf.constant, arrays))
 
     return on_arrays

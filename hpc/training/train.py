@@ -1,7 +1,7 @@
 """Training, from a tensor file to the folder of a trained model and its errors.
 
-Ranks part into groups. A group trains one network after the other, data-parallel over its
-ranks (`hpc.training.loop`, `hpc.training.collective`); one process trains all of them with the same code.
+Ranks divide into groups. A group trains one network after the other, data-parallel over its
+ranks (`hpc.training.loop`, `hpc.training.collective`); one process trains all networks with the same code.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingReport:
-    """What came of a training; the content of `report.json`.
+    """Result of a training; the content of `report.json`.
 
     Attributes
     ----------
@@ -111,17 +111,17 @@ def train(
     folder : Path
         Folder of the trained model.
     echo : callable
-        Takes one line per epoch, on the first rank of every group.
+        Prints a line; called once per epoch, on the first rank of every group.
     stop : callable
-        Whether this rank was asked to stop.
+        Returns whether this rank was asked to stop.
     ranks_per_network : int, optional
-        Ranks that train a network together at least, where there are so many. Default 1: networks are
-        trained together only where there are more ranks than networks.
+        Smallest number of ranks that train a network together, if there are as many. Default 1: ranks
+        share a network only if there are more ranks than networks.
 
     Returns
     -------
     TrainingReport or None
-        The same on every rank; None where training was stopped and can go on.
+        The same on every rank; None if training was stopped and can resume.
 
     Raises
     ------
@@ -165,7 +165,7 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EnvironmentProblem(
-            f"cannot make the folder {folder}: {error.strerror}; name one that can be written to"
+            f"cannot make the folder {folder}: {error.strerror}; name one that is writable"
         ) from error
 
 
@@ -180,7 +180,7 @@ def _finish(
     groups: int,
     echo: Callable[[str], None],
 ) -> TrainingReport:
-    """Judge the networks that are in a folder and complete the model."""
+    """Assess the networks in a folder and complete the model."""
     section, data = campaign.training, load_tensors(tensors)
     load = import_keras().saving.load_model
     tuned, _ = particle_split(len(data.particle_msd), campaign)

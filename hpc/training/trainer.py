@@ -1,4 +1,4 @@
-"""Training one network after the other on a group of ranks: what it is trained on, and for how long."""
+"""Trains the networks of one group of ranks one after the other."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ TUNING_STEPS, TUNING_RATE = 10, 0.1
 
 
 def checkpoint_file(mode: Mode, member: int) -> str:
-    """Return the name of a network's state between two epochs, in the model's folder until that is complete."""
+    """Return the name of a network's checkpoint, which stays in the model's folder until the model is complete."""
     return f"checkpoint-{mode}-{member}.npz"
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What is known of a network after its training.
+    """Result of training one network.
 
     Attributes
     ----------
     mode : {"direct", "reference"}
-        What it is for.
+        Its mode.
     member : int
         Its number in the ensemble.
     history : list of Epoch
@@ -58,9 +58,9 @@ class Trained:
     samples, seconds : float
         See `hpc.training.loop.Fitted`.
     finished : bool
-        False where it was stopped.
+        False if training was stopped.
     untuned : ndarray or None
-        What it answered to particle averages before it was fine-tuned on others, shape (n,), Å².
+        Its MSDs of particle averages before it was fine-tuned on others, shape (n,), Å².
     """
 
     mode: Mode
@@ -82,9 +82,9 @@ class Trainer:
     collective : Collective
         The ranks of the group.
     data : Tensors
-        This rank's part of the statistical averages.
+        This rank's share of the statistical averages.
     split : Split
-        Its rows on each side.
+        The rows of each part.
     scaling : Scaling
         The scaling, the same on all ranks.
     steps : int
@@ -92,7 +92,7 @@ class Trainer:
     folder : Path
         Folder of the model.
     stop : callable
-        Whether this rank was asked to stop.
+        Returns whether this rank was asked to stop.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class Trainer:
         campaign, section = self._campaign, self._campaign.training
         key = (section.modes.index(mode), member)
         weights = seed_of(campaign.seed, Stream.WEIGHTS, *key, self._collective.rank)
-        # The ranks start from rank 0's weights, but each drops out units of its own.
+        # The ranks start from rank 0's weights, but each draws its own dropout.
         network = build_network(
             self._data.mesh.size, section, bins=self._data.r.size, seed=int(weights.generate_state(1)[0])
         )
@@ -204,7 +204,7 @@ class Trainer:
         )
 
     def _fine_tune(self, network: keras.Model, mode: Mode, key: tuple[int, ...], particles: ParticleSet) -> None:
-        """Go on with batches of which half are particle averages, at a small learning rate."""
+        """Continue with batches that are half particle averages, at a small learning rate."""
         section, data = self._campaign.training, self._data
         noise = Augmentation(noise=particles.noises * section.noise, slope=section.slope)
         columns = [column[particles.rows] for column in label_columns(data, self._scaling, self._names, particle=True)]
@@ -245,7 +245,7 @@ class Trainer:
 
 
 class _Log:
-    """Writes what an epoch has come to: the table of all, and a point in TensorBoard's curves."""
+    """Writes the history after each epoch: the table of all epochs, and a point in TensorBoard's curves."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._folder, self._name = folder, name
@@ -262,7 +262,7 @@ class _Log:
         logs = self._folder / "logs" / self._name
         if self._writer is None:
             if len(history) == 1:
-                # A training from the start has curves of its own.
+                # Training from the start begins new curves.
                 shutil.rmtree(logs, ignore_errors=True)
             self._writer = EventFileWriter(str(logs))
         last = history[-1]
@@ -284,4 +284,4 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def silent(line: str) -> None:
-    """Take a line and say nothing."""
+    """Print nothing."""

@@ -1,4 +1,4 @@
-"""Optuna's study of training settings, in a journal that all groups of ranks share through the file system."""
+"""Optuna's study of training settings, in a journal file that all groups of ranks share."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from xanesml.seeds import Stream, seed_of
 if TYPE_CHECKING:
     import optuna
 
-#: Attributes of a trial: whether its settings are the campaign's own, and what they are.
+#: Attributes of a trial: whether its settings are the campaign's own, and the settings.
 _OWN, _SETTINGS = "own", "settings"
 
 _LOGARITHMIC = ("learning_rate", "head_weight")
 
-#: Share of the trials before the sampler learns from them; share of the epochs, and trials, before one is pruned.
+#: Share of the trials that are drawn at random; share of the epochs, and number of trials, before one is pruned.
 _RANDOM, _UNPRUNED_EPOCHS, _UNPRUNED_TRIALS = 1 / 3, 1 / 3, 4
 
 
@@ -67,20 +67,20 @@ def _trouble(journal: Path) -> Iterator[None]:
 
 
 class Study:
-    """The study as the first rank of a group sees it.
+    """The study, as seen by the first rank of a group.
 
-    Settings are those of the sampler (tree-structured Parzen estimators), seeded by the campaign's seed,
-    the trials so far and the group. A trial is pruned where its best epoch so far is worse than the median
-    of the others at that epoch.
+    Optuna's sampler (tree-structured Parzen estimators) draws settings, seeded by the campaign's seed, the
+    number of trials so far and the group. A trial is pruned if its best epoch so far is worse than the
+    median of the other trials at that epoch.
 
     Parameters
     ----------
     campaign : Campaign
-        The campaign; another one, but for `tuning.trials`, has a study of its own in the same journal.
+        The campaign; one with other settings than `tuning.trials` has another study in the same journal.
     journal : Path
-        The journal; made where it is missing.
+        The journal; created if missing.
     ranks : int
-        Ranks that train a trial together; part of what the study is of.
+        Ranks that train a trial together; another number is another study.
     group : int, optional
         Number of the group.
 
@@ -98,14 +98,14 @@ class Study:
         self._space = campaign.tuning.searched()
         if not campaign.training.heads:
             self._space.pop("head_weight", None)
-        # More trials go on with the same study.
+        # More trials continue the same study.
         one = campaign.model_copy(update={"tuning": campaign.tuning.model_copy(update={"trials": 1})})
         path = str(journal.absolute())
         backend = self._optuna.storages.journal
         unpruned = 1 + int(_UNPRUNED_EPOCHS * campaign.tuning.epochs)
         with _trouble(journal):
             try:
-                # Exclusive creation, as this lock does it, holds on NFS too; Optuna's default is a link without an age.
+                # Creates a file exclusively, which works on NFS too; Optuna's default is a link without an age.
                 storage = self._optuna.storages.JournalStorage(
                     backend.JournalFileBackend(path, lock_obj=backend.JournalFileOpenLock(path))
                 )
@@ -118,12 +118,12 @@ class Study:
             except (ValueError, KeyError, TypeError) as error:
                 raise StoreError(
                     f"{journal} is not a journal that Optuna {self._optuna.__version__} reads ({error}); "
-                    "remove it to begin anew"
+                    "remove it to begin a new search"
                 ) from error
         self._states = self._optuna.trial.TrialState
 
     def begin(self) -> int:
-        """Fail what a kill left running, and put the campaign's own settings first; for one rank alone.
+        """Mark trials that a kill interrupted as failed, and queue the campaign's own settings first; on one rank only.
 
         Returns
         -------
@@ -138,11 +138,11 @@ class Study:
                 fixed = {name: _coded(value) for name, value in mine.items() if _holds(self._space[name], value)}
                 self._study.enqueue_trial(fixed, user_attrs={_OWN: True})
             needed = self._campaign.tuning.trials + len(self._all(self._states.FAIL))
-            # The campaign's own settings are tried even where the number of trials was lowered.
+            # The campaign's own settings are tried even if the number of trials was lowered.
             return max([needed, *(trial.number + 1 for trial in self._all(self._states.WAITING))])
 
     def draw(self, needed: int) -> optuna.Trial | None:
-        """Return the next trial, its settings in its attribute `settings`; None where there is none left."""
+        """Return the next trial, with its settings in its attribute `settings`; None if none is left."""
         with _trouble(self._journal):
             taken = len(self._all())
             if taken >= needed and not self._all(self._states.WAITING):
@@ -154,7 +154,7 @@ class Study:
             )
             trial = self._study.ask()
             if trial.number >= needed:
-                # Another group has taken the last one in between.
+                # Another group has taken the last one meanwhile.
                 self._study.tell(trial, state=self._states.FAIL)
                 return None
             settings = {}
@@ -162,7 +162,7 @@ class Study:
                 mine = getattr(self._campaign.training, name)
                 if is_own(trial):
                     settings[name] = mine
-                    # What the space does not hold, the sampler cannot learn from.
+                    # The sampler cannot learn from settings outside the space.
                     if _holds(given, mine):
                         _suggest(trial, name, given)
                 else:
@@ -171,7 +171,7 @@ class Study:
             return trial
 
     def report(self, trial: optuna.Trial, history: list[Epoch]) -> bool:
-        """Note a trial's last epoch; return whether it is hopeless, which the campaign's own settings never are."""
+        """Record a trial's last epoch; return whether to prune it: never the campaign's own settings."""
         epoch, mae = history[-1].epoch, history[-1].validation_mae
         with _trouble(self._journal):
             trial.report(mae, epoch)
@@ -180,7 +180,7 @@ class Study:
             return not np.isfinite(mae) or trial.should_prune()
 
     def end(self, trial: optuna.Trial, *, finished: bool, hopeless: bool) -> optuna.trial.FrozenTrial:
-        """Note how a trial has ended, and return it; one that was stopped has failed, one that diverged is pruned."""
+        """Record the end of a trial and return it: failed if it was stopped, pruned if it diverged."""
         with _trouble(self._journal):
             smallest = smallest_error(self._all()[trial.number])
             if finished and np.isfinite(smallest):
@@ -197,7 +197,7 @@ class Study:
 
 
 def is_own(trial: optuna.Trial | optuna.trial.FrozenTrial) -> bool:
-    """Return whether a trial is of the campaign's own settings."""
+    """Return whether a trial has the campaign's own settings."""
     return _OWN in trial.user_attrs
 
 
@@ -207,28 +207,28 @@ def settings_of(trial: optuna.Trial | optuna.trial.FrozenTrial) -> dict[str, Any
 
 
 def outcome(trial: optuna.trial.FrozenTrial) -> str:
-    """Return how a trial has ended: `complete`, `pruned` or `failed`."""
+    """Return how a trial ended: `complete`, `pruned` or `failed`."""
     return {"FAIL": "failed"}.get(trial.state.name, trial.state.name.lower())
 
 
 def smallest_error(trial: optuna.trial.FrozenTrial) -> float:
-    """Return the validation error of a trial's best epoch, Å²; NaN where there is none."""
+    """Return the validation error of a trial's best epoch, Å²; NaN if there is none."""
     finite = [value for value in trial.intermediate_values.values() if np.isfinite(value)]
     return min(finite, default=float("nan"))
 
 
 def _holds(given: Any, value: Any) -> bool:
-    """Return whether a range or list of choices holds a value."""
+    """Return whether a range or list of choices contains a value."""
     return value in given if isinstance(given, list) else given[0] <= value <= given[1]
 
 
 def _coded(value: Any) -> Any:
-    """Return a setting as the study has it: choices are text, as they may be lists."""
+    """Return a setting as the study stores it: choices as text, because they may be lists."""
     return value if isinstance(value, float) else json.dumps(value)
 
 
 def _suggest(trial: optuna.Trial, name: str, given: Any) -> Any:
     if isinstance(given, list):
         return json.loads(trial.suggest_categorical(name, [json.dumps(choice) for choice in given]))
-    # Three digits are all that a reader wants to copy.
+    # Three digits are enough to copy by hand.
     return float(f"{trial.suggest_float(name, *given, log=name in _LOGARITHMIC):.3g}")

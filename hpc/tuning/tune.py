@@ -1,8 +1,8 @@
 """The search for better training settings: trials side by side on groups of ranks.
 
-A trial trains one network for a few epochs by `hpc.training.trainer` and is judged on the validation
-split. The groups share `hpc.tuning.study`; the test split is left for the network that is trained
-with what comes out.
+A trial trains one network for a few epochs with `hpc.training.trainer` and is judged on the validation
+split. The groups share `hpc.tuning.study`. The test split is kept for the network that is trained with
+the best settings.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ JOURNAL_FILE, TRIALS_FILE, BEST_FILE = "journal.log", "trials.csv", "best.toml"
 
 @dataclass(frozen=True)
 class TuningReport:
-    """What came of a search.
+    """Result of a search.
 
     Attributes
     ----------
     trials, pruned : int
-        Trials that were judged, and those of them that were given up early.
+        Trials that ended, and how many of them were pruned.
     best : int or None
-        Number of the best; None where none got to its end.
+        Number of the best trial; None if none was completed.
     best_mae, own_mae : float
-        Smallest validation error of the best and of the campaign's own settings, Å²; NaN where there is none.
+        Smallest validation error of the best and of the campaign's own settings, Å²; NaN if there is none.
     complete : bool
-        False where the search was stopped with trials left.
+        False if the search stopped with trials left.
     """
 
     trials: int
@@ -58,9 +58,9 @@ class TuningReport:
     complete: bool
 
     def line(self) -> str:
-        """Return the result in a line."""
+        """Return the result as one line."""
         if self.best is None:
-            return f"none of {self.trials} trials got to its end"
+            return f"none of {self.trials} trials was completed"
         return (
             f"best validation MAE {self.best_mae:.3g} Å² (trial {self.best}), "
             f"{self.own_mae:.3g} Å² with the campaign's own settings; {self.trials} trials, {self.pruned} pruned"
@@ -90,16 +90,16 @@ def tune(
     campaign : Campaign
         The campaign.
     tensors : Path
-        Its tensor file. Calibration and test split and particle averages have no part in the search.
+        Its tensor file. The search uses neither calibration nor test split nor particle averages.
     folder : Path
         Folder of the search.
     ranks_per_trial : int
-        Ranks that train a trial together. A learning rate and batch size found with one number are
-        not those for another.
+        Ranks that train a trial together. Learning rate and batch size found with one number of ranks
+        do not fit another.
     echo : callable
-        Takes one line per trial, on the first rank of every group.
+        Prints a line; called once per trial, on the first rank of every group.
     stop : callable
-        Whether this rank was asked to stop; the trial under way is then given up.
+        Returns whether this rank was asked to stop; its trial is then abandoned.
 
     Returns
     -------
@@ -109,7 +109,7 @@ def tune(
     Raises
     ------
     CampaignError
-        If the ranks do not part into groups of the size asked for.
+        If the ranks do not divide into groups of that size.
     StoreError
         If the tensor file is unusable or belongs to another campaign, the journal is not Optuna's, or
         another process writes it.
@@ -153,7 +153,7 @@ def tune(
 
 
 class _Watch:
-    """Looks at a trial after every epoch, on the first rank of its group."""
+    """Decides after every epoch whether a trial goes on; on the first rank of its group."""
 
     def __init__(self, study: Study, trial: optuna.Trial, stop: Callable[[], bool], beat: Callable[[], None]) -> None:
         self._study, self._trial, self._stop, self._beat = study, trial, stop, beat
@@ -179,7 +179,7 @@ def _run_trials(
     stop: Callable[[], bool],
     beat: Callable[[], None],
 ) -> None:
-    """Take one trial after the other until none is left or a rank of the group is stopped; the first has the study."""
+    """Run trials until none is left or a rank of the group is stopped; only its first rank has the study."""
     stopped = False
     while True:
         trial = study.draw(needed) if study is not None and not (stopped or stop()) else None
@@ -210,7 +210,7 @@ def _line(trial: optuna.trial.FrozenTrial) -> str:
 
 
 def _finish(campaign: Campaign, study: Study | None, folder: Path) -> TuningReport:
-    """Write what the trials have come to so far."""
+    """Write the results so far."""
     assert study is not None  # noqa: S101 (this rank is the first of all)
     trials = study.judged()
     names = list(settings_of(trials[0])) if trials else []

@@ -96,7 +96,9 @@ def test_copies_that_do_not_see_each_other_are_found_and_the_first_speaks(
         printed.append(done.stdout)
     mark, text = by_name(printed[0])["launcher"]
     assert mark == "problem"
-    assert text.startswith("2 processes were started (PMI_SIZE), but MPI sees 1 of them: mpi4py was built for another")
+    assert text.startswith(
+        "2 processes were started (PMI_SIZE), but MPI sees 1 of them: mpi4py was built for, or loads, another"
+    )
     assert printed[1] == "verdicts: [False]\n"
 
 

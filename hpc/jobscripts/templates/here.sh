@@ -1,7 +1,7 @@
 for index in "${!campaigns[@]}"; do
   printf 'watch:    xanesml status %q --output %q\n' "${campaigns[index]}" "${outputs[index]}"
 done
-# The jobs close their files on Ctrl-C, and none is started after it.
+# On Ctrl-C the running job closes its files, and no further one starts.
 stopped=''
 trap 'stopped=1' INT TERM
 for job in "${jobs[@]}"; do

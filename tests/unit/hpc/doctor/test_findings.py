@@ -159,7 +159,7 @@ def test_the_launcher_next_to_the_process_counts(
         ({}, 4, OK, "not known; ranks: 4"),
         ({"OMPI_COMM_WORLD_SIZE": "4"}, 4, OK, "MPI sees all processes that were started; ranks: 4, hosts: 1"),
         ({"OMPI_COMM_WORLD_SIZE": "4"}, 1, PROBLEM, "4 processes were started (OMPI_COMM_WORLD_SIZE), but MPI sees 1"),
-        ({"SLURM_STEP_NUM_TASKS": "4"}, 1, PROBLEM, "mpi4py was built for another MPI"),
+        ({"SLURM_STEP_NUM_TASKS": "4"}, 1, PROBLEM, "mpi4py was built for, or loads, another MPI"),
         ({"SLURM_NTASKS": "4"}, 1, WARNING, "one process without a launcher in an allocation for 4"),
     ],
 )

@@ -349,7 +349,7 @@ def test_a_part_of_a_chain_and_refusals(stage: Stage) -> None:
         (("--from",), "--from : give one of simulate average train predict"),
         (("--from", "train", "--to", "average"), "there is nothing from train to average in "),
         (("--from", "predict"), "there is nothing from predict to predict in "),
-        (("x.toml",), "x.toml: these scripts are filled in already"),
+        (("x.toml",), "x.toml: these scripts name their campaigns already"),
     ]:
         refused = stage.run(jobs / SUBMIT, *arguments)
         assert refused.returncode == 2
@@ -367,7 +367,7 @@ def test_submit_campaign_of_the_repository_writes_and_submits(stage: Stage, xane
     assert done.stdout.splitlines()[:2] == ["simulate  job 101", "average   job 102, after job 101"]
     assert "--mpi=pmix" in (stage.folder / "small" / "jobs" / "train.sbatch").read_text()
     for arguments, message in [
-        (("--site", "cpu-cluster"), "no campaign is named; name one, or give --output"),
+        (("--site", "cpu-cluster"), "no campaign is given; name one, or give --output"),
         (("--site", "none.toml", campaign), "cannot read the site file none.toml"),
         ((campaign,), "usage: submit-campaign --site FILE"),
     ]:

@@ -113,7 +113,7 @@ def test_two_groups_never_take_the_same_trial_nor_more_than_there_are(
 
 
 @pytest.mark.requires("optuna")
-def test_what_a_kill_leaves_is_mended_and_does_not_count(tmp_path: Path) -> None:
+def test_what_a_kill_leaves_is_repaired_and_does_not_count(tmp_path: Path) -> None:
     journal = tmp_path / "journal.log"
     study = Study(searched(), journal, 1)
     needed = study.begin()
@@ -167,7 +167,7 @@ def test_a_hopeless_trial_is_pruned_and_the_campaigns_own_settings_are_not(tmp_p
 
 
 @pytest.mark.requires("optuna")
-def test_more_trials_go_on_and_other_settings_begin_anew(tmp_path: Path) -> None:
+def test_more_trials_continue_a_study_and_other_settings_begin_another(tmp_path: Path) -> None:
     def taken(made_for: Campaign, ranks: int = 1) -> int:
         study = Study(made_for, tmp_path / "journal.log", ranks)
         needed, number = study.begin(), 0
