@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hpc.farming.work import find_work
+from hpc.farming.pending import find_pending
 from xanesml.campaign import Campaign
 from xanesml.feff.outcomes import Outcome
 from xanesml.files.layout import STORE, row_arrays
@@ -75,7 +75,7 @@ def find(store: Path, asked: Campaign) -> None:
         cluster, view = continued(store, file, asked, ENGINE)
     began = time.perf_counter()
     table = stored_table(cluster, asked.feff, view)
-    work = find_work(MPI.COMM_SELF, table, store, native=False, echo=lambda _line: None)
+    work = find_pending(MPI.COMM_SELF, table, store, native=False, echo=lambda _line: None)
     print(json.dumps({"seconds": time.perf_counter() - began, "note": f"{work.count:,d} left"}))
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from hpc.comm import Ranks, Writer, exit_with, from_root, world, world_or_alone
+from hpc.comm import Ranks, Writer, exit_with, from_root, silent, world, world_or_alone
 from xanesml.errors import XanesmlError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ BAD_INPUT, SOME_FAILED = 2, 3
 
 CampaignFile = Annotated[Path, typer.Argument(metavar="CAMPAIGN", help="Campaign file (TOML).")]
 OutputFolder = Annotated[
-    Optional[Path],  # noqa: UP045 (typer evaluates it on Python 3.10 too)
+    Path | None,
     typer.Option("--output", "-o", help="Folder of all results. Default: the campaign's name."),
 ]
 
@@ -99,15 +99,14 @@ def simulate(
     output: OutputFolder = None,
     writer: Annotated[Writer, typer.Option(help=_WRITER_HELP)] = Writer.auto,
     scratch: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Node-local folder for FEFF's files. Default: $SLURM_TMPDIR, $TMPDIR or /tmp."),
+        Path | None, typer.Option(help="Node-local folder for FEFF's files. Default: $SLURM_TMPDIR, $TMPDIR or /tmp.")
     ] = None,
     reuse: Annotated[
-        Optional[list[Path]],  # noqa: UP045
+        list[Path] | None,
         typer.Option(metavar="STORE", help="For a new store: copy the finished tasks of another; may be repeated."),
     ] = None,
     limit: Annotated[
-        Optional[float],  # noqa: UP045
+        float | None,
         typer.Option(
             metavar="MINUTES", help="Time left for this job. Default: until $SLURM_JOB_END_TIME, or unlimited."
         ),
@@ -115,7 +114,7 @@ def simulate(
 ) -> None:
     """Run every FEFF task that is not done yet. Start it under mpirun."""
     comm = world()
-    echo = _echo if comm.rank == 0 else _silent
+    echo = _echo if comm.rank == 0 else silent
 
     from hpc.drain import RESUBMIT
     from hpc.farming.simulate import simulate as run
@@ -151,7 +150,7 @@ def average(
 ) -> None:
     """Average the spectra of the store into training tensors."""
     comm = world()
-    echo = _echo if comm.rank == 0 else _silent
+    echo = _echo if comm.rank == 0 else silent
 
     from hpc.average import average as run
 
@@ -417,8 +416,7 @@ def export(
     store: Annotated[Path, typer.Argument(metavar="STORE", help="A store.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder that the files go to.")],
     tasks: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(metavar="LIST", help="Tasks, such as 0,5-9. Default: all that are done."),
+        str | None, typer.Option(metavar="LIST", help="Tasks, such as 0,5-9. Default: all that are done.")
     ] = None,
     what: Annotated[
         ExportFormat, typer.Option("--format", help="xdi: spectra; extxyz: structures; both.")
@@ -432,21 +430,20 @@ def export(
     if spectra:
         typer.echo(f"{export_xdi(store, output, chosen, echo=typer.echo)} spectra in {output}")
     if what is not ExportFormat.xdi:
-        count = export_extxyz(store, target, chosen, echo=_silent if spectra else typer.echo)
+        count = export_extxyz(store, target, chosen, echo=silent if spectra else typer.echo)
         typer.echo(f"{count} structures in {target}")
 
 
 @app.command()
 def jobscripts(
     campaign_files: Annotated[
-        Optional[list[Path]],  # noqa: UP045
-        typer.Argument(metavar="[CAMPAIGN]…", help="Campaign files (TOML); several make job arrays."),
+        list[Path] | None, typer.Argument(metavar="[CAMPAIGN]…", help="Campaign files (TOML); several make job arrays.")
     ] = None,
     site: Annotated[
         str, typer.Option(metavar="FILE", help="Site file (TOML), or cpu-cluster, gpu-cluster or laptop.")
     ] = "cpu-cluster",
     output: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(
             "--output",
             "-o",
@@ -455,7 +452,7 @@ def jobscripts(
         ),
     ] = None,
     spectra: Annotated[
-        Optional[list[Path]],  # noqa: UP045
+        list[Path] | None,
         typer.Option("--spectrum", metavar="FILE", help="Measured spectrum to predict from; may be repeated."),
     ] = None,
 ) -> None:
@@ -482,21 +479,20 @@ def jobscripts(
 @app.command()
 def doctor(
     campaign_file: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Argument(metavar="[CAMPAIGN]", help="Campaign file (TOML), for its engine and output folder."),
     ] = None,
     output: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option("--output", "-o", help="Folder that results will go to. Default: the campaign's name, or here."),
     ] = None,
     scratch: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Node-local folder for FEFF's files. Default: $SLURM_TMPDIR, $TMPDIR or /tmp."),
+        Path | None, typer.Option(help="Node-local folder for FEFF's files. Default: $SLURM_TMPDIR, $TMPDIR or /tmp.")
     ] = None,
 ) -> None:
     """Check that everything a job needs is there and works; under mpirun, on every host."""
     comm = world()
-    echo = _echo if comm.rank == 0 else _silent
+    echo = _echo if comm.rank == 0 else silent
 
     from hpc.doctor import diagnose
 
@@ -510,10 +506,6 @@ def doctor(
 def _echo(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
-
-
-def _silent(_line: str) -> None:
-    pass
 
 
 def _campaign(comm: Ranks | None, path: Path, output: Path | None) -> tuple[Campaign, Path]:

@@ -269,6 +269,10 @@ def exit_with(error: XanesmlError, status: int) -> NoReturn:
     raise SystemExit(status)
 
 
+def silent(_line: str) -> None:
+    """Print nothing: the `echo` of all ranks but the first."""
+
+
 def _raise_on_all(problem: XanesmlError | None) -> None:
     if problem is not None:
         problem.collective = True

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hpc.comm import silent
 from hpc.doctor import joint, machine, software
 from hpc.doctor.findings import Finding, Line, Mark, Setting, summarize
 from hpc.doctor.joint import Findings, Hosts
@@ -118,14 +119,14 @@ def diagnose(
     if comm.size == 1 and told is not None and told.processes > 1 and told.rank > 0:
         # One of several processes that do not see each other; the first reports for all.
         return False
-    with joint.split(comm) as hosts, ExitStack() as stack:
+    with joint.by_host(comm) as hosts, ExitStack() as stack:
         if comm.rank == 0:
             stack.enter_context(joint.folder_made(output))
         setting = _setting(hosts, campaign, output, scratch)
         marks: Counter[Mark] = Counter()
         for check in CHECKS:
             limit = check.limit + _MARGIN + (_LATER if comm.rank else 0.0)
-            with watchdog(check.name, limit, echo if comm.rank == 0 else _silent):
+            with watchdog(check.name, limit, echo if comm.rank == 0 else silent):
                 line = _line(check, hosts, setting)
             if line is not None:
                 marks[line.mark] += 1
@@ -167,7 +168,3 @@ def _verdict(marks: Counter[Mark]) -> str:
     if not problems and not warnings:
         return f"all {marks.total()} checks are ok"
     return f"checks: {marks.total()}, problems: {problems}, warnings: {warnings}"
-
-
-def _silent(_line: str) -> None:
-    """Print nothing: the echo of all ranks but the first."""

@@ -68,7 +68,7 @@ class Hosts:
 
 
 @contextmanager
-def split(comm: MPI.Intracomm) -> Iterator[Hosts]:
+def by_host(comm: MPI.Intracomm) -> Iterator[Hosts]:
     """Make the communicators of the hosts, and free them at the end; collective."""
     everyone = comm.Dup()
     here = same_host(everyone)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 T = TypeVar("T")
 
-#: Work dispatched to a rank at a time, s: tasks shorter than this come in batches.
+#: Pending dispatched to a rank at a time, s: tasks shorter than this come in batches.
 BATCH_SECONDS = 0.05
 
 
@@ -54,7 +54,7 @@ def run_farm(
     drain : Drain
         Asked between tasks whether to take no more, and whether to abandon what runs.
     batch_seconds : float
-        Work dispatched to a rank at a time, s.
+        Pending dispatched to a rank at a time, s.
 
     Raises
     ------
@@ -86,7 +86,7 @@ class _Follower(Generic[R, T]):
         self._comm, self._worker, self._drain = comm, worker, drain
 
     def run(self) -> XanesmlError | None:
-        """Work until rank 0 has no more tasks; return why the farm ended, as rank 0 says."""
+        """Pending until rank 0 has no more tasks; return why the farm ended, as rank 0 says."""
         report = BatchReport(self._comm.rank, draining=self._drain.requested)
         while True:
             self._comm.send(report, dest=0, tag=REQUEST)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from hpc.drain import Drain, RunTimes
-from hpc.farming.work import Work
+from hpc.farming.pending import Pending
 from hpc.progress import ProgressLine
 from xanesml.errors import EnvironmentProblem
 from xanesml.store.journal import Journal
@@ -19,7 +19,7 @@ class FeffLead:
     ----------
     journal : Journal
         The store's journal, closed by `close`.
-    work : Work
+    pending : Pending
         The tasks that are farmed.
     writer : RowWriter or None
         Writes the rows of all ranks; None where every rank writes its own.
@@ -39,15 +39,15 @@ class FeffLead:
     def __init__(
         self,
         journal: Journal,
-        work: Work,
+        pending: Pending,
         writer: RowWriter | None,
         drain: Drain,
         beat: Callable[[], None],
         echo: Callable[[str], None],
     ) -> None:
         self._journal, self._writer, self._drain, self._beat, self._echo = journal, writer, drain, beat, echo
-        self._times = RunTimes(work.history)
-        self._progress = ProgressLine("FEFF runs", work.count, echo) if work.count else None
+        self._times = RunTimes(pending.history)
+        self._progress = ProgressLine("FEFF runs", pending.count, echo) if pending.count else None
         self.ran = 0
 
     def dispatched(self, rank: int, tasks: Sequence[int]) -> None:

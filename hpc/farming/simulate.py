@@ -18,7 +18,7 @@ from hpc.farming.feff_lead import FeffLead
 from hpc.farming.feff_worker import FeffWorker
 from hpc.farming.scratch import scratch_folder
 from hpc.farming.shared_file import SharedFile
-from hpc.farming.work import Work, find_work
+from hpc.farming.pending import Pending, find_pending
 from xanesml.campaign import Campaign
 from xanesml.errors import EngineError, EnvironmentProblem, StoreError, XanesmlError
 from xanesml.feff.engine import Engine, make_engine
@@ -111,10 +111,12 @@ def simulate(
         lock = on_root(comm, lambda: at_the_end.enter_context(WriteLock(store, echo)))
         cluster, view = from_root(comm, lambda: _prepare(campaign, engine, store, reuse, echo))
         table = stored_table(cluster, campaign.feff, view)
-        work = find_work(comm, table, store, native=is_native(campaign.engine), echo=echo)
-        on_root(comm, lambda: _check_time(drain, work))
+        pending = find_pending(comm, table, store, native=is_native(campaign.engine), echo=echo)
+        on_root(comm, lambda: _check_time(drain, pending))
         parallel = choose_writer(comm, store.parent, writer, echo)
-        journal = on_root(comm, lambda: Journal(store, outcomes=work.outcomes, pending=work.count, ranks=comm.size))
+        journal = on_root(
+            comm, lambda: Journal(store, outcomes=pending.outcomes, pending=pending.count, ranks=comm.size)
+        )
         writes = parallel or comm.rank == 0
         file = open_store(store, mode="r+", comm=comm if parallel else None) if writes else None
         shared = SharedFile(comm, store) if parallel else None
@@ -127,10 +129,10 @@ def simulate(
         worker = FeffWorker(table, engine, campaign, make_folder, failures, rows if parallel else None)
         lead = None
         if lock is not None and journal is not None:
-            lead = FeffLead(journal, work, None if parallel else rows, drain, lock.beat, echo)
+            lead = FeffLead(journal, pending, None if parallel else rows, drain, lock.beat, echo)
         problem: XanesmlError | None = None
         try:
-            run_farm(comm, work.order, worker=worker, lead=lead, drain=drain)
+            run_farm(comm, pending.order, worker=worker, lead=lead, drain=drain)
         except XanesmlError as error:
             # Closing is collective, and so only after an error that all ranks have.
             if not error.collective:
@@ -148,7 +150,7 @@ def simulate(
     def summarize() -> SimulateReport:
         with open_store(store) as file:
             outcomes = outcome_counts(file)
-        return SimulateReport(outcomes, ran, time.monotonic() - began, drained=ran < work.count)
+        return SimulateReport(outcomes, ran, time.monotonic() - began, drained=ran < pending.count)
 
     return from_root(comm, summarize)
 
@@ -183,9 +185,9 @@ def _prepare(
         return continued(store, file, campaign, engine.identity)
 
 
-def _check_time(drain: Drain, work: Work) -> None:
-    likely = RunTimes(work.history).likely
-    if drain.left < likely and work.count:
+def _check_time(drain: Drain, pending: Pending) -> None:
+    likely = RunTimes(pending.history).likely
+    if drain.left < likely and pending.count:
         raise EnvironmentProblem(
             f"{max(drain.left, 0):.0f} s are left for runs, and a run is likely to take {likely:.0f} s; "
             "ask for more time"

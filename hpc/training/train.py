@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpc.comm import Ranks, from_root, on_root
+from hpc.comm import Ranks, from_root, on_root, silent
 from hpc.training.collective import check_backend, join_group
 from hpc.training.share import load_share, read_split
-from hpc.training.trainer import Trained, Trainer, csv_text, silent
+from hpc.training.trainer import Trained, Trainer, csv_text
 from xanesml.assessment.assess import LABELS, NETWORK, Assessment, assess, verdict
 from xanesml.assessment.model_card import write_card
 from xanesml.assessment.sensitivity import most_harmful, sensitivity, sensitivity_file, write_sensitivity

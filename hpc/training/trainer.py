@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpc.comm import silent
 from hpc.training.checkpoint import Epoch
 from hpc.training.collective import Collective
 from hpc.training.loop import Fitted, HeldOut, Schedule, fit
@@ -281,7 +282,3 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     writer.writerow(columns)
     writer.writerows(rows)
     return buffer.getvalue()
-
-
-def silent(line: str) -> None:
-    """Print nothing."""

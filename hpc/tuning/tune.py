@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpc.comm import Ranks, from_root, on_root
+from hpc.comm import Ranks, from_root, on_root, silent
 from hpc.training.checkpoint import Epoch
 from hpc.training.collective import Collective, check_backend, join_group
 from hpc.training.share import load_share, read_split
-from hpc.training.trainer import Trainer, csv_text, silent
+from hpc.training.trainer import Trainer, csv_text
 from hpc.tuning.study import Study, import_optuna, is_own, outcome, repair_journal, settings_of, smallest_error
 from xanesml.campaign import Campaign, TrainingSection
 from xanesml.errors import CampaignError

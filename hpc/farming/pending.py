@@ -17,7 +17,7 @@ from xanesml.store.tasks import TaskTable
 
 
 @dataclass(frozen=True)
-class Work:
+class Pending:
     """The tasks that are left to run.
 
     Attributes
@@ -38,7 +38,7 @@ class Work:
     history: Floats
 
 
-def find_work(comm: Comm, table: TaskTable, store: Path, *, native: bool, echo: Callable[[str], None]) -> Work:
+def find_pending(comm: Comm, table: TaskTable, store: Path, *, native: bool, echo: Callable[[str], None]) -> Pending:
     """Verify the rows that have an outcome, each rank its share, and order the others; collective.
 
     Parameters
@@ -56,21 +56,21 @@ def find_work(comm: Comm, table: TaskTable, store: Path, *, native: bool, echo: 
 
     Returns
     -------
-    Work
+    Pending
         The tasks without a sound row, longest first by expected wall time.
     """
     total = len(table)
     with open_store(store) as file:
         torn = torn_rows(file, range(comm.rank * total // comm.size, (comm.rank + 1) * total // comm.size))
     shares = comm.gather(torn)
-    work = None
+    pending = None
     if shares is not None:
-        work = _order(table, store, np.concatenate(shares), native=native, echo=echo)
-    count = comm.bcast(None if work is None else work.count)
-    return work or Work(count, np.empty(0, np.int64), {}, np.empty(0))
+        pending = _order(table, store, np.concatenate(shares), native=native, echo=echo)
+    count = comm.bcast(None if pending is None else pending.count)
+    return pending or Pending(count, np.empty(0, np.int64), {}, np.empty(0))
 
 
-def _order(table: TaskTable, store: Path, torn: Integers, *, native: bool, echo: Callable[[str], None]) -> Work:
+def _order(table: TaskTable, store: Path, torn: Integers, *, native: bool, echo: Callable[[str], None]) -> Pending:
     with open_store(store) as file:
         outcome, seconds = file["runs/outcome"][:], file["runs/seconds"][:]
     outcome[torn] = Outcome.PENDING
@@ -82,4 +82,4 @@ def _order(table: TaskTable, store: Path, torn: Integers, *, native: bool, echo:
         echo(f"store: {len(torn)} rows did not match their checksum and are run again")
     expected = expected_seconds(table_seconds(table, native=native), seconds)[pending]
     longest_first = pending[np.argsort(-expected, kind="stable")]
-    return Work(len(pending), longest_first, count_outcomes(outcome), seconds[outcome == Outcome.DONE])
+    return Pending(len(pending), longest_first, count_outcomes(outcome), seconds[outcome == Outcome.DONE])
