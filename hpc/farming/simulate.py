@@ -16,9 +16,9 @@ from hpc.drain import Drain, RunTimes, time_left
 from hpc.farming.farm import run_farm
 from hpc.farming.feff_lead import FeffLead
 from hpc.farming.feff_worker import FeffWorker
+from hpc.farming.pending import Pending, find_pending
 from hpc.farming.scratch import scratch_folder
 from hpc.farming.shared_file import SharedFile
-from hpc.farming.pending import Pending, find_pending
 from xanesml.campaign import Campaign
 from xanesml.errors import EngineError, EnvironmentProblem, StoreError, XanesmlError
 from xanesml.feff.engine import Engine, make_engine

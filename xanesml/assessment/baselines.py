@@ -1,10 +1,9 @@
-"""Baselines that the network has to beat, fitted, and the errors they are compared by."""
+"""Baselines that the network has to beat, fitted by scikit-learn, and the errors they are compared by."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from xanesml.errors import EnvironmentProblem
 from xanesml.files.arrays import Floats, Singles, Wholes
-from xanesml.learning.predictors import Constant, Linear, LinearMoments, SlopeLine, Trees, edge_slope
+from xanesml.learning.predictors import Constant, Linear, LinearMoments, SlopeLine, Trees, edge_slope, scores_of
 from xanesml.learning.scaling import Scaling
 
 #: Penalties that the regressions choose from, for features of about unit variance.
@@ -21,11 +20,8 @@ PENALTIES = tuple(10.0**power for power in range(-8, 5))
 #: Numbers of principal components that the regression on them chooses from.
 COMPONENTS = (1, 2, 4, 8, 16, 32, 64)
 
-#: Spectra, evenly taken from the training side, principal components and trees of gradient boosting at most.
+#: Largest number of training spectra, evenly taken, of principal components and of trees in gradient boosting.
 BOOSTING_SPECTRA, BOOSTING_COMPONENTS, BOOSTING_TREES = 20_000, 20, 200
-
-#: Spectra on which trees taken out of scikit-learn are compared with its own answers.
-COMPARED = 100
 
 
 @dataclass(frozen=True)
@@ -108,12 +104,12 @@ def fit_edge_slope(features: Singles, labels: Floats, scaling: Scaling, mesh: Fl
 
 
 class Regressions:
-    """Regressions on the principal components of the training spectra, chosen by whole families.
+    """Regressions of the mean squared displacement, with hyperparameters chosen by cross-validation over families.
 
-    Up to five folds, none of which shares a family with another, are left out in turn. What
-    counts is the squared error of the mean squared displacement over all of them. One
-    eigendecomposition per fold serves all penalties and all numbers of components, where
-    the general search of scikit-learn would fit each choice anew.
+    Up to five folds, none of which shares a family with another, are held out in turn. The
+    hyperparameters with the smallest squared error of the mean squared displacement over all folds win.
+    A fit of scikit-learn's Ridge takes one penalty for each target, so that one fit to
+    copies of the labels tries all penalties.
 
     Parameters
     ----------
@@ -129,7 +125,7 @@ class Regressions:
     Raises
     ------
     EnvironmentProblem
-        If scikit-learn is not installed.
+        If scikit-learn or skl2onnx is not installed.
 
     References
     ----------
@@ -139,32 +135,46 @@ class Regressions:
 
     def __init__(self, features: Singles, msd: Floats, mean_shift: Floats, family: Wholes) -> None:
         try:
-            from sklearn.model_selection import GroupKFold  # noqa: PLC0415 (heavy, and part of the extra `train`)
+            import skl2onnx  # noqa: F401, PLC0415 (heavy, and part of the extra `train`)
+            from sklearn.model_selection import GroupKFold  # noqa: PLC0415
         except ImportError as error:
             raise EnvironmentProblem(
-                f"the baselines need scikit-learn ({error}); run `pip install 'xanesml[train]'`"
+                f"the baselines need scikit-learn and skl2onnx ({error}); run `pip install 'xanesml[train]'`"
             ) from error
-        targets = np.column_stack([msd, mean_shift, msd + mean_shift**2])
-        folds = GroupKFold(min(5, np.unique(family).size))
-        self._features, self._msd = features, msd
-        self._held_out = [rows for _, rows in folds.split(features, groups=family)]
-        sums = [_Sums.of(features[rows].astype(np.float64), targets[rows]) for rows in self._held_out]
-        self._others = [_Components.of(reduce(_Sums.plus, sums[:fold] + sums[fold + 1 :])) for fold in range(len(sums))]
-        self._components = _Components.of(reduce(_Sums.plus, sums))
+        self._features, self._msd = features.astype(np.float64), msd
+        self._moments = np.column_stack([msd + mean_shift**2, mean_shift])
+        self._folds = list(GroupKFold(min(5, np.unique(family).size)).split(features, groups=family))
 
     def ridge(self) -> Linear:
-        """Return a ridge regression of the mean squared displacement, its penalty chosen."""
-        return self._regression((self._features.shape[1],))
+        """Return a ridge regression of the mean squared displacement."""
+        answers = self._held_out(self._msd[:, np.newaxis])[:, 0]
+        fitted = _ridge(PENALTIES[self._best(answers)]).fit(self._features, self._msd)
+        return Linear(fitted.coef_, float(fitted.intercept_))
 
     def pca_ridge(self) -> Linear:
-        """Return a ridge regression on the first principal components, their number and the penalty chosen."""
-        return self._regression(COMPONENTS)
+        """Return a ridge regression on the first principal components, of which the number is chosen too."""
+        most = min(COMPONENTS[-1], self._features.shape[1], *(len(training) for training, _ in self._folds))
+        numbers = sorted({min(number, most) for number in COMPONENTS})
+        labels = np.tile(self._msd[:, np.newaxis], len(PENALTIES))
+        answers = np.empty((len(self._msd), len(numbers), len(PENALTIES)))
+        # The first components are the same however many follow, so that one analysis per fold serves all numbers.
+        for training, held_out in self._folds:
+            components = _components(most).fit(self._features[training])
+            scores, new = (components.transform(self._features[rows]) for rows in (training, held_out))
+            for place, number in enumerate(numbers):
+                fitted = _ridge(PENALTIES).fit(scores[:, :number], labels[training])
+                answers[held_out, place] = fitted.predict(new[:, :number])
+        place, penalty = divmod(self._best(answers.reshape(len(answers), -1)), len(PENALTIES))
+        components = _components(numbers[place])
+        fitted = _ridge(PENALTIES[penalty]).fit(components.fit_transform(self._features), self._msd)
+        weights = fitted.coef_ @ components.components_
+        return Linear(weights, float(fitted.intercept_ - components.mean_ @ weights))
 
     def moments(self) -> LinearMoments:
         """Return a regression of the distribution's first two moments, which give the mean squared displacement.
 
         Before normalization a statistical average Σ w_i μ_i is linear in its weights w_i,
-        and so are the moments Σ w_i x_i and Σ w_i x_i² about the reference, but not the mean
+        and so are the moments Σ w_i x_i and Σ w_i x_i² of the shifts x_i, but not the mean
         squared displacement Σ w_i x_i² − (Σ w_i x_i)². Ridge regressions therefore predict the
         two moments, and the mean squared displacement follows. Normalization divides by the
         average edge step, which makes the spectrum a ratio of two linear functions of the
@@ -172,116 +182,60 @@ class Regressions:
         atoms), it is nearly linear. The pair of penalties is the one with the smallest error of
         the mean squared displacement, not of either moment alone.
         """
-
-        def answers(components: _Components, scores: Floats) -> Floats:
-            first, second = (components.answers(scores, target, PENALTIES) for target in (1, 2))
-            pairs: Floats = second[:, :, np.newaxis] - np.square(first)[:, np.newaxis]
-            return pairs.reshape(len(scores), -1)
-
-        second, first = np.unravel_index(self._best(answers), (len(PENALTIES), len(PENALTIES)))
-        square = self._components.regression(2, PENALTIES[second])
-        shift = self._components.regression(1, PENALTIES[first])
-        return LinearMoments(
-            square.center, np.stack([square.weights, shift.weights], axis=1), np.array([square.value, shift.value])
-        )
+        square, shift = self._held_out(self._moments).transpose(1, 0, 2)
+        pairs = square[:, :, np.newaxis] - np.square(shift)[:, np.newaxis]
+        best = np.unravel_index(self._best(pairs.reshape(len(pairs), -1)), pairs.shape[1:])
+        fitted = _ridge([PENALTIES[penalty] for penalty in best]).fit(self._features, self._moments)
+        return LinearMoments(fitted.coef_.T, fitted.intercept_)
 
     def boosting(self, *, seed: int) -> Trees:
         """Return gradient-boosted trees on the scores of the first 20 principal components.
 
-        Fitted to at most 20,000 spectra, every so many of the training side, with 200 trees
-        of scikit-learn's HistGradientBoostingRegressor and its other defaults, but no early
-        stopping, which would tell from spectra of the same families when to stop.
-
-        Raises
-        ------
-        EnvironmentProblem
-            If the trees cannot be taken out of this version of scikit-learn.
+        They are fitted to at most 20,000 spectra, evenly taken, with 200 trees of scikit-learn's
+        HistGradientBoostingRegressor and its other defaults. Early stopping is off: it would hold out
+        spectra of families that it also trains on.
         """
-        from sklearn.ensemble import HistGradientBoostingRegressor  # noqa: PLC0415 (heavy)
+        from skl2onnx import to_onnx  # noqa: PLC0415 (heavy)
+        from skl2onnx.common.data_types import FloatTensorType  # noqa: PLC0415
+        from sklearn.ensemble import HistGradientBoostingRegressor  # noqa: PLC0415
 
-        count = len(self._features)
+        count, points = self._features.shape
         rows = np.arange(min(count, BOOSTING_SPECTRA)) * count // min(count, BOOSTING_SPECTRA)
-        center, vectors = self._components.center, self._components.vectors[:, :BOOSTING_COMPONENTS]
-        scores = (self._features[rows] - center) @ vectors
+        components = _components(min(BOOSTING_COMPONENTS, count, points)).fit(self._features)
+        scores = scores_of(self._features[rows], components.mean_, components.components_)
         boosted = HistGradientBoostingRegressor(
             max_iter=BOOSTING_TREES, early_stopping=False, random_state=seed % 2**32
         )
         # A limit set by the caller would not hold for the threads of a library loaded here.
         with threadpool_limits(1):
             boosted.fit(scores, self._msd[rows])
-            return Trees.taken_from(boosted, center, vectors, scores[:COMPARED])
+        exported = to_onnx(boosted, initial_types=[("scores", FloatTensorType([None, scores.shape[1]]))])
+        onnx = np.frombuffer(exported.SerializeToString(), dtype=np.uint8)
+        return Trees(components.mean_, components.components_, onnx)
 
-    def _regression(self, numbers: tuple[int, ...]) -> Linear:
-        def answers(components: _Components, scores: Floats) -> Floats:
-            return np.column_stack([components.answers(scores[:, :number], 0, PENALTIES) for number in numbers])
+    def _held_out(self, targets: Floats) -> Floats:
+        """Return what ridge regressions predict of each fold from the others, (n, T, penalties), of targets, (n, T)."""
+        from sklearn.model_selection import cross_val_predict  # noqa: PLC0415 (heavy)
 
-        number, penalty = divmod(self._best(answers), len(PENALTIES))
-        return self._components.regression(0, PENALTIES[penalty], numbers[number])
+        count, penalties = targets.shape[1], len(PENALTIES)
+        copies = np.repeat(targets, penalties, axis=1)
+        answers = cross_val_predict(_ridge(PENALTIES * count), self._features, copies, cv=self._folds)
+        return np.asarray(answers.reshape(-1, count, penalties), dtype=np.float64)
 
-    def _best(self, answers: Callable[[_Components, Floats], Floats]) -> int:
-        """Return which of the answers, (n, choices), has the smallest squared error on what was left out."""
-        errors: Any = 0.0
-        for rows, components in zip(self._held_out, self._others, strict=True):
-            residuals = answers(components, components.scores(self._features[rows])) - self._msd[rows, np.newaxis]
-            errors = errors + np.square(residuals).sum(axis=0)
-        return int(np.argmin(errors))
-
-
-@dataclass(frozen=True)
-class _Sums:
-    """What regressions need of some spectra; those of disjoint sets add up."""
-
-    count: int
-    features: Floats
-    targets: Floats
-    squares: Floats
-    products: Floats
-
-    @classmethod
-    def of(cls, features: Floats, targets: Floats) -> _Sums:
-        return cls(
-            len(features), features.sum(axis=0), targets.sum(axis=0), features.T @ features, features.T @ targets
-        )
-
-    def plus(self, other: _Sums) -> _Sums:
-        return _Sums(
-            self.count + other.count,
-            self.features + other.features,
-            self.targets + other.targets,
-            self.squares + other.squares,
-            self.products + other.products,
-        )
+    def _best(self, answers: Floats) -> int:
+        """Return which answers, (n, choices), have the smallest squared error."""
+        return int(np.argmin(np.square(answers - self._msd[:, np.newaxis]).sum(axis=0)))
 
 
-@dataclass(frozen=True)
-class _Components:
-    """Principal components, by falling variance, and the products of their scores with each target."""
+def _ridge(penalty: float | Sequence[float]) -> Any:
+    """Return an unfitted ridge regression with one penalty for all targets, or one for each."""
+    from sklearn.linear_model import Ridge  # noqa: PLC0415 (heavy)
 
-    center: Floats
-    means: Floats
-    vectors: Floats
-    squares: Floats
-    products: Floats
+    return Ridge(alpha=penalty, solver="cholesky")
 
-    @classmethod
-    def of(cls, sums: _Sums) -> _Components:
-        center, means = sums.features / sums.count, sums.targets / sums.count
-        squares, vectors = np.linalg.eigh(sums.squares - sums.count * np.outer(center, center))
-        vectors = np.ascontiguousarray(vectors[:, ::-1])
-        products = vectors.T @ (sums.products - sums.count * np.outer(center, means))
-        return cls(center, means, vectors, np.maximum(squares[::-1], 0.0), products)
 
-    def scores(self, features: Singles) -> Floats:
-        return np.asarray((features - self.center) @ self.vectors, dtype=np.float64)
+def _components(number: int) -> Any:
+    """Return an unfitted principal component analysis, exact and fast for many more spectra than energies."""
+    from sklearn.decomposition import PCA  # noqa: PLC0415 (heavy)
 
-    def answers(self, scores: Floats, target: int, penalties: tuple[float, ...]) -> Floats:
-        """Return the answers, (n, penalties), of ridge regressions on as many components as there are scores."""
-        return np.asarray(scores @ self._weights(target, penalties)[: scores.shape[1]] + self.means[target])
-
-    def regression(self, target: int, penalty: float, number: int | None = None) -> Linear:
-        weights = self.vectors[:, :number] @ self._weights(target, (penalty,))[:number, 0]
-        return Linear(self.center, weights, float(self.means[target]))
-
-    def _weights(self, target: int, penalties: tuple[float, ...]) -> Floats:
-        weights: Floats = self.products[:, target, np.newaxis] / np.add.outer(self.squares, np.asarray(penalties))
-        return weights
+    return PCA(number, svd_solver="covariance_eigh")

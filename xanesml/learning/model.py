@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 MODEL_SCHEMA = "xanesml-model"
-MODEL_VERSION = 2
+MODEL_VERSION = 3
 METADATA_FILE = "model.json"
 SERIES_FILE = "series.npz"
 
@@ -344,7 +344,7 @@ def _read_metadata(path: Path) -> tuple[ModelMetadata, dict[str, str]]:
     version = content.pop("schema_version", None)
     if version != MODEL_VERSION:
         raise StoreError(
-            f"{path} has version {version} of {MODEL_SCHEMA}, this xanesml reads {MODEL_VERSION}; {_REMEDY}"
+            f"{path} has version {version} of {MODEL_SCHEMA}, this xanesml reads {MODEL_VERSION}; train again with `xanesml train`"
         )
     lacking = (ModelMetadata.__required_keys__ | {"files"}) - content.keys()
     if lacking:

@@ -1,8 +1,9 @@
-"""Fitted baselines in a file of a model's folder: arrays alone, which any version of the libraries reads alike."""
+"""Fitted baselines in a file of a model's folder: arrays only, which do not depend on the version of scikit-learn."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -16,13 +17,13 @@ from xanesml.learning.predictors import Constant, Linear, LinearMoments, Predict
 
 BASELINES_FILE = "baselines.npz"
 
-#: What a baseline can be, by its name in the file.
+#: Kinds of baselines by their names in the file.
 _KINDS: dict[str, Any] = {kind.__name__: kind for kind in (Constant, SlopeLine, Linear, LinearMoments, Trees)}
-_REMEDY = "make one with `xanesml train`"
+_REMEDY = "train again with `xanesml train`"
 
 
 def save_baselines(folder: Path, baselines: Mapping[Mode, Mapping[str, Predictor]]) -> None:
-    """Write fitted baselines to `baselines.npz`, which appears under its name only when complete.
+    """Write fitted baselines to `baselines.npz`, whole or not at all.
 
     Parameters
     ----------
@@ -37,10 +38,10 @@ def save_baselines(folder: Path, baselines: Mapping[Mode, Mapping[str, Predictor
         If the folder cannot be written to.
     """
     arrays = {
-        f"{mode}/{name}/{type(baseline).__name__}/{field}": values
+        f"{mode}/{name}/{type(baseline).__name__}/{field.name}": getattr(baseline, field.name)
         for mode, some in baselines.items()
         for name, baseline in some.items()
-        for field, values in vars(baseline).items()
+        for field in fields(_KINDS[type(baseline).__name__])
     }
     with whole_file(folder / BASELINES_FILE) as partial:
         np.savez_compressed(partial, **arrays)
@@ -57,12 +58,12 @@ def load_baselines(folder: Path) -> dict[Mode, dict[str, Predictor]]:
     Returns
     -------
     dict of str to dict of str to Predictor
-        By mode of training and by name; the answers are those of what was saved, bit for bit.
+        By mode of training and by name; they give the same answers as those that were saved, bit for bit.
 
     Raises
     ------
     StoreError
-        If there is no such file or it holds something else.
+        If the file is missing, damaged, or holds something else.
     """
     path = folder / BASELINES_FILE
     try:
@@ -75,7 +76,7 @@ def load_baselines(folder: Path) -> dict[Mode, dict[str, Predictor]]:
     states: dict[tuple[str, ...], dict[str, Any]] = {}
     for key, values in arrays.items():
         *owner, field = key.split("/")
-        # A number was made an array of no dimensions.
+        # Numbers are stored as arrays without dimensions.
         states.setdefault(tuple(owner), {})[field] = values[()]
     baselines: dict[Any, dict[str, Predictor]] = {}
     for owner, state in states.items():
@@ -83,5 +84,5 @@ def load_baselines(folder: Path) -> dict[Mode, dict[str, Predictor]]:
             mode, name, kind = owner
             baselines.setdefault(mode, {})[name] = _KINDS[kind](**state)
         except (KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"{path} holds no baseline that xanesml knows: {'/'.join(owner)}; {_REMEDY}") from error
+            raise StoreError(f"{path} holds an unknown baseline: {'/'.join(owner)}; {_REMEDY}") from error
     return baselines

@@ -1,22 +1,24 @@
-"""Fitted baselines: each a handful of arrays and a formula, evaluated by numpy alone."""
+"""Fitted baselines, which need no scikit-learn: arrays and a formula, or an ONNX model."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xanesml.errors import EnvironmentProblem
-from xanesml.files.arrays import Floats, Integers, Reals, Singles
+from xanesml.files.arrays import Floats, Reals, Singles
 
-#: The edge is looked for so far on either side of its nominal energy, eV.
+#: Distance from the nominal edge within which the steepest point is sought, eV.
 EDGE_WINDOW = 10.0
-#: Mesh points of the straight line whose slope is taken.
+#: Mesh points that a straight line is fitted to for its slope.
 SLOPE_POINTS = 5
 
-#: Spectra that trees are asked about at a time.
-_BLOCK = 1024
+#: Step of the scores that trees are given.
+_SCORE_STEP = 2.0**-16
 
 
 class Predictor(Protocol):
@@ -29,7 +31,7 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True)
 class Constant:
-    """One answer to everything.
+    """The same answer to every spectrum.
 
     Attributes
     ----------
@@ -46,7 +48,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class SlopeLine:
-    """A straight line over the slope of the edge. No array holds NaN.
+    """A linear function of the slope of the edge. No array holds NaN.
 
     Attributes
     ----------
@@ -55,13 +57,13 @@ class SlopeLine:
     edge : float
         Nominal photon energy of the edge, eV.
     feature_mean, feature_scale : ndarray
-        What features were scaled by, shape (M,), float64, edge steps.
+        Mean and standard deviation that features were scaled by, shape (M,), float64, edge steps.
     center : float
         Mean slope of the training spectra, edge steps per eV.
     value : float
-        The answer there, Å².
+        The answer at the mean slope, Å².
     gradient : float
-        How it changes with the slope, Å² eV.
+        Change of the answer with the slope, Å² eV per edge step.
     """
 
     mesh: Floats
@@ -84,21 +86,18 @@ class Linear:
 
     Attributes
     ----------
-    center : ndarray
-        Mean of the training features, shape (M,), float64.
     weights : ndarray
         Shape (M,), float64, Å².
     value : float
-        The answer at the mean, Å².
+        The answer to features that are all 0, Å².
     """
 
-    center: Floats
     weights: Floats
     value: float
 
     def __call__(self, features: Singles) -> Floats:
         """Answer to scaled features, shape (n, M)."""
-        return np.asarray((features - self.center) @ self.weights + self.value, dtype=np.float64)
+        return np.asarray(features @ self.weights + self.value, dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -107,141 +106,95 @@ class LinearMoments:
 
     Attributes
     ----------
-    center : ndarray
-        Mean of the training features, shape (M,), float64.
     weights : ndarray
         For Σ w x², Å², and for Σ w x, Å, shape (M, 2), float64.
     values : ndarray
-        The two at the mean, shape (2,), float64.
+        The two moments for features that are all 0, shape (2,), float64.
     """
 
-    center: Floats
     weights: Floats
     values: Floats
 
     def __call__(self, features: Singles) -> Floats:
         """Answer to scaled features, shape (n, M)."""
-        square, shift = ((features - self.center) @ self.weights + self.values).T
+        square, shift = (features @ self.weights + self.values).T
         return np.asarray(square - shift**2, dtype=np.float64)
 
 
 @dataclass(frozen=True)
 class Trees:
-    """A sum of regression trees over linear scores of the features. No array holds NaN.
-
-    The nodes of all trees follow each other. From a node the way leads to its first child where the
-    score that it looks at is at most its threshold, otherwise to its second; both children of a leaf
-    are the leaf itself.
+    """A sum of regression trees over principal component scores. No array holds NaN.
 
     Attributes
     ----------
     center : ndarray
         Mean of the training features, shape (M,), float64.
-    vectors : ndarray
-        From features to scores, shape (M, S), float64.
-    value : float
-        What the trees add to, Å².
-    roots : ndarray
-        First node of each tree, shape (T,), int64.
-    score : ndarray
-        Score that each node looks at, shape (K,), int64.
-    threshold : ndarray
-        What it is compared with, shape (K,), float64.
-    children : ndarray
-        The nodes that the way leads to, shape (K, 2), int64.
-    answer : ndarray
-        What a tree adds whose way ends at the node, shape (K,), float64, Å².
+    components : ndarray
+        Principal components, shape (S, M), float64.
+    onnx : ndarray
+        The trees as an ONNX model that takes scores, (n, S), float32; its bytes, uint8.
     """
 
     center: Floats
-    vectors: Floats
-    value: float
-    roots: Integers
-    score: Integers
-    threshold: Floats
-    children: Integers
-    answer: Floats
+    components: Floats
+    onnx: NDArray[np.uint8]
 
-    @classmethod
-    def taken_from(cls, boosted: Any, center: Floats, vectors: Floats, scores: Floats) -> Trees:
-        """Take the trees out of scikit-learn, whose own objects only the version that wrote them is sure to read.
-
-        Parameters
-        ----------
-        boosted : sklearn.ensemble.HistGradientBoostingRegressor
-            Fitted to numbers, without missing ones, by least squares.
-        center, vectors : ndarray
-            From features to the scores that it was fitted to, shape (M,) and (M, S), float64.
-        scores : ndarray
-            Some of these, shape (n, S), float64, on which the answers are compared.
-
-        Returns
-        -------
-        Trees
-            With the same answers.
+    def __call__(self, features: Singles) -> Floats:
+        """Answer to scaled features, shape (n, M).
 
         Raises
         ------
         EnvironmentProblem
-            If this version of scikit-learn keeps its trees in another way.
+            If onnxruntime is not installed.
         """
+        scores = scores_of(features, self.center, self.components)
+        (answers,) = self._session.run(None, {"scores": scores})
+        return np.asarray(answers[:, 0], dtype=np.float64)
+
+    @cached_property
+    def _session(self) -> Any:
         try:
-            each = [tree.nodes for (tree,) in boosted._predictors]
-            counts = [len(nodes) for nodes in each]
-            nodes, number = np.concatenate(each), np.arange(sum(counts))
-            roots = np.cumsum([0, *counts[:-1]])
-            leaf, first = nodes["is_leaf"].astype(bool), np.repeat(roots, counts)
-            children = [np.where(leaf, number, first + nodes[side].astype(np.int64)) for side in ("left", "right")]
-            trees = cls(
-                center=center,
-                vectors=vectors,
-                value=float(boosted._baseline_prediction.item()),
-                roots=roots,
-                score=np.where(leaf, 0, nodes["feature_idx"]),
-                threshold=np.where(leaf, 0.0, nodes["num_threshold"]),
-                children=np.stack(children, axis=1),
-                answer=np.where(leaf, nodes["value"], 0.0),
-            )
-            same = np.allclose(trees._answers(scores), boosted.predict(scores), rtol=1e-9)
-        except (AttributeError, IndexError, TypeError, ValueError):
-            same = False
-        if not same:
-            from sklearn import __version__ as version  # noqa: PLC0415 (heavy)
-
+            import onnxruntime  # noqa: PLC0415 (heavy, and part of the extra `train`)
+        except ImportError as error:
             raise EnvironmentProblem(
-                f"scikit-learn {version} keeps boosted trees in a way that xanesml does not know; install the version "
-                "in tools/constraints.txt"
-            )
-        return trees
+                f"boosted trees need onnxruntime ({error}); run `pip install 'xanesml[train]'`"
+            ) from error
+        options = onnxruntime.SessionOptions()
+        # The trees are small, and a session would otherwise start a thread for each core of the machine.
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        return onnxruntime.InferenceSession(self.onnx.tobytes(), options, providers=["CPUExecutionProvider"])
 
-    def __call__(self, features: Singles) -> Floats:
-        """Answer to scaled features, shape (n, M)."""
-        starts = range(0, len(features), _BLOCK)
-        blocks = [self._answers((features[start : start + _BLOCK] - self.center) @ self.vectors) for start in starts]
-        return np.concatenate([np.empty(0), *blocks])
 
-    def _answers(self, scores: Floats) -> Floats:
-        """Return the answers, shape (n,), to scores, shape (n, S)."""
-        found = np.full(len(scores), self.value)
-        every = np.arange(len(scores))
-        for root in self.roots:
-            node, inner = np.full(len(scores), root), every
-            while inner.size:
-                at = node[inner]
-                after = self.children[at, (scores[inner, self.score[at]] > self.threshold[at]).astype(np.intp)]
-                node[inner] = after
-                inner = inner[after != at]
-            found += self.answer[node]
-        return found
+def scores_of(features: Reals, center: Floats, components: Floats) -> Singles:
+    """Return principal component scores, rounded to multiples of 2⁻¹⁶.
+
+    Boosting puts its thresholds halfway between two scores. Between rounded scores below 128, these are exact in
+    the single precision that ONNX keeps them in, so that no score falls on the wrong side of a threshold.
+
+    Parameters
+    ----------
+    features : ndarray
+        Scaled features, shape (n, M).
+    center : ndarray
+        Mean of the training features, shape (M,), float64.
+    components : ndarray
+        Principal components, shape (S, M), float64.
+
+    Returns
+    -------
+    ndarray
+        Scores, shape (n, S), float32.
+    """
+    scores = (features - center) @ components.T
+    return np.asarray(np.rint(scores / _SCORE_STEP) * _SCORE_STEP, dtype=np.float32)
 
 
 def edge_slope(spectra: Reals, mesh: Floats, edge: float) -> Floats:
     """Return the steepest slope of each spectrum at its edge.
 
-    The slope at a mesh point is that of the straight line fitted to the five points about
-    it, at the first and last two points of the mesh to the five at its end. The steepest is
-    the largest of those at points within 10 eV of the edge's nominal energy, or at the
-    nearest point where none is so near.
+    A straight line is fitted to the five mesh points around each point; at the first and last two
+    points of the mesh, to the five at its end. The largest slope within 10 eV of the nominal edge
+    energy counts. If the mesh has no point there, the slope at the nearest point counts.
 
     Parameters
     ----------

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
 
 from xanesml.assessment.baselines import COMPONENTS, PENALTIES, Errors, Regressions, fit_edge_slope, fit_mean
 from xanesml.errors import EnvironmentProblem
-from xanesml.learning.predictors import Trees, edge_slope
+from xanesml.learning.predictors import edge_slope, scores_of
 from xanesml.learning.scaling import Scaling
 
 pytestmark = pytest.mark.requires("sklearn")
@@ -187,48 +187,48 @@ def test_boosted_trees_learn_what_is_not_linear_and_the_same_each_time() -> None
     np.testing.assert_array_equal(regressions.boosting(seed=2**40)(new), answers)
 
 
-def test_trees_taken_out_of_scikit_learn_answer_as_it_does_to_the_last_bit() -> None:
+def test_exported_trees_answer_as_those_of_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     rng = np.random.default_rng(11)
-    center, vectors = rng.standard_normal(6), rng.standard_normal((6, 4))
-    features = rng.standard_normal((1000, 6)).astype(np.float32)
-    scores = (features - center) @ vectors
-    with threadpool_limits(1):
-        boosted = HistGradientBoostingRegressor(max_iter=30, early_stopping=False).fit(scores, np.sin(scores[:, 0]))
-        trees = Trees.taken_from(boosted, center, vectors, scores[:10])
-        theirs = boosted.predict(scores)
-    assert np.ptp(theirs) > 1
-    np.testing.assert_array_equal(trees(features), theirs)
-    # More than are asked about at a time, and none.
-    np.testing.assert_allclose(trees(np.tile(features, (3, 1))), np.tile(theirs, 3), rtol=1e-6)
-    assert trees(features[:0]).shape == (0,)
+    features = rng.standard_normal((5000, 30)).astype(np.float32)
+    labels = 0.01 + 0.002 * np.sin(3 * features[:, 0].astype(np.float64)) + 0.001 * features[:, 1]
+    fitted: list[HistGradientBoostingRegressor] = []
+    fit = HistGradientBoostingRegressor.fit
+    monkeypatch.setattr(HistGradientBoostingRegressor, "fit", lambda *given: fitted.append(fit(*given)))
+    trees = Regressions(features, labels, np.zeros(5000), np.repeat(np.arange(50), 100)).boosting(seed=1)
+    new = np.concatenate([features, rng.standard_normal((5000, 30)).astype(np.float32)])
+    # Single precision that sent one score to another leaf would make a difference of some 1e-5.
+    np.testing.assert_allclose(
+        trees(new), fitted[0].predict(scores_of(new, trees.center, trees.components)), rtol=0, atol=1e-8
+    )
+    assert trees(new[:0]).shape == (0,)
 
 
-def test_a_score_on_a_threshold_goes_where_scikit_learn_sends_it() -> None:
-    from sklearn.ensemble import HistGradientBoostingRegressor
+def test_scores_are_projections_rounded_to_a_grid_of_single_precision() -> None:
+    rng = np.random.default_rng(12)
+    features = rng.standard_normal((100, 6)).astype(np.float32)
+    center, components = rng.standard_normal(6), 5 * rng.standard_normal((4, 6))
+    scores = scores_of(features, center, components)
+    assert scores.dtype == np.float32
+    np.testing.assert_allclose(scores, (features - center) @ components.T, rtol=0, atol=0.51 * 2.0**-16)
+    steps = scores.astype(np.float64) * 2**16
+    np.testing.assert_array_equal(steps, np.rint(steps))
+    # Halfway between two of them, in single precision as in double.
+    halfway = (scores[1:].astype(np.float64) + scores[:-1]) / 2
+    assert np.abs(scores).max() < 128
+    np.testing.assert_array_equal(halfway.astype(np.float32), halfway)
 
-    scores = np.repeat([0.0, 1.0, 2.0, 3.0], 25)[:, np.newaxis]
-    boosted = HistGradientBoostingRegressor(max_iter=5, early_stopping=False).fit(scores, scores[:, 0] ** 2)
-    trees = Trees.taken_from(boosted, np.zeros(1), np.eye(1), scores)
-    on = np.array([[0.5], [1.5], [2.5]], dtype=np.float32)
-    assert set(on[:, 0]) <= set(trees.threshold)
-    beyond = np.nextafter(on, np.float32(9))
-    np.testing.assert_array_equal(trees(on), boosted.predict(on))
-    np.testing.assert_array_equal(trees(beyond), boosted.predict(beyond))
-    assert (trees(beyond) > trees(on)).all()
 
+def test_asking_trees_starts_no_threads() -> None:
+    trees = Regressions(*averages()).boosting(seed=1)
+    features = averages()[0]
+    import onnxruntime  # noqa: F401 (which starts one of its own)
 
-def test_trees_that_do_not_answer_as_scikit_learn_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sklearn.ensemble import HistGradientBoostingRegressor
-
-    theirs = HistGradientBoostingRegressor.predict
-    monkeypatch.setattr(HistGradientBoostingRegressor, "predict", lambda *given: theirs(*given) + 1e-6)
-    with pytest.raises(EnvironmentProblem, match=r"scikit-learn \d.* that xanesml does not know; install the version"):
-        Regressions(*averages()).boosting(seed=1)
-    # As in a version that keeps them elsewhere.
-    with pytest.raises(EnvironmentProblem, match="that xanesml does not know"):
-        Trees.taken_from(object(), np.zeros(1), np.eye(1), np.zeros((1, 1)))
+    tasks = Path("/proc/self/task")
+    before = len(list(tasks.iterdir()))
+    trees(features)
+    assert len(list(tasks.iterdir())) <= before
 
 
 def test_boosted_trees_take_no_more_spectra_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,7 +240,16 @@ def test_boosted_trees_take_no_more_spectra_than_allowed(monkeypatch: pytest.Mon
     np.testing.assert_allclose(predict(features), 0.01)
 
 
-def test_without_scikit_learn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.model_selection", None)
-    with pytest.raises(EnvironmentProblem, match=r"need scikit-learn .*xanesml\[train\]"):
-        Regressions(*averages(rows=16))
+def test_without_the_libraries_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for missing in ("sklearn.model_selection", "skl2onnx"):
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, missing, None)
+            with pytest.raises(EnvironmentProblem, match=r"need scikit-learn and skl2onnx .*xanesml\[train\]"):
+                Regressions(*averages(rows=16))
+
+
+def test_without_onnxruntime_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    trees = Regressions(*averages()).boosting(seed=1)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(EnvironmentProblem, match=r"boosted trees need onnxruntime .*xanesml\[train\]"):
+        trees(averages()[0])

@@ -226,7 +226,7 @@ def test_networks_of_an_earlier_training_are_removed(saved: Path) -> None:
     ("change", "message"),
     [
         ({"schema": "other"}, "'other'.*'xanesml-model'"),
-        ({"schema_version": 9}, "version 9 .*reads 2"),
+        ({"schema_version": 9}, "version 9 .*reads 3; train again with `xanesml train`"),
         ({"mesh": None}, "lacks mesh"),
     ],
 )

@@ -95,7 +95,7 @@ def test_a_file_half_written_replaces_nothing(tmp_path: Path, monkeypatch: pytes
     save_baselines(tmp_path, {"direct": {"mean": Constant(2.0)}})
     assert load_baselines(tmp_path) == {"direct": {"mean": Constant(2.0)}}
     with pytest.raises(EnvironmentProblem, match="cannot write"):
-        save_baselines(tmp_path / BASELINES_FILE, {})
+        save_baselines(tmp_path / BASELINES_FILE / "folder", {})
 
 
 def test_no_file_and_files_of_something_else_are_told_apart(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_no_file_and_files_of_something_else_are_told_apart(tmp_path: Path) -> N
     for key in ("direct/mean/Unknown/value", "direct/mean/Constant/other", "mean"):
         with path.open("wb") as file:
             np.savez(file, **{key: np.array(1.0)})
-        with pytest.raises(StoreError, match=f"no baseline that xanesml knows: {key.rpartition('/')[0]}; make one"):
+        with pytest.raises(StoreError, match=f"unknown baseline: {key.rpartition('/')[0]}; train again"):
             load_baselines(tmp_path)
 
 
