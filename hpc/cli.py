@@ -309,7 +309,7 @@ def predict(
     ] = None,
 ) -> None:
     """Read the mean squared displacement off measured spectra."""
-    from xanesml.assessment.assess import NETWORK
+    from xanesml.assessment.report import NETWORK
     from xanesml.errors import SpectrumError
     from xanesml.prediction.batch import KnownReference, predict_files
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from xanesml.files.records import plain
 from xanesml.learning.intervals import Interval
 
 KNOWN = {
@@ -24,9 +25,9 @@ def errors(mae: float) -> dict[str, float]:
 def scores(n: int, **maes: float) -> dict[str, Any]:
     """Return a comparison as it stands in a report, in an order that is not that of the errors."""
     if n == 0:
-        return {"spectra": "some averages", "n": 0}
+        return {"spectra": "some averages", "n": 0, "errors": {}, "verdict": None}
     found = {name: errors(mae) for name, mae in (KNOWN | maes).items()}
-    return {"spectra": "some averages", "n": n, "verdict": "not read"} | found
+    return {"spectra": "some averages", "n": n, "errors": found, "verdict": "not read"}
 
 
 def mode_report(particles: int = 0, **changes: Any) -> dict[str, Any]:
@@ -34,14 +35,19 @@ def mode_report(particles: int = 0, **changes: Any) -> dict[str, Any]:
     interval = Interval(0.9, 0.0004, 1.5, 1024, 3.0 if particles > 9 else None, particles)
     return {
         "test": scores(2048),
-        "fitted": {"spectra": "some of these", "n": 200, "verdict": "not read"}
-        | {"network": errors(0.000131), "nearest": errors(0.000523)},
+        "fitted": {
+            "spectra": "some of these",
+            "n": 200,
+            "errors": {"network": errors(0.000131), "nearest": errors(0.000523)},
+            "verdict": "not read",
+        },
         "particle": scores(particles),
         "particle_before_fine_tuning": errors(0.0048) if particles else None,
-        "interval": interval.to_dict(),
+        "interval": plain(interval),
         "coverage": 0.897,
         "particle_coverage": 0.4 if particles else None,
         "width": 0.00213,
+        "baseline_intervals": {},
         "best_epochs": [11, 12],
     } | changes
 

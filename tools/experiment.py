@@ -16,7 +16,7 @@ import numpy as np
 from synthetic_gap import Gap, measure
 
 from xanesml.files.arrays import Floats
-from xanesml.learning.augmentation import reference_spectra
+from xanesml.learning.augmentation import gaussian_averages
 from xanesml.learning.dataset import Tensors, load_tensors
 from xanesml.learning.model import TrainedModel, load_model
 from xanesml.measured import read_spectrum
@@ -44,9 +44,7 @@ def main() -> None:
     model = load_model(options.large / "model")
     large, small = (load_tensors(folder / "tensors.h5") for folder in (options.large, options.small))
     metadata = model.metadata
-    foil = normalize(
-        read_spectrum(options.foil), step_offset=metadata["normalization_energy"] - metadata["edge_energy"]
-    )
+    foil = normalize(read_spectrum(options.foil), step_offset=metadata.normalization_energy - metadata.edge_energy)
     differences(model, large, small, foil, options.figures / "limits.png")
     print()
     gaps(model, options.sessions, options.figures / "gaps.png")
@@ -56,13 +54,13 @@ def main() -> None:
 
 def gaussian(data: Tensors, msd: float, mesh: Floats) -> Floats:
     """Return a Gaussian average on the energies of a mesh that its own covers, or as far as that goes."""
-    average = reference_spectra(data.series, np.array([msd]))[0]
+    average = gaussian_averages(data.series, np.array([msd]))[0]
     return np.interp(mesh, data.mesh, average)
 
 
 def differences(model: TrainedModel, large: Tensors, small: Tensors, foil: NormalizedSpectrum, path: Path) -> None:
     """Print and draw the change of a spectrum by disorder, and larger differences."""
-    mesh, edge = model.mesh, model.metadata["edge_energy"]
+    mesh, edge = model.mesh, model.metadata.edge_energy
     simulated, other = (gaussian(large, msd, mesh) for msd in (FOIL_MSD, OTHER_MSD))
     # Edges of different clusters lie at different energies.
     cluster = gaussian(small, FOIL_MSD, mesh + small.edge - large.edge)
@@ -101,8 +99,8 @@ def differences(model: TrainedModel, large: Tensors, small: Tensors, foil: Norma
 
 def gaps(model: TrainedModel, sessions: int, path: Path) -> None:
     """Print and draw how both modes fare where theory and experiment differ as much as they do."""
-    mesh, edge = model.mesh, model.metadata["edge_energy"]
-    spectra = reference_spectra(model.series, np.append(FOIL_MSD, SAMPLES))
+    mesh, edge = model.mesh, model.metadata.edge_energy
+    spectra = gaussian_averages(model.series, np.append(FOIL_MSD, SAMPLES))
     found: dict[str, list[Floats]] = {"direct": [], "reference": []}
     for session in range(sessions):
         foil, *samples = measure(spectra, mesh, edge=edge, gap=Gap(noise=0.0005), seed=session)
@@ -140,7 +138,7 @@ def particles(data: Tensors) -> None:
     order = np.argsort(data.particle_msd)
     for some in np.array_split(order, min(4, len(order))):
         msd = data.particle_msd[some]
-        averages = reference_spectra(data.series, msd)
+        averages = gaussian_averages(data.series, msd)
         values = [rms(one) for one in data.particle_spectra[some] - averages]
         print(f"| {1e3 * msd.min():.1f} to {1e3 * msd.max():.1f} | {len(some)} | {1e3 * np.mean(values):.1f} |")
 

@@ -53,6 +53,8 @@ ESSENTIAL = {
     "averaging.sigma": "Range of disorder that the model learns; it must contain that of your samples.",
     "averaging.families": "Size of the training set: `families` × `means_per_family` spectra.",
 }
+#: How spectra are measured: by themselves, or beside a reference of known disorder.
+Mode = Literal["direct", "reference"]
 
 Item = TypeVar("Item")
 
@@ -345,7 +347,7 @@ class TrainingSection(_Section):
     """Weight of each of these outputs in the loss; that of the MSD is 1. Default 0.1."""
     members: PositiveInt = 4
     """Networks of the ensemble, trained independently and in parallel on groups of ranks. Default 4."""
-    modes: Annotated[list[Literal["direct", "reference"]], Field(min_length=1)] = ["direct", "reference"]
+    modes: Choices[Mode] = ["direct", "reference"]
     """`direct`: predict from a spectrum alone; `reference`: from its difference to one of known MSD. Default both."""
     batch_size: PositiveInt = 128
     """Spectra per step on each rank. Default 128."""

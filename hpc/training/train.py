@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,14 +17,15 @@ from hpc.comm import Ranks, from_root, on_root, silent
 from hpc.training.collective import check_backend, join_group
 from hpc.training.share import load_share, read_split
 from hpc.training.trainer import Trained, Trainer, csv_text
-from xanesml.assessment.assess import LABELS, NETWORK, Assessment, assess, verdict
+from xanesml.assessment.assess import Assessment, assess
 from xanesml.assessment.model_card import write_card
+from xanesml.assessment.report import LABELS, NETWORK, REPORT_FILE, TrainingReport
 from xanesml.assessment.sensitivity import most_harmful, sensitivity, sensitivity_file, write_sensitivity
-from xanesml.campaign import Campaign
+from xanesml.campaign import Campaign, Mode
 from xanesml.errors import EnvironmentProblem
 from xanesml.files.hdf5 import package_versions
+from xanesml.files.records import write_record
 from xanesml.files.whole import write_text
-from xanesml.learning.augmentation import Mode
 from xanesml.learning.dataset import Split, Tensors, load_tensors, steps_per_epoch
 from xanesml.learning.model import ModelMetadata, answers_of_ensemble, complete_model, network_file
 from xanesml.learning.network import import_keras
@@ -36,52 +36,6 @@ from xanesml.learning.scaling import Scaling
 
 if TYPE_CHECKING:
     import keras
-
-
-@dataclass(frozen=True)
-class TrainingReport:
-    """Result of a training; the content of `report.json`.
-
-    Attributes
-    ----------
-    campaign, campaign_digest : str
-        Name and hash of the campaign.
-    modes : dict of str to dict
-        By mode of training, `Assessment.to_dict` and the epoch of which each network's weights were kept.
-    training, validation, calibration, families : int
-        Spectra trained on, spectra that chose the epoch, spectra that calibrated the intervals, families in all.
-    tuned : int
-        Disordered structures that the networks were fine-tuned on.
-    epochs : int
-        Epochs of each network.
-    parameters : int
-        Parameters of a network, the statistics of batch normalization included.
-    ranks, groups : int
-        Number of ranks, and of groups of them that trained networks side by side.
-    seconds : float
-        Wall time of the epochs of this call, s: that of the slowest group.
-    samples_per_second : float
-        Spectra per second over all ranks, validation not included, s⁻¹.
-    """
-
-    campaign: str
-    campaign_digest: str
-    modes: dict[str, dict[str, Any]]
-    training: int
-    validation: int
-    calibration: int
-    families: int
-    tuned: int
-    epochs: int
-    parameters: int
-    ranks: int
-    groups: int
-    seconds: float
-    samples_per_second: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the report as JSON can hold it."""
-        return {"units": "Å²"} | {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def train(
@@ -184,6 +138,14 @@ def _finish(
     section, data = campaign.training, load_tensors(tensors)
     load = import_keras().saving.load_model
     tuned, _ = particle_split(len(data.particle_msd), campaign)
+    best = {
+        mode: [
+            min(one.history, key=lambda epoch: epoch.validation_mae).epoch
+            for one in sorted(trained, key=lambda one: one.member)
+            if one.mode == mode
+        ]
+        for mode in section.modes
+    }
     assessments: dict[Mode, Assessment] = {}
     for mode in section.modes:
         networks = [load(folder / network_file(mode, member), compile=False) for member in range(section.members)]
@@ -196,6 +158,7 @@ def _finish(
             scaling,
             campaign,
             particles=ParticleSet.kept(data, mode, campaign),
+            best_epochs=best[mode],
             untuned=np.asarray(np.mean(untuned, axis=0)) if untuned else None,
         )
         _write_tables(folder, mode, assessments[mode])
@@ -204,19 +167,11 @@ def _finish(
         write_sensitivity(folder / sensitivity_file(mode), rows)
         for line in [*_summary(mode, assessments[mode]), f"{mode}: {most_harmful(rows)}"]:
             echo(line)
-    best = {
-        mode: [
-            min(one.history, key=lambda epoch: epoch.validation_mae).epoch
-            for one in sorted(trained, key=lambda one: one.member)
-            if one.mode == mode
-        ]
-        for mode in section.modes
-    }
     slowest = max((sum(one.seconds for one in trained[start::groups]) for start in range(groups)), default=0.0)
     report = TrainingReport(
         campaign=campaign.name,
         campaign_digest=campaign.digest(),
-        modes={mode: assessments[mode].to_dict() | {"best_epochs": best[mode]} for mode in section.modes},
+        modes={mode: assessment.report for mode, assessment in assessments.items()},
         training=split.training.size,
         validation=split.validation.size,
         calibration=split.calibration.size,
@@ -229,10 +184,10 @@ def _finish(
         seconds=slowest,
         samples_per_second=sum(one.samples for one in trained) / slowest if slowest else 0.0,
     )
-    write_text(folder / "report.json", json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n")
+    write_record(folder / REPORT_FILE, report)
     save_baselines(folder, {mode: assessment.baselines for mode, assessment in assessments.items()})
     metadata = _metadata(campaign, data, split, scaling, assessments)
-    write_card(folder, metadata, report.to_dict())
+    write_card(folder, metadata, report)
     complete_model(
         folder,
         metadata,
@@ -250,20 +205,20 @@ def _metadata(
     return ModelMetadata(
         element=campaign.structure.element,
         edge=campaign.feff.edge,
-        mesh=data.mesh.tolist(),
-        reference=scaling.feature_mean.tolist(),
-        band=np.percentile(data.spectra[split.training], (5, 95), axis=0).tolist(),
-        scaling=scaling.to_dict(),
-        intervals={mode: assessment.interval.to_dict() for mode, assessment in assessments.items()},
+        mesh=data.mesh,
+        mean_spectrum=scaling.feature_mean,
+        band=np.percentile(data.spectra[split.training], (5, 95), axis=0),
+        scaling=scaling,
+        intervals={mode: assessment.report.interval for mode, assessment in assessments.items()},
+        baseline_intervals={mode: assessment.report.baseline_intervals for mode, assessment in assessments.items()},
         distances={mode: assessment.distance for mode, assessment in assessments.items()},
         edge_energy=data.edge,
         first_shell=data.first_shell,
         normalization=data.normalization,
         normalization_energy=data.normalization_energy,
-        campaign=json.loads(campaign.resolved()),
+        campaign=campaign,
         campaign_digest=campaign.digest(),
         versions=json.loads(package_versions()),
-        metrics={mode: assessment.to_dict() for mode, assessment in assessments.items()},
     )
 
 
@@ -280,14 +235,16 @@ def _write_tables(folder: Path, mode: Mode, assessment: Assessment) -> None:
 
 
 def _summary(mode: Mode, assessment: Assessment) -> Iterable[str]:
-    for comparison in (assessment.test, assessment.fitted, assessment.particle):
+    report = assessment.report
+    for comparison in (report.test, report.fitted, report.particle):
         if comparison.n:
             errors = ", ".join(f"{LABELS[name]} {error.mae:.2g}" for name, error in comparison.errors.items())
             yield f"{mode}: MAE in Å² on {comparison.n} {comparison.spectra}: {errors}"
-    if assessment.untuned is not None:
-        yield f"{mode}: before fine-tuning the networks had {assessment.untuned.mae:.2g} Å² on the particle averages"
-    yield f"{mode}: {verdict(assessment.test, assessment.particle)}"
+    if report.particle_before_fine_tuning is not None:
+        before = report.particle_before_fine_tuning.mae
+        yield f"{mode}: before fine-tuning the networks had {before:.2g} Å² on the particle averages"
+    yield f"{mode}: {report.verdict()}"
     yield (
-        f"{mode}: the interval of {assessment.interval.confidence:.0%} holds {assessment.coverage:.1%} of the test "
-        f"split, {assessment.width:.2g} Å² wide"
+        f"{mode}: the interval of {report.interval.confidence:.0%} holds {report.coverage:.1%} of the test "
+        f"split, {report.width:.2g} Å² wide"
     )

@@ -17,10 +17,10 @@ from hpc.comm import silent
 from hpc.training.checkpoint import Epoch
 from hpc.training.collective import Collective
 from hpc.training.loop import Fitted, HeldOut, Schedule, fit
-from xanesml.campaign import Campaign
+from xanesml.campaign import Campaign, Mode
 from xanesml.files.arrays import Floats
 from xanesml.files.whole import write_text
-from xanesml.learning.augmentation import Augmentation, Augmenter, Mode, augmenter
+from xanesml.learning.augmentation import Augmentation, Augmenter, augmenter
 from xanesml.learning.batches import Batches, EndlessBatches, MixedBatches, StoredBatches, label_columns
 from xanesml.learning.dataset import Split, Tensors
 from xanesml.learning.model import evaluate, network_file, save_network

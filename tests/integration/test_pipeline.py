@@ -51,7 +51,7 @@ def test_from_structures_to_the_foil(mpirun: MpiRun, xanesml: str, tmp_path: Pat
     assert (report["ranks"], report["groups"], sorted(report["modes"])) == (2, 2, ["direct", "reference"])
     for content in report["modes"].values():
         assert content["test"]["n"] > 100
-        assert set(content["test"]) >= {"network", "mean", "ridge"}
+        assert set(content["test"]["errors"]) >= {"network", "mean", "ridge"}
         assert 0 < content["coverage"] <= 1
     assert "# fake" in (out / "model" / "README.md").read_text()
     assert sorted(path.name for path in (out / "figures").glob("*.png")) == [

@@ -20,7 +20,8 @@ from synthetic import campaign, write_tensors
 
 from hpc.drain import RESUBMIT
 from hpc.training.trainer import checkpoint_file
-from xanesml.assessment.assess import LABELS, NEAREST, Comparison
+from xanesml.assessment.report import LABELS, NEAREST, read_report
+from xanesml.files.records import plain
 from xanesml.learning.dataset import load_tensors, split_by_family, split_structures
 from xanesml.learning.model import load_model
 from xanesml.learning.particle_set import ParticleSet
@@ -100,12 +101,14 @@ def test_two_ranks_train_a_network_that_beats_the_mean(mpirun: Any, tensors: Pat
     assert (report["ranks"], report["groups"], report["tuned"]) == (2, 1, 0)
     sizes = report["training"], report["validation"], report["calibration"], found["test"]["n"], found["particle"]["n"]
     assert sizes == (224, 32, 32, 32, 5)
-    assert found["test"]["network"]["mae"] < 0.5 * found["test"]["mean"]["mae"]
+    assert found["test"]["errors"]["network"]["mae"] < 0.5 * found["test"]["errors"]["mean"]["mae"]
     assert "another way" in found["particle"]["spectra"]
     for split in ("test", "particle"):
-        assert [name for name in found[split] if name in LABELS] == [name for name in found["test"] if name in LABELS]
-        assert found[split].keys() == {"spectra", "n", "verdict"} | LABELS.keys() - {NEAREST}
-        assert Comparison.from_dict(found[split]).verdict() == found[split]["verdict"]
+        assert list(found[split]["errors"]) == list(found["test"]["errors"])
+        assert found[split]["errors"].keys() == LABELS.keys() - {NEAREST}
+        assert "wins with a mean absolute error" in found[split]["verdict"]
+    read = read_report(folder / "report.json")
+    assert json.loads(json.dumps(plain(read))) == report
     assert all(json.loads((folder / f"returned-{rank}.json").read_text()) == report for rank in (0, 1))
 
     with (folder / "history-direct-0.csv").open() as file:
@@ -119,19 +122,19 @@ def test_two_ranks_train_a_network_that_beats_the_mean(mpirun: Any, tensors: Pat
     with (folder / "parity-direct.csv").open() as file:
         rows = [[float(value) for value in row.values()] for row in csv.DictReader(file)]
     labels, predictions, _, half_widths = np.array(rows).T
-    assert np.abs(predictions - labels).mean() == pytest.approx(found["test"]["network"]["mae"])
+    assert np.abs(predictions - labels).mean() == pytest.approx(found["test"]["errors"]["network"]["mae"])
     assert np.mean(np.abs(predictions - labels) <= half_widths) == pytest.approx(found["coverage"])
 
     model = load_model(folder)
     data = load_tensors(tensors)
     split = split_by_family(data.family, validation=0.1, calibration=0.1, test=0.1, seed=7)
     assert np.array_equal(labels, data.msd[split.test])
-    assert np.shape(model.metadata["band"]) == (2, data.mesh.size)
+    assert np.shape(model.metadata.band) == (2, data.mesh.size)
     answers = model.predict(data.spectra)
     assert np.abs(answers.msd - data.msd).mean() < 0.5 * np.abs(data.msd - data.msd.mean()).mean()
     np.testing.assert_allclose(answers.distribution.sum(axis=1), 1.0, rtol=1e-5)
-    assert (model.metadata["element"], model.metadata["edge"]) == ("Au", "L3")
-    assert model.metadata["metrics"]["direct"]["test"] == found["test"]
+    assert (model.metadata.element, model.metadata.edge) == ("Au", "L3")
+    assert plain(model.metadata.baseline_intervals["direct"]["ridge"]) == found["baseline_intervals"]["ridge"]
 
 
 @pytest.mark.requires("horovod")
@@ -142,7 +145,7 @@ def test_two_ranks_train_on_averages_made_in_the_step(mpirun: Any, tensors: Path
     run_program(mpirun, 2, "train_synthetic.py", str(tensors), str(folder))
     test = json.loads((folder / "report.json").read_text())["modes"]["direct"]["test"]
     # The test split is of narrower distributions than those trained on.
-    assert test["network"]["mae"] < 0.75 * test["mean"]["mae"]
+    assert test["errors"]["network"]["mae"] < 0.75 * test["errors"]["mean"]["mae"]
 
 
 @pytest.mark.requires("horovod")
@@ -204,7 +207,7 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(mpirun: Any, tensors: 
     report = json.loads((fewer / "report.json").read_text())
     test = report["modes"]["direct"]["test"]
     # On the fly the networks see wider distributions than those of the test split.
-    assert test["network"]["mae"] < (1.0 if source == "tensors" else 1.5) * test["mean"]["mae"]
+    assert test["errors"]["network"]["mae"] < (1.0 if source == "tensors" else 1.5) * test["errors"]["mean"]["mae"]
 
 
 def test_a_checkpoint_of_another_campaign_or_a_damaged_one_is_not_gone_on_from(mpirun: Any, tensors: Path) -> None:
@@ -271,7 +274,7 @@ def test_one_process_trains_reproducibly_without_horovod(mpirun: Any, tensors: P
     first, again = (json.loads((folder / "report.json").read_text()) for folder in folders)
     assert first["ranks"] == 1
     test = first["modes"]["direct"]["test"]
-    assert test["network"]["mae"] < 0.5 * test["mean"]["mae"]
+    assert test["errors"]["network"]["mae"] < 0.5 * test["errors"]["mean"]["mae"]
     assert test == again["modes"]["direct"]["test"]
 
 

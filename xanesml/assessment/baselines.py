@@ -1,9 +1,8 @@
-"""Baselines that the network has to beat, fitted by scikit-learn, and the errors they are compared by."""
+"""Baselines that the network has to beat, fitted by scikit-learn."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -22,52 +21,6 @@ COMPONENTS = (1, 2, 4, 8, 16, 32, 64)
 
 #: Largest number of training spectra, evenly taken, of principal components and of trees in gradient boosting.
 BOOSTING_SPECTRA, BOOSTING_COMPONENTS, BOOSTING_TREES = 20_000, 20, 200
-
-
-@dataclass(frozen=True)
-class Errors:
-    """Errors of a predictor on one set of spectra.
-
-    Attributes
-    ----------
-    mae : float
-        Mean absolute error, Å².
-    rmse : float
-        Root of the mean squared error, Å².
-    r2 : float
-        Coefficient of determination: 1 less the mean squared error in units of the labels'
-        variance. 0 is what their mean would have, negative is worse; NaN where all labels
-        are equal.
-    bias : float
-        Mean of prediction minus label, Å².
-    """
-
-    mae: float
-    rmse: float
-    r2: float
-    bias: float
-
-    @classmethod
-    def of(cls, predictions: Floats, labels: Floats) -> Errors:
-        """Compare predictions with labels, both of shape (n,), n > 0, Å², no NaN."""
-        residuals = predictions - labels
-        square = float(np.square(residuals).mean())
-        return cls(
-            mae=float(np.abs(residuals).mean()),
-            rmse=float(np.sqrt(square)),
-            r2=float(1 - square / labels.var()) if np.ptp(labels) > 0 else float("nan"),
-            bias=float(residuals.mean()),
-        )
-
-    def to_dict(self) -> dict[str, float | None]:
-        """Return the numbers as JSON can hold them: None for NaN."""
-        return {name: value if np.isfinite(value) else None for name, value in asdict(self).items()}
-
-    @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> Errors:
-        """Return the errors that `to_dict` described."""
-        names = ("mae", "rmse", "r2", "bias")
-        return cls(**{name: float("nan") if content[name] is None else float(content[name]) for name in names})
 
 
 def fit_mean(labels: Floats) -> Constant:

@@ -1,4 +1,4 @@
-"""The model card: what a folder of trained networks is for, what it rests on, and how far it goes."""
+"""The model card: purpose, data, errors and limits of a trained model."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from xanesml.assessment.report import TrainingReport
 from xanesml.assessment.sensitivity import BESIDE_A_REFERENCE, ERRORS, most_harmful, read_sensitivity, sensitivity_file
-from xanesml.assessment.summary import MALFORMED, assessment_lines, reduced_cards, series_length, training_line
+from xanesml.assessment.summary import assessment_lines, reduced_cards, series_length, training_line
 from xanesml.campaign import Campaign, DisorderSection, TrainingSection
-from xanesml.errors import StoreError
 from xanesml.files.whole import write_text
 from xanesml.learning.model import ModelMetadata
 
@@ -23,17 +23,17 @@ _MODES = {
 }
 
 
-def write_card(folder: Path, metadata: ModelMetadata, report: Mapping[str, Any]) -> Path:
-    """Write `README.md` into a model's folder. What `sensitivity-*.csv` there come to is in it.
+def write_card(folder: Path, metadata: ModelMetadata, report: TrainingReport) -> Path:
+    """Write `README.md` into a model's folder; it quotes the tables `sensitivity-*.csv` there.
 
     Parameters
     ----------
     folder : Path
         The model's folder.
     metadata : ModelMetadata
-        What belongs to the networks.
-    report : mapping
-        Content of their `report.json`.
+        The model's metadata.
+    report : TrainingReport
+        Its errors, sizes and times.
 
     Returns
     -------
@@ -43,43 +43,39 @@ def write_card(folder: Path, metadata: ModelMetadata, report: Mapping[str, Any])
     Raises
     ------
     StoreError
-        If the report or a table of sensitivities is not what `xanesml train` writes.
+        If a table of sensitivities was not written by `xanesml train`.
     EnvironmentProblem
         If the folder cannot be written to.
     """
-    campaign = Campaign.model_validate(metadata["campaign"])
-    try:
-        sections = [
-            _purpose(metadata, campaign),
-            _data(report, campaign),
-            _networks(report, campaign),
-            _errors(folder, report),
-            _limits(metadata, report, campaign),
-            _reproduction(metadata, report, campaign),
-        ]
-    except MALFORMED as error:
-        raise StoreError(
-            f"the report for {folder / CARD_FILE} lacks or misstates {error}; make it again with `xanesml train`"
-        ) from error
+    campaign = metadata.campaign
+    sections = [
+        _purpose(metadata),
+        _data(report, campaign),
+        _networks(report, campaign),
+        _errors(folder, report),
+        _limits(metadata, report),
+        _reproduction(metadata, report),
+    ]
     path = folder / CARD_FILE
     write_text(path, "\n\n".join("\n".join(lines) for lines in sections) + "\n")
     return path
 
 
-def _purpose(metadata: ModelMetadata, campaign: Campaign) -> list[str]:
-    absorber = f"{metadata['element']} {metadata['edge']}"
+def _purpose(metadata: ModelMetadata) -> list[str]:
+    campaign = metadata.campaign
+    absorber = f"{metadata.element} {metadata.edge}"
     return [
         f"# {campaign.name}: bond-length disorder from {absorber} XANES",
         "",
         f"Networks that read the mean squared displacement (MSD, Å²) of first-shell bond lengths off a normalized "
-        f"{absorber} spectrum, with an interval of {campaign.training.confidence:.0%}, and tell a spectrum that is "
-        "unlike those they know:",
+        f"{absorber} spectrum, with an interval of {campaign.training.confidence:.0%}, and flag a spectrum unlike "
+        "the training spectra:",
         "",
         *(f"- `{mode}`: {_MODES[mode]}" for mode in campaign.training.modes),
     ]
 
 
-def _data(report: Mapping[str, Any], campaign: Campaign) -> list[str]:
+def _data(report: TrainingReport, campaign: Campaign) -> list[str]:
     structure, feff, averaging = campaign.structure, campaign.feff, campaign.averaging
     cluster = (
         f"cut from `{structure.file}`"
@@ -87,20 +83,20 @@ def _data(report: Mapping[str, Any], campaign: Campaign) -> list[str]:
         else f"fcc cuboctahedron, {structure.atoms} atoms, a = {structure.lattice_constant:g} Å"
     )
     scf = "none" if feff.scf is None else f"{feff.scf.radius:g} Å"
-    # The same spectra in every mode.
-    held_out = max(content["test"]["n"] for content in report["modes"].values())
-    averages = report["training"] + report["validation"] + report["calibration"] + held_out
+    # All modes have the same test split.
+    held_out = max(content.test.n for content in report.modes.values())
+    averages = report.training + report.validation + report.calibration + held_out
     rows = {
-        "campaign": f"{campaign.name}, digest `{report['campaign_digest']}`, seed {campaign.seed}",
+        "campaign": f"{campaign.name}, digest `{report.campaign_digest}`, seed {campaign.seed}",
         "structure": f"{structure.element}, {cluster}",
         "distorted series": _series(campaign),
         "disordered structures": _disorder(campaign.disorder),
         "FEFF": f"edge {feff.edge}, SCF radius {scf}, FMS radius {feff.fms_radius:g} Å ({feff.radii}), "
         f"exchange {_numbers(feff.exchange)}, XANES {_numbers(feff.xanes)}, normalization {feff.normalization}",
-        "statistical averages": f"{averages:,} in {report['families']:,} families of skew-normal distributions: "
+        "statistical averages": f"{averages:,} in {report.families:,} families of skew-normal distributions: "
         f"σ {_range(averaging.sigma)} Å, μ {_range(averaging.location)} Å, α {_range(averaging.alpha)}",
-        "splits, by whole families": f"{report['training']:,} training, {report['validation']:,} validation (chooses "
-        f"the epoch), {report['calibration']:,} calibration (of the interval), {held_out:,} test",
+        "splits, by whole families": f"{report.training:,} training, {report.validation:,} validation (chooses "
+        f"the epoch), {report.calibration:,} calibration (of the interval), {held_out:,} test",
         "particle averages": _particles(report),
     }
     return ["## Data", "", *_table(("what", "which"), rows.items())]
@@ -126,12 +122,12 @@ def _disorder(disorder: DisorderSection | None) -> str:
     return f"{disorder.structures}, displaced by N(0, σ), σ {sigma} Å; absorbers: {absorbers}, one FEFF run each"
 
 
-def _particles(report: Mapping[str, Any]) -> str:
-    tested = [f"{content['particle']['n']} in the test of `{mode}`" for mode, content in report["modes"].items()]
-    return f"{report['tuned']} to fine-tune on, {', '.join(tested)}"
+def _particles(report: TrainingReport) -> str:
+    tested = [f"{content.particle.n} in the test of `{mode}`" for mode, content in report.modes.items()]
+    return f"{report.tuned} to fine-tune on, {', '.join(tested)}"
 
 
-def _networks(report: Mapping[str, Any], campaign: Campaign) -> list[str]:
+def _networks(report: TrainingReport, campaign: Campaign) -> list[str]:
     section = campaign.training
     answers = ", ".join(["MSD", *(name.replace("_", " ") for name in section.heads)])
     rows = {
@@ -144,15 +140,15 @@ def _networks(report: Mapping[str, Any], campaign: Campaign) -> list[str]:
         "training": f"Adam, learning rate {section.learning_rate:g} for one rank, {section.batch_size} spectra a step "
         f"on each rank, warm-up over {section.warmup_epochs:g} epochs, source {section.source}",
         "epochs kept": "; ".join(
-            f"`{mode}`: {_numbers(content['best_epochs'])}" for mode, content in report["modes"].items()
+            f"`{mode}`: {_numbers(content.best_epochs)}" for mode, content in report.modes.items()
         ),
     }
     return ["## Networks", "", *_table(("what", "which"), rows.items()), "", training_line(report)]
 
 
-def _errors(folder: Path, report: Mapping[str, Any]) -> list[str]:
+def _errors(folder: Path, report: TrainingReport) -> list[str]:
     lines = ["## Errors"]
-    for mode, content in report["modes"].items():
+    for mode, content in report.modes.items():
         lines += ["", f"### Mode {mode}", "", *assessment_lines(mode, content)]
         table = folder / sensitivity_file(mode)
         if table.exists():
@@ -161,27 +157,29 @@ def _errors(folder: Path, report: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _limits(metadata: ModelMetadata, report: Mapping[str, Any], campaign: Campaign) -> list[str]:
-    mesh, (low, high) = metadata["mesh"], metadata["scaling"]["ranges"]["msd"]
-    bounds = ", ".join(f"{distance:.2f} (`{mode}`)" for mode, distance in metadata["distances"].items())
+def _limits(metadata: ModelMetadata, report: TrainingReport) -> list[str]:
+    campaign, mesh, (low, high) = metadata.campaign, metadata.mesh, metadata.scaling.ranges["msd"]
+    bounds = ", ".join(f"{distance:.2f} (`{mode}`)" for mode, distance in metadata.distances.items())
     lines = [
         "## Limits",
         "",
-        f"- {metadata['element']} {metadata['edge']} only, on {mesh[0]:g} … {mesh[-1]:g} eV of the theory's energies, "
+        f"- {metadata.element} {metadata.edge} only, on {mesh[0]:g} … {mesh[-1]:g} eV of the theory's energies, "
         "all of which a spectrum has to cover.",
         f"- MSD between {low:.4f} and {high:.4f} Å², the range of the training labels; answers outside it are guesses.",
-        f"- Of the test spectra 99 % lie within a distance of {bounds} from the training spectra, the root mean square "
-        "of their z-scores; one farther off is flagged, and the interval promises nothing for it.",
-        "- The interval's promise is for simulated spectra. Theory and measurement may differ by more than disorder "
-        "changes a spectrum, which no held-out simulation shows.",
+        f"- 99 % of the test spectra lie within a distance of {bounds} from the training spectra, the root mean square "
+        "of their z-scores. A spectrum farther off is flagged; the interval does not hold for it.",
+        "- The interval holds for simulated spectra. Theory and measurement may differ by more than disorder changes a "
+        "spectrum; held-out simulations cannot show that.",
         "- All shells of a statistical average scale together; atoms of a particle move independently. The errors on "
-        "particle averages above are what that costs.",
+        "particle averages above show the effect.",
     ]
-    if not any(content["particle"]["n"] for content in report["modes"].values()):
-        lines[-1] = "- No particle average was there to test on: what statistical averages leave out is unknown."
+    if not any(content.particle.n for content in report.modes.values()):
+        lines[-1] = (
+            "- There was no particle average to test on: the effect of what statistical averages leave out is unknown."
+        )
     if reductions := reduced_cards(campaign):
         lines.append(f"- Not for publication; the campaign is reduced: {'; '.join(reductions)}.")
-    trained = [name for name in ERRORS if "reference" in report["modes"] or name not in BESIDE_A_REFERENCE]
+    trained = [name for name in ERRORS if "reference" in report.modes or name not in BESIDE_A_REFERENCE]
     errors = ((ERRORS[name][0], _size(campaign.training, name)) for name in trained)
     return [*lines, "", *_table(("error of a measurement", "trained with"), errors)]
 
@@ -191,15 +189,15 @@ def _size(section: TrainingSection, name: str) -> str:
     return f"{size:g} {ERRORS[name][1]}" if size else "off"
 
 
-def _reproduction(metadata: ModelMetadata, report: Mapping[str, Any], campaign: Campaign) -> list[str]:
-    name = f"{campaign.name}.toml"
-    together = report["ranks"] // report["groups"]
+def _reproduction(metadata: ModelMetadata, report: TrainingReport) -> list[str]:
+    campaign, name = metadata.campaign, f"{metadata.campaign.name}.toml"
+    together = report.ranks // report.groups
     return [
-        "## How to make it again",
+        "## How to reproduce it",
         "",
         f"    xanesml simulate {name}",
         f"    xanesml average {name}",
-        f"    mpirun -n {report['ranks']} xanesml train {name}"
+        f"    mpirun -n {report.ranks} xanesml train {name}"
         + (f" --ranks-per-network {together}" if together > 1 else ""),
         "",
         f"with `{name}`:",
@@ -208,12 +206,12 @@ def _reproduction(metadata: ModelMetadata, report: Mapping[str, Any], campaign: 
         *_toml(campaign.model_dump(mode="json", exclude_defaults=True)),
         "```",
         "",
-        "Made with " + ", ".join(f"{name} {version}" for name, version in metadata["versions"].items()) + ".",
+        "Made with " + ", ".join(f"{name} {version}" for name, version in metadata.versions.items()) + ".",
     ]
 
 
 def _toml(content: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Return what of a campaign differs from its defaults as lines of TOML."""
+    """Return a campaign's content as lines of TOML."""
     values = {key: value for key, value in content.items() if not isinstance(value, dict)}
     lines = [f"{key} = {_value(value)}" for key, value in values.items()]
     for key, value in content.items():
@@ -223,7 +221,7 @@ def _toml(content: Mapping[str, Any], prefix: str = "") -> list[str]:
 
 
 def _value(value: Any) -> str:
-    # A part that can be left out is left out by `false`; every other scalar is written alike in JSON and TOML.
+    # `false` leaves an optional part out; every other scalar is the same in JSON and TOML.
     return json.dumps(False if value is None else value, ensure_ascii=False)
 
 

@@ -1,4 +1,4 @@
-"""How much each error of a measurement, by itself, costs a network and the baselines."""
+"""The effect of each error of measurement, by itself, on the network and the baselines."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from xanesml.assessment.assess import LABELS, NETWORK
-from xanesml.campaign import Campaign, TrainingSection
+from xanesml.assessment.report import LABELS, NETWORK
+from xanesml.campaign import Campaign, Mode, TrainingSection
 from xanesml.errors import StoreError
 from xanesml.files.whole import write_text
-from xanesml.learning.augmentation import Mode, augmenter
+from xanesml.learning.augmentation import augmenter
 from xanesml.learning.dataset import Split, Tensors
 from xanesml.learning.predictors import Predictor
 from xanesml.learning.scaling import Scaling
@@ -32,32 +32,32 @@ ERRORS = {
     "amplitude": ("amplitude of differences", "relative"),
 }
 
-#: Errors that only a measurement beside a reference has.
+#: Errors that occur only in the mode `reference`.
 BESIDE_A_REFERENCE = ("drift", "amplitude")
 
-#: Sizes of an error in units of the campaign's, or of the default where the campaign has it off.
+#: Sizes of an error in units of the campaign's, or of the default if it is off in the campaign.
 FACTORS = (0.0, 0.5, 1.0, 2.0, 4.0)
 
-#: Test spectra, evenly taken, at most.
+#: Largest number of test spectra, evenly taken.
 SENSITIVITY_SPECTRA = 2000
 
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """What a predictor comes to on spectra with a single error of measurement; a row of the table.
+    """Error of a predictor on spectra with a single error of measurement; a row of the table.
 
     Attributes
     ----------
     error : str
         The error, a key of `ERRORS`.
     factor : float
-        Its size in units of the campaign's, or of the default where the campaign has it off.
+        Its size in units of the campaign's, or of the default if it is off in the campaign.
     size : float
         Its size, in the unit of `ERRORS`.
     trained : float
-        The campaign's size, in the same unit; 0 where it is off.
+        The campaign's size, in the same unit; 0 if it is off.
     predictor : str
-        The predictor, a key of `xanesml.assessment.assess.LABELS`.
+        The predictor, a key of `xanesml.assessment.report.LABELS`.
     mae : float
         Mean absolute error of the mean squared displacement, Å².
     """
@@ -71,7 +71,7 @@ class Sensitivity:
 
 
 def errors_of_mode(mode: Mode) -> list[str]:
-    """Return which of `ERRORS` a mode of training knows."""
+    """Return the keys of `ERRORS` that occur in a mode of training."""
     return [name for name in ERRORS if mode == "reference" or name not in BESIDE_A_REFERENCE]
 
 
@@ -83,22 +83,22 @@ def sensitivity(
     scaling: Scaling,
     campaign: Campaign,
 ) -> list[Sensitivity]:
-    """Measure what each error of a measurement does by itself, all others off.
+    """Measure the effect of each error of measurement by itself, with all others off.
 
     Parameters
     ----------
     predictors : mapping of str to callable
         From scaled features to mean squared displacements, Å², by their key in `LABELS`; `network` among them.
     mode : {"direct", "reference"}
-        What they were made for.
+        Their mode of training.
     tensors : Tensors
         All averages.
     split : Split
-        Of its test side at most 2,000 spectra, evenly taken, are used.
+        At most 2,000 spectra of its test side are used, evenly taken.
     scaling : Scaling
         The scaling of the features.
     campaign : Campaign
-        Its training section, for the sizes, and its seed. All sizes of an error see the same draws.
+        The campaign, for sizes and seed. All sizes of an error see the same draws.
 
     Returns
     -------
@@ -119,7 +119,7 @@ def sensitivity(
         return {name: float(np.abs(predict(features) - labels).mean()) for name, predict in predictors.items()}
 
     found = []
-    # The matrices are small, and on cores shared with other ranks the threads wait for each other.
+    # The matrices are small, and threads on cores that other ranks use would wait for each other.
     with threadpool_limits(1):
         none = errors_with()
         for error in errors_of_mode(mode):
@@ -148,11 +148,11 @@ def most_harmful(rows: Sequence[Sensitivity]) -> str:
     none = next(row.mae for row in ours if row.factor == 0)
     worst = max((row for row in ours if row.factor == 1), key=lambda row: row.mae)
     if worst.mae <= none:
-        return f"none of the errors of a measurement alone hurts the network, which has {none:.3g} Å² without any"
+        return f"no error of measurement alone hurts the network, which has {none:.3g} Å² without any"
     name, unit = ERRORS[worst.error]
     off = "" if worst.trained else ", off in the campaign"
     return (
-        f"of the errors of a measurement alone, {name} ({worst.size:g} {unit}{off}) hurts the network most: "
+        f"of the errors of measurement alone, {name} ({worst.size:g} {unit}{off}) hurts the network most: "
         f"MAE {worst.mae:.3g} Å², without any {none:.3g} Å²"
     )
 
@@ -163,7 +163,7 @@ def sensitivity_file(mode: str) -> str:
 
 
 def write_sensitivity(path: Path, rows: Sequence[Sensitivity]) -> None:
-    """Write the table as CSV, one row for each of `rows`; it appears under its name only when complete.
+    """Write the table as CSV, one line for each row, whole or not at all.
 
     Raises
     ------
@@ -178,12 +178,12 @@ def write_sensitivity(path: Path, rows: Sequence[Sensitivity]) -> None:
 
 
 def read_sensitivity(path: Path) -> list[Sensitivity]:
-    """Read what `write_sensitivity` wrote.
+    """Read a table that `write_sensitivity` wrote.
 
     Raises
     ------
     StoreError
-        If the file cannot be read, or holds something else.
+        If the file cannot be read or holds something else.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -198,6 +198,6 @@ def read_sensitivity(path: Path) -> list[Sensitivity]:
 def _rows(lines: Iterator[str]) -> Iterator[Sensitivity]:
     for row in csv.DictReader(lines):
         if row["error"] not in ERRORS or row["predictor"] not in LABELS:
-            raise ValueError(f"no error or predictor is called {row['error']!r}, {row['predictor']!r}")
+            raise ValueError(f"unknown error or predictor: {row['error']!r}, {row['predictor']!r}")
         factor, size, trained = (float(row[name]) for name in ("factor", "size", "trained"))
         yield Sensitivity(row["error"], factor, size, trained, row["predictor"], float(row["mae"]))

@@ -1,30 +1,37 @@
-"""The summary of an output folder: what there is, where, and how good it is."""
+"""The summary of an output folder: its files, the errors of the networks, and the predictions."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from xanesml.assessment.assess import LABELS, NETWORK, Comparison, verdict
-from xanesml.assessment.baselines import Errors
-from xanesml.campaign import Campaign
+from xanesml.assessment.report import (
+    LABELS,
+    NETWORK,
+    REPORT_FILE,
+    Comparison,
+    Errors,
+    ModeReport,
+    TrainingReport,
+    read_report,
+)
+from xanesml.campaign import Campaign, Mode
 from xanesml.errors import StoreError
+from xanesml.files.records import read_json
 from xanesml.files.whole import write_text
-from xanesml.learning.intervals import Interval
 
 #: Bulk gold foil at room temperature by EXAFS: σ² = 0.0081(5) Å².
 FOIL_MSD, FOIL_MSD_ERROR = 0.0081, 0.0005
-#: What the reference case has at least.
+#: The cards of the reference case.
 FULL_FMS_RADIUS, FULL_EXCHANGE, FULL_K_STEP, FULL_SERIES = 7.0, 5, 0.05, 91
 
-#: What the particle averages of a mode of training are.
-PARTICLES = {"direct": "particle averages", "reference": "particle averages, each beside another"}
-
-#: What content of another shape than expected raises.
-MALFORMED = (LookupError, TypeError, ValueError)
+#: Particle averages in a sentence, by mode of training.
+PARTICLES: dict[Mode, str] = {
+    "direct": "particle averages",
+    "reference": "differences between pairs of particle averages",
+}
 
 
 def write_summary(
@@ -32,19 +39,19 @@ def write_summary(
 ) -> str:
     """Write `summary.md` into an output folder.
 
-    Read there are `model/report.json`, `predictions.json` and the names in `figures/`,
-    each if it exists; what does not is said to be missing.
+    It is made from `model/report.json`, `predictions.json` and the names in `figures/`;
+    it says which of them do not exist yet.
 
     Parameters
     ----------
     output : Path
         Output folder of the campaign.
     campaign : Campaign
-        The campaign, for its name and for what its cards leave out.
+        The campaign.
     outcomes : mapping of str to int
-        Number of FEFF runs in `store.h5` by the label of their outcome; empty without a store.
+        Number of FEFF runs in `store.h5` by outcome; empty without a store.
     tensors : mapping of str to int, optional
-        What is in `tensors.h5`, by name, such as {"statistical averages": 20000}.
+        Sizes of `tensors.h5` by name, such as {"statistical averages": 20000}.
 
     Returns
     -------
@@ -54,12 +61,12 @@ def write_summary(
     Raises
     ------
     StoreError
-        If one of the files read is not what xanesml writes.
+        If one of the files was not written by this version of xanesml.
     """
     sections = [
         [f"# {campaign.name}", "", f"Everything is in `{output}`; the campaign's digest is {campaign.digest()}."],
         ["## Files", "", *_files(output, outcomes, tensors or {})],
-        ["## Errors on held-out spectra", "", *_errors(output / "model" / "report.json")],
+        ["## Errors on held-out spectra", "", *_errors(output / "model" / REPORT_FILE)],
         ["## Measured spectra", "", *_predictions(output / "predictions.json")],
     ]
     if reductions := reduced_cards(campaign):
@@ -68,8 +75,8 @@ def write_summary(
                 "## Not for publication",
                 "",
                 f"The campaign is reduced: {'; '.join(reductions)}. "
-                "An isolated number from cheap cards carries no uncertainty; "
-                "that it agrees with another number proves nothing.",
+                "A single number from cheap cards has no known uncertainty; "
+                "agreement with another number proves nothing.",
             ]
         )
     text = "\n\n".join("\n".join(lines) for lines in sections) + "\n"
@@ -78,7 +85,7 @@ def write_summary(
 
 
 def reduced_cards(campaign: Campaign) -> list[str]:
-    """Return what makes a campaign cheaper than the reference case, empty if nothing does."""
+    """Return the settings that make a campaign cheaper than the reference case, one phrase each."""
     reductions = []
     if campaign.feff.scf is None:
         reductions.append("no self-consistent potentials (no SCF card)")
@@ -124,59 +131,48 @@ def _errors(path: Path) -> list[str]:
         return ["No network has been trained yet; run `xanesml train`."]
     report = read_report(path)
     lines = []
-    try:
-        for mode, content in report["modes"].items():
-            lines += [f"### Mode {mode}", "", *assessment_lines(mode, content), ""]
-        lines.append(training_line(report))
-    except MALFORMED as error:
-        raise _not_ours(path, f"lacks or misstates {error}") from error
-    return lines
+    for mode, content in report.modes.items():
+        lines += [f"### Mode {mode}", "", *assessment_lines(mode, content), ""]
+    return [*lines, training_line(report)]
 
 
-def assessment_lines(mode: str, content: Mapping[str, Any]) -> list[str]:
-    """Return a table of the errors of a mode's predictors, and in sentences the verdict, fine-tuning and intervals.
+def assessment_lines(mode: Mode, content: ModeReport) -> list[str]:
+    """Return the errors of a mode as Markdown lines: a table, the verdict, fine-tuning and intervals.
 
     Parameters
     ----------
-    mode : str
+    mode : {"direct", "reference"}
         The mode of training.
-    content : mapping
-        What `xanesml.assessment.assess.Assessment.to_dict` returned.
+    content : ModeReport
+        Its errors.
 
     Returns
     -------
     list of str
         Lines of Markdown.
-
-    Raises
-    ------
-    LookupError, TypeError, ValueError
-        If it is something else.
     """
-    test, particle = (Comparison.from_dict(content[name]) for name in ("test", "particle"))
+    test, particle, untuned = content.test, content.particle, content.particle_before_fine_tuning
     also = f", and on {particle.n} {PARTICLES[mode]}" if particle.n else ""
     lines = [f"Errors in 10⁻³ Å² on {test.n} {test.spectra}{also}:", ""]
-    before = content["particle_before_fine_tuning"]
-    untuned = None if before is None else Errors.from_dict(before)
-    lines += [*_table(test, particle, untuned), "", verdict(test, particle)]
+    lines += [*_table(test, particle, untuned), "", content.verdict()]
     if untuned is not None:
         tuned = particle.errors[NETWORK]
         lines += [
             "",
-            f"Fine-tuning took the network on the particle averages from a mean absolute error of {untuned.mae:.3g} Å² "
+            f"Fine-tuning changed the network's mean absolute error on the particle averages from {untuned.mae:.3g} Å² "
             f"(bias {untuned.bias:+.2g}) to {tuned.mae:.3g} Å² (bias {tuned.bias:+.2g}).",
         ]
-    fitted = Comparison.from_dict(content["fitted"])
+    fitted = content.fitted
     if fitted.n:
         lines += [
             "",
-            f"On {fitted.n} of these spectra, to each of which an average of the series was fitted by least squares:",
+            f"On {fitted.n} of these spectra, each also fitted by an average of the series (least squares):",
             "",
             "| predictor | MAE | RMSE | R² | bias |",
             "| --- | ---: | ---: | ---: | ---: |",
             *(f"| {LABELS[name]} | {' | '.join(_cells(fitted.errors[name]))} |" for name in fitted.by_error()),
         ]
-    return [*lines, "", *_interval_lines(content, particle)]
+    return [*lines, "", *_interval_lines(content)]
 
 
 def _table(test: Comparison, particle: Comparison, untuned: Errors | None) -> list[str]:
@@ -196,14 +192,14 @@ def _cells(errors: Errors) -> list[str]:
     return [f"{1e3 * errors.mae:.3g}", f"{1e3 * errors.rmse:.3g}", r2, f"{1e3 * errors.bias:+.2g}"]
 
 
-def _interval_lines(content: Mapping[str, Any], particle: Comparison) -> list[str]:
-    interval = Interval(**content["interval"])
+def _interval_lines(content: ModeReport) -> list[str]:
+    interval = content.interval
     lines = [
-        f"The network's {interval.confidence:.0%} interval holds {content['coverage']:.1%} of the test labels and is "
-        f"{content['width']:.2g} Å² wide on average."
+        f"The network's {interval.confidence:.0%} interval holds {content.coverage:.1%} of the test labels and is "
+        f"{content.width:.2g} Å² wide on average."
     ]
-    if particle.n:
-        lines[0] += f" The same interval holds {content['particle_coverage']:.1%} of the particle averages' labels."
+    if content.particle_coverage is not None:
+        lines[0] += f" The same interval holds {content.particle_coverage:.1%} of the particle averages' labels."
         if interval.particle_quantile is None:
             lines.append(f"{interval.particle_count} particle averages are too few to widen it by.")
         elif interval.particle_quantile > interval.quantile:
@@ -214,15 +210,15 @@ def _interval_lines(content: Mapping[str, Any], particle: Comparison) -> list[st
     return lines
 
 
-def training_line(report: Mapping[str, Any]) -> str:
-    """Return in a sentence or two what a training, `TrainingReport.to_dict`, took; raises as above."""
-    networks = sum(len(content["best_epochs"]) for content in report["modes"].values())
-    tuned = f", then fine-tuned on {report['tuned']} disordered structures" if report["tuned"] else ""
+def training_line(report: TrainingReport) -> str:
+    """Return the size and the time of a training in a sentence or two."""
+    networks = sum(len(content.best_epochs) for content in report.modes.values())
+    tuned = f", then fine-tuned on {report.tuned} disordered structures" if report.tuned else ""
     return (
-        f"{_count(networks, 'network')} of {report['parameters']:,} parameters, each trained for "
-        f"{_count(report['epochs'], 'epoch')} on {report['training']:,} spectra{tuned}: "
-        f"{_count(report['ranks'], 'rank')} in {_count(report['groups'], 'group')}, {report['seconds']:.0f} s, "
-        f"{report['samples_per_second']:.0f} spectra per second."
+        f"{_count(networks, 'network')} of {report.parameters:,} parameters, each trained for "
+        f"{_count(report.epochs, 'epoch')} on {report.training:,} spectra{tuned}: "
+        f"{_count(report.ranks, 'rank')} in {_count(report.groups, 'group')}, {report.seconds:.0f} s, "
+        f"{report.samples_per_second:.0f} spectra per second."
     )
 
 
@@ -231,13 +227,15 @@ def _count(number: int, what: str) -> str:
 
 
 def _predictions(path: Path) -> list[str]:
-    content = _read(path)
-    if content is None or content == {"predictions": [], "refused": []}:
-        return ["No measured spectrum has been given to the network yet; run `xanesml predict`."]
+    remedy = "make it again with `xanesml predict`"
+    content = read_json(path, remedy) if path.exists() else {"predictions": [], "refused": []}
     try:
-        return _prediction_lines(content["predictions"], content["refused"])
-    except MALFORMED as error:
-        raise _not_ours(path, f"lacks or misstates {error}") from error
+        predictions, refused = content["predictions"], content["refused"]
+        if not (predictions or refused):
+            return ["No measured spectrum has been predicted yet; run `xanesml predict`."]
+        return _prediction_lines(predictions, refused)
+    except (LookupError, TypeError, ValueError) as error:
+        raise StoreError(f"{path} lacks or misstates {error}; {remedy}") from error
 
 
 def _prediction_lines(predictions: Sequence[Mapping[str, Any]], refused: Sequence[Mapping[str, str]]) -> list[str]:
@@ -286,45 +284,3 @@ def _remarks(one: Mapping[str, Any]) -> list[str]:
             f"differs by {one['msd'] - FOIL_MSD:+.4f} Å², and the interval {holds} that value",
         )
     return remarks
-
-
-def read_report(path: Path) -> dict[str, Any]:
-    """Read the report of a training.
-
-    Parameters
-    ----------
-    path : Path
-        A model's `report.json`.
-
-    Returns
-    -------
-    dict
-        Its content; see `hpc.training.train.TrainingReport`.
-
-    Raises
-    ------
-    StoreError
-        If there is no such file, or it has no modes of training.
-    """
-    content = _read(path)
-    if content is None:
-        raise StoreError(f"there is no {path}; make it with `xanesml train`")
-    if not isinstance(content.get("modes"), dict):
-        raise _not_ours(path, "lacks or misstates 'modes'")
-    return content
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise _not_ours(path, f"cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise _not_ours(path, "holds no JSON object")
-    return content
-
-
-def _not_ours(path: Path, what: str) -> StoreError:
-    return StoreError(f"{path} {what}; remove it and make it again with `xanesml train` or `xanesml predict`")

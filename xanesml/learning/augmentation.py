@@ -1,49 +1,47 @@
-"""What a measurement does to a spectrum, done to simulated ones: on the device of Keras' backend.
+"""Errors of measurement added to simulated spectra, on the device of Keras' backend.
 
-A direct measurement of the spectrum x, on a mesh of energies E, is taken to be
+A direct measurement of the spectrum x, on a mesh of energies E, is modeled as
 
     y = (1 + ε) K x + b (E − E_edge) / 50 eV + n
 
-with ε the error of the edge step, K a shift of the energies and a Gaussian broadening, b
-the slope of the background and n white noise. Beside a reference r, measured in the same
-way at the same time, only the difference counts, which is put upon the simulated reference:
+where ε is the error of the edge step, K a shift of the energies and a Gaussian broadening, b
+the slope of the background and n white noise. In the mode `reference` a partner p is measured
+in the same way at the same time. Only the difference counts; it is added to the simulated partner:
 
-    y = r + (1 + A) [(1 + ε) K D x − K r] + b (E − E_edge) / 50 eV + √2 n
+    y = p + (1 + A) [(1 + ε) K D x − K p] + b (E − E_edge) / 50 eV + √2 n
 
-Here D is a small shift of one against the other and A the error of the amplitude of
-differences; what both measurements share cancels to first order in it.
+Here D is a small shift of one measurement against the other and A the error of the amplitude of
+differences. Errors that both measurements share cancel to first order.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from xanesml.averages.distributions import skew_normal_weights
 from xanesml.averages.mesh import SLOPE_RANGE
 from xanesml.averages.series import Series
-from xanesml.campaign import TrainingSection
+from xanesml.campaign import Mode, TrainingSection
 from xanesml.files.arrays import Floats, Reals, Singles
 from xanesml.learning.dataset import Tensors
 from xanesml.learning.network import import_keras
 
-Mode = Literal["direct", "reference"]
-
 #: Half-width of a broadening kernel, standard deviations.
 _REACH = 4.0
 
-#: Singles augmented at a time outside a training step.
+#: Spectra augmented at a time outside a training step.
 _BLOCK = 4096
 
-#: Gaussian averages that references are drawn from.
-REFERENCES = 32
+#: Gaussian averages that partners are drawn from.
+PARTNERS = 32
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How large the errors of a measurement are; 0 is off. Units as in the campaign's training section.
+    """Sizes of the errors of measurement; 0 is off. Units as in the campaign's training section.
 
     Attributes
     ----------
@@ -58,9 +56,9 @@ class Augmentation:
     slope : float
         Standard deviation of the background's slope, edge steps per 50 eV.
     drift : float
-        Bound of a uniform shift of the sample against the reference, eV.
+        Bound of a uniform shift of the sample against its partner, eV.
     amplitude : float
-        Relative standard deviation of the amplitude of differences from the reference.
+        Relative standard deviation of the amplitude of differences from the partner.
     """
 
     noise: float = 0.0
@@ -73,26 +71,25 @@ class Augmentation:
 
     @classmethod
     def of(cls, section: TrainingSection, mode: Mode) -> Augmentation:
-        """Return what the campaign asks for; without a reference nothing drifts against it."""
+        """Return the sizes that a campaign sets; drift and amplitude are off in the mode `direct`."""
         names = list(cls.__dataclass_fields__)
         whole = cls(**{name: float(getattr(section, name)) for name in names})
         return whole if mode == "reference" else replace(whole, drift=0.0, amplitude=0.0)
 
 
 class Augmenter:
-    """Draws errors of a measurement for batches of spectra and applies them.
+    """Draws errors of measurement for batches of spectra and applies them.
 
     Parameters
     ----------
     augmentation : Augmentation
-        How large the errors are.
+        Sizes of the errors.
     mesh : ndarray of float64, shape (M,)
         Photon energies, evenly spaced, eV.
     edge : float
         Photon energy of the edge, where the background's slope passes through zero, eV.
-    references : ndarray, shape (R, M), optional
-        Simulated spectra, edge steps, one of which is drawn as the reference of each spectrum;
-        by default there is no reference.
+    partners : ndarray, shape (R, M), optional
+        Simulated spectra, edge steps; one is drawn as the partner of each spectrum. Default: no partner.
 
     Attributes
     ----------
@@ -100,19 +97,19 @@ class Augmenter:
         State of the random generator, which each draw changes.
     """
 
-    def __init__(self, augmentation: Augmentation, mesh: Floats, edge: float, references: Reals | None = None) -> None:
+    def __init__(self, augmentation: Augmentation, mesh: Floats, edge: float, partners: Reals | None = None) -> None:
         self.augmentation = augmentation
         self._step = float(mesh[1] - mesh[0])
         self._line = ((mesh - edge) / SLOPE_RANGE).astype(np.float32)
-        self._references = None if references is None else references.astype(np.float32)
-        shift = augmentation.energy_shift + (augmentation.drift if references is not None else 0.0)
+        self._partners = None if partners is None else partners.astype(np.float32)
+        shift = augmentation.energy_shift + (augmentation.drift if partners is not None else 0.0)
         reach = shift + _REACH * augmentation.broadening
         self._taps = int(np.ceil(reach / self._step)) + 1 if reach else 0
         self._random = import_keras().random.SeedGenerator(0)
         self.state = self._random.state
 
     def reseed(self, seed: np.random.SeedSequence) -> None:
-        """Begin the random numbers anew."""
+        """Restart the random numbers from a seed."""
         self.state.assign([int(seed.generate_state(1)[0]), 0])
 
     def __call__(self, spectra: Any) -> Any:
@@ -129,19 +126,19 @@ class Augmenter:
         shift = uniform(-size.energy_shift, size.energy_shift) if size.energy_shift else ops.zeros((count, 1))
         width = uniform(0.0, size.broadening) if size.broadening else ops.zeros((count, 1))
         gain = 1 + normal(size.step_error) if size.step_error else 1.0
-        if self._references is None:
+        if self._partners is None:
             result = gain * self._convolved(spectra, shift, width)
         else:
-            chosen = keras.random.randint((count,), 0, len(self._references), seed=self._random)
-            reference = ops.take(ops.convert_to_tensor(self._references), chosen, axis=0)
+            chosen = keras.random.randint((count,), 0, len(self._partners), seed=self._random)
+            partner = ops.take(ops.convert_to_tensor(self._partners), chosen, axis=0)
             drift = uniform(-size.drift, size.drift) if size.drift else 0.0
             difference = gain * self._convolved(spectra, shift + drift, width)
-            difference = difference - self._convolved(reference, shift, width)
-            result = reference + (1 + normal(size.amplitude) if size.amplitude else 1.0) * difference
+            difference = difference - self._convolved(partner, shift, width)
+            result = partner + (1 + normal(size.amplitude) if size.amplitude else 1.0) * difference
         if size.slope:
             result = result + normal(size.slope) * self._line
         if size.noise:
-            both = 1.0 if self._references is None else np.sqrt(2.0)
+            both = 1.0 if self._partners is None else np.sqrt(2.0)
             result = result + normal(size.noise * both, len(self._line))
         return result
 
@@ -160,40 +157,40 @@ class Augmenter:
 
 
 def augmenter(section: TrainingSection, mode: Mode, data: Tensors, msd: tuple[float, float]) -> Augmenter:
-    """Return the errors that a campaign asks for.
+    """Return the augmenter of a campaign.
 
     Parameters
     ----------
     section : TrainingSection
-        Its training section.
+        Training section of the campaign.
     mode : {"direct", "reference"}
-        Whether spectra are measured by themselves or beside a reference.
+        Whether spectra are measured alone or beside a reference.
     data : Tensors
         Mesh, edge and series.
     msd : (float, float)
-        Range of the training labels, between which those of the references lie, Å².
+        Range of the training labels, Å²; the partners' labels span it.
     """
-    references = None
+    partners = None
     if mode == "reference":
-        references = reference_spectra(data.series, np.linspace(*msd, REFERENCES))
-    return Augmenter(Augmentation.of(section, mode), data.mesh, data.edge, references)
+        partners = gaussian_averages(data.series, np.linspace(*msd, PARTNERS))
+    return Augmenter(Augmentation.of(section, mode), data.mesh, data.edge, partners)
 
 
 def convolved(spectra: Any, shift: Any, width: Any, *, step: float, taps: int) -> Any:
     """Return spectra shifted and broadened: y(E) = ∫ x(E + u) N(u; s, b) du, x linear between mesh points.
 
-    Beyond its ends a spectrum goes on as a straight line.
+    Beyond its ends a spectrum is extrapolated by straight lines.
 
     Parameters
     ----------
     spectra : tensor, shape (n, M)
-        Singles on an even mesh, M > 1.
+        Spectra on an even mesh, M > 1.
     shift, width : tensor, shape (n, 1)
         s and b of each, eV; b ≥ 0.
     step : float
         Step of the mesh, eV.
     taps : int
-        Mesh points on either side that are looked at; at least |s| + 4 b wide.
+        Mesh points of the kernel on either side; at least |s| + 4 b wide.
 
     Returns
     -------
@@ -215,19 +212,19 @@ def convolved(spectra: Any, shift: Any, width: Any, *, step: float, taps: int) -
 
 
 def _kernel(shift: Any, width: Any, *, step: float, taps: int) -> Any:
-    """Return the weights, (n, 2 taps + 1), of the mesh points about each one: a Gaussian over linear interpolation."""
+    """Return the kernel, (n, 2 taps + 1): a Gaussian convolved with the hat of linear interpolation."""
     ops = import_keras().ops
     nodes = step * ops.arange(-taps - 1, taps + 2, dtype="float32") - shift
     narrow = ops.maximum(width, 1e-6 * step)
-    # Beside max(u, 0), whose second difference is the hat of linear interpolation, the integral of the Gaussian's
-    # distribution function has a part that vanishes away from u = 0, so that single precision does.
+    # The integral of the Gaussian's distribution function is max(u, 0), whose second difference is the hat, plus a
+    # part that vanishes away from u = 0. Computed apart, this part keeps its digits in single precision.
     z = ops.absolute(nodes) / narrow
     smooth = narrow * (ops.exp(-0.5 * z * z) / np.sqrt(2 * np.pi) - 0.5 * z * (1 - ops.erf(z / np.sqrt(2.0))))
     hat = ops.maximum(1 - ops.absolute(nodes[:, 1:-1]) / step, 0.0)
     return hat + (smooth[:, 2:] - 2 * smooth[:, 1:-1] + smooth[:, :-2]) / step
 
 
-def reference_spectra(series: Series, msd: Floats) -> Floats:
+def gaussian_averages(series: Series, msd: Floats) -> Floats:
     """Return Gaussian averages of a series about its undistorted structure.
 
     Parameters

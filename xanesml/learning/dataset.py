@@ -58,13 +58,13 @@ class Tensors:
     particle_msd : ndarray
         Mean squared displacements of their bonds, shape (P,), float64, Å².
     particle_mean_shift : ndarray
-        Their mean bond lengths less the reference, shape (P,), float64, Å.
+        Their mean bond lengths minus the undistorted length, shape (P,), float64, Å.
     particle_skewness : ndarray
         Skewness of their bond lengths, shape (P,), float64.
     particle_distribution : ndarray
         Share of their bonds in each bin, shape (P, R), float32.
     first_shell : float
-        Reference length of the first shell, Å.
+        Length of the undistorted first shell, Å.
     edge : float
         Photon energy of the edge that the mesh refers to, eV.
     normalization : str

@@ -1,40 +1,38 @@
-"""Intervals about an ensemble's answer that hold their promise on spectra it was not trained on."""
+"""Conformal prediction intervals around an ensemble's answer."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
-
 import numpy as np
+from pydantic.dataclasses import dataclass
 
 from xanesml.files.arrays import Floats
+from xanesml.files.records import RECORD
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=RECORD)
 class Interval:
     """A split conformal interval, scaled by the spread of an ensemble.
 
-    An answer m of networks with the standard deviation s becomes m ± q √(s² + f²). The
-    quantile q is that of |y − m| / √(s² + f²) on held-out spectra, so that an interval holds the
-    label y of a further such spectrum with at least the confidence asked for, whatever the
-    networks are like. On particle averages, which are simulated in another way than the
-    training spectra, q has a value of its own where there are enough of them, and the larger
-    counts for a measured spectrum.
+    An answer m of networks with the standard deviation s becomes m ± q √(s² + f²). q is the
+    quantile of |y − m| / √(s² + f²) on held-out spectra, so that the interval of a further such
+    spectrum holds its label y with at least the requested confidence, however good the networks
+    are. Particle averages are simulated in another way than the training spectra; if there are
+    enough of them, q is determined on them too. A measured spectrum gets the larger of the two.
 
     Attributes
     ----------
     confidence : float
-        Share of labels that are to lie inside.
+        Share of labels that must lie inside.
     floor : float
         f, the median spread on the held-out spectra, Å².
     quantile : float
         q on held-out statistical averages.
     count : int
-        Number of these.
+        Number of held-out statistical averages.
     particle_quantile : float or None
-        q on held-out particle averages; None where they are too few to tell.
+        q on held-out particle averages; None if there are too few.
     particle_count : int
-        Number of these.
+        Number of held-out particle averages.
 
     References
     ----------
@@ -62,7 +60,7 @@ class Interval:
         Parameters
         ----------
         confidence : float
-            Share of labels that are to lie inside.
+            Share of labels that must lie inside.
         held_out : (ndarray, ndarray)
             Absolute residuals and spreads on held-out statistical averages, each of shape (n,), Å², n > 0.
         particles : (ndarray, ndarray)
@@ -82,7 +80,7 @@ class Interval:
         return cls(
             confidence=confidence,
             floor=floor,
-            # Of fewer spectra than the confidence needs, the largest error is all that is known.
+            # Too few spectra for the confidence: the largest error is the best estimate.
             quantile=float(scores.max()) if quantile is None else quantile,
             count=len(scores),
             particle_quantile=more,
@@ -90,25 +88,21 @@ class Interval:
         )
 
     def half_width(self, spread: Floats, *, statistical: bool = False) -> Floats:
-        """Return half the width of intervals, shape (n,), Å².
+        """Return half the width of each interval, shape (n,), Å².
 
         Parameters
         ----------
         spread : ndarray of float64, shape (n,)
             Standard deviations over the networks, Å².
         statistical : bool, optional
-            Whether the spectra are statistical averages, so that particle averages don't matter.
+            Whether the spectra are statistical averages, for which the quantile on particle averages is ignored.
         """
         quantile = self.quantile if statistical else max(self.quantile, self.particle_quantile or 0.0)
         return np.asarray(quantile * np.hypot(spread, self.floor), dtype=np.float64)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the numbers as JSON can hold them."""
-        return asdict(self)
-
 
 def conformal_quantile(scores: Floats, confidence: float) -> float | None:
-    """Return the score that a further one exceeds with a probability of at most 1 − confidence.
+    """Return the score that the next score exceeds with a probability of at most 1 − confidence.
 
     Parameters
     ----------
@@ -120,7 +114,7 @@ def conformal_quantile(scores: Floats, confidence: float) -> float | None:
     Returns
     -------
     float or None
-        The ⌈(n + 1) confidence⌉-th smallest; None where there are fewer.
+        The ⌈(n + 1) confidence⌉-th smallest; None if there are fewer.
     """
     rank = int(np.ceil(round((len(scores) + 1) * confidence, 9)))
     return float(np.sort(scores)[rank - 1]) if 0 < rank <= len(scores) else None

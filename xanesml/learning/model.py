@@ -1,4 +1,4 @@
-"""Trained networks: ensembles with what belongs to them, the folder that holds them, and their answers."""
+"""Trained models: ensembles of networks with their metadata, the folder that holds them, and their answers."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
+import pydantic.dataclasses
 
 from xanesml.averages.series import Series
+from xanesml.campaign import Campaign, Mode
 from xanesml.errors import EnvironmentProblem, SpectrumError, StoreError
 from xanesml.files.arrays import Floats, Reals, Singles
+from xanesml.files.records import RECORD, FloatArray, plain, read_json, record_of
 from xanesml.files.whole import whole_file, write_text
-from xanesml.learning.augmentation import Mode
 from xanesml.learning.intervals import Interval
 from xanesml.learning.network import import_keras
 from xanesml.learning.predictor_files import BASELINES_FILE, load_baselines
@@ -31,11 +33,12 @@ MODEL_VERSION = 3
 METADATA_FILE = "model.json"
 SERIES_FILE = "series.npz"
 
-_REMEDY = "make one with `xanesml train`"
+_REMEDY = "train again with `xanesml train`"
 
 
-class ModelMetadata(TypedDict):
-    """What trained networks have to be accompanied by, to be used on a measured spectrum.
+@pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=RECORD)
+class ModelMetadata:
+    """Data that trained networks need to be used on a measured spectrum; kept in `model.json`.
 
     Attributes
     ----------
@@ -43,57 +46,57 @@ class ModelMetadata(TypedDict):
         Chemical symbol of the absorber.
     edge : str
         Absorption edge, such as `L3`.
-    mesh : list of float
-        Photon energies that the networks expect spectra on, eV.
-    reference : list of float
-        Mean of the training spectra on the mesh, edge steps.
-    band : list of list of float
-        5th and 95th percentile of the training spectra on the mesh, edge steps.
-    scaling : dict
-        Scaling of features and labels, see `Scaling.to_dict`.
-    intervals : dict of str to dict
-        By mode, the interval about an ensemble's answer, see `Interval.to_dict`.
+    mesh : ndarray
+        Photon energies that the networks expect spectra on, shape (M,), float64, eV.
+    mean_spectrum : ndarray
+        Mean of the training spectra, shape (M,), float64, edge steps.
+    band : ndarray
+        5th and 95th percentile of the training spectra, shape (2, M), float64, edge steps.
+    scaling : Scaling
+        Scaling of features and labels, from the training split.
+    intervals : dict of str to Interval
+        By mode, the interval around an ensemble's answer.
+    baseline_intervals : dict of str to dict of str to Interval
+        By mode and name, the interval around a baseline's answer.
     distances : dict of str to float
         By mode, the distance from the training spectra below which 99 % of the test spectra lie.
     edge_energy : float
         Photon energy of the edge that the mesh refers to, eV.
     first_shell : float
-        Reference length of the first shell, Å.
+        Length of the undistorted first shell, Å.
     normalization : str
         How the training spectra were normalized: `absolute` or `feff`.
     normalization_energy : float
         Photon energy at which μ0 gave their edge step, eV.
-    campaign : dict
-        Resolved campaign.
+    campaign : Campaign
+        The campaign.
     campaign_digest : str
         Its hash.
-    versions : dict
+    versions : dict of str to str
         Versions of the packages that made the networks.
-    metrics : dict
-        By mode, `Assessment.to_dict`.
     """
 
     element: str
     edge: str
-    mesh: list[float]
-    reference: list[float]
-    band: list[list[float]]
-    scaling: dict[str, Any]
-    intervals: dict[str, dict[str, Any]]
-    distances: dict[str, float]
+    mesh: FloatArray
+    mean_spectrum: FloatArray
+    band: FloatArray
+    scaling: Scaling
+    intervals: dict[Mode, Interval]
+    baseline_intervals: dict[Mode, dict[str, Interval]]
+    distances: dict[Mode, float]
     edge_energy: float
     first_shell: float
     normalization: str
     normalization_energy: float
-    campaign: dict[str, Any]
+    campaign: Campaign
     campaign_digest: str
     versions: dict[str, str]
-    metrics: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What an ensemble answers. No array holds NaN.
+    """Answers of an ensemble. No array holds NaN.
 
     Attributes
     ----------
@@ -102,11 +105,11 @@ class Answers:
     spread : ndarray
         Their standard deviations, 0 for a single network, shape (n,), float64, Å².
     mean_shift : ndarray or None
-        Mean first-shell shift, shape (n,), float64, Å; None where the networks have no such answer.
+        Mean first-shell shift, shape (n,), float64, Å; None if the networks have no such answer.
     skewness : ndarray or None
-        Skewness of the distribution, shape (n,), float64; likewise.
+        Skewness of the distribution, shape (n,), float64, or None.
     distribution : ndarray or None
-        Share of the first shell in each bin, shape (n, R), float64; likewise.
+        Share of the first shell in each bin, shape (n, R), float64, or None.
     """
 
     msd: Floats
@@ -118,54 +121,58 @@ class Answers:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """Ensembles of trained networks with what belongs to them.
+    """Ensembles of trained networks with their metadata.
 
     Attributes
     ----------
     ensembles : mapping of str to sequence of keras.Model
         By mode, networks that take scaled features and return scaled labels by name.
-    mesh : ndarray
-        Photon energies that spectra must be on, shape (M,), float64, eV.
-    scaling : Scaling
-        Scaling of features and labels, from the training split.
     series : Series
-        What the training spectra are averages of.
+        The distorted series that the training spectra are averages of.
     metadata : ModelMetadata
-        Where the networks come from.
+        Mesh, scaling, intervals and origin of the networks.
     baselines : mapping of str to mapping of str to Predictor
         By mode and name, the baselines that the networks were compared with.
     """
 
     ensembles: Mapping[Mode, Sequence[keras.Model]]
-    mesh: Floats
-    scaling: Scaling
     series: Series
     metadata: ModelMetadata
     baselines: Mapping[Mode, Mapping[str, Predictor]]
 
+    @property
+    def mesh(self) -> Floats:
+        """Photon energies that spectra must be on, shape (M,), float64, eV."""
+        return self.metadata.mesh
+
+    @property
+    def scaling(self) -> Scaling:
+        """Scaling of features and labels, from the training split."""
+        return self.metadata.scaling
+
     def predict(self, spectra: Reals, mode: Mode = "direct", *, batch_size: int = 1024) -> Answers:
-        """Answer what the mean squared displacement is, and the like.
+        """Predict the mean squared displacement and the networks' other answers.
 
         Parameters
         ----------
         spectra : ndarray
             Normalized spectra on the model's mesh, shape (N, M), edge steps, no NaN.
         mode : {"direct", "reference"}
-            Whether they are spectra as they are, or differences put upon a simulated reference.
+            Whether they are spectra as measured, or differences added to a simulated reference.
         batch_size : int
-            Spectra evaluated at once; bounds the memory and does not change the result.
+            Spectra evaluated at once; limits the memory and does not change the result.
 
         Returns
         -------
         Answers
-            One for each spectrum.
+            One answer for each spectrum.
 
         Raises
         ------
         SpectrumError
             If the spectra have another number of points or are not finite.
         StoreError
-            If no networks were trained for the mode.
+            If the model has no networks for the mode.
         """
         points = self.mesh.size
         if spectra.ndim != 2 or spectra.shape[1] != points:
@@ -179,7 +186,7 @@ class TrainedModel:
         return answers_of_ensemble(self.networks(mode), features, self.scaling, batch_size=batch_size)
 
     def networks(self, mode: Mode) -> Sequence[keras.Model]:
-        """Return the networks of a mode; StoreError where there are none."""
+        """Return the networks of a mode; StoreError if there are none."""
         if mode not in self.ensembles:
             raise StoreError(
                 f"the model has no networks for the mode {mode!r}, only for {', '.join(self.ensembles)}; add it to "
@@ -188,28 +195,28 @@ class TrainedModel:
         return self.ensembles[mode]
 
     def interval(self, mode: Mode) -> Interval:
-        """Return the interval about an ensemble's answer."""
-        return Interval(**self.metadata["intervals"][mode])
+        """Return the interval around an ensemble's answer."""
+        return self.metadata.intervals[mode]
 
     def baseline(self, mode: Mode, name: str) -> tuple[Predictor, Interval]:
-        """Return a baseline, which takes scaled features, and the interval about its answer.
+        """Return a baseline, which takes scaled features, and the interval around its answer.
 
         Raises
         ------
         StoreError
-            If the model has nothing for the mode, or no such baseline.
+            If the model has no networks for the mode, or no such baseline.
         """
         self.networks(mode)
         baselines = self.baselines.get(mode, {})
         if name not in baselines:
             raise StoreError(f"the model has no baseline {name!r}; it has {', '.join(baselines) or 'none'}")
-        return baselines[name], Interval(**self.metadata["metrics"][mode]["baseline_intervals"][name])
+        return baselines[name], self.metadata.baseline_intervals[mode][name]
 
 
 def answers_of_ensemble(
     networks: Sequence[keras.Model], features: Singles, scaling: Scaling, *, batch_size: int = 1024
 ) -> Answers:
-    """Return what an ensemble answers to scaled features, shape (n, M)."""
+    """Return an ensemble's answers to scaled features, shape (n, M)."""
     each = [evaluate(network, features, batch_size=batch_size) for network in networks]
 
     def members(name: str) -> Floats:
@@ -240,31 +247,32 @@ def network_file(mode: Mode, member: int) -> str:
 
 
 def save_network(path: Path, network: keras.Model) -> None:
-    """Write a network's file, which appears under its name only when complete.
+    """Write a network's file, whole or not at all.
 
     Raises
     ------
     EnvironmentProblem
         If the folder cannot be written to.
     """
+    # The temporary name has the same suffix, by which Keras chooses the format.
     with whole_file(path) as partial:
         network.save(partial)
 
 
 def complete_model(folder: Path, metadata: ModelMetadata, series: Series, networks: Sequence[str]) -> None:
-    """Make a folder of networks and baselines a model: write what belongs to them, `model.json` last.
+    """Turn a folder of networks and baselines into a model: write the series and, last, `model.json`.
 
-    That file holds the checksums of all others, so a folder left half written by a kill
-    is told from a whole one. Networks that do not belong to it are removed.
+    `model.json` holds the checksums of all other files, so that a half-written folder is
+    recognized. Networks that do not belong to the model are removed.
 
     Parameters
     ----------
     folder : Path
         Folder that the networks are in.
     metadata : ModelMetadata
-        What belongs to them.
+        Their metadata.
     series : Series
-        What the training spectra are averages of.
+        The distorted series that the training spectra are averages of.
     networks : sequence of str
         Names of the networks' files.
 
@@ -284,12 +292,12 @@ def complete_model(folder: Path, metadata: ModelMetadata, series: Series, networ
         raise EnvironmentProblem(
             f"cannot write the model to {folder}: {error.strerror or error}; check the folder and the space left"
         ) from error
-    content = {"schema": MODEL_SCHEMA, "schema_version": MODEL_VERSION, "files": digests, **metadata}
+    content = {"schema": MODEL_SCHEMA, "schema_version": MODEL_VERSION, "files": digests, **plain(metadata)}
     write_text(folder / METADATA_FILE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def load_model(folder: Path) -> TrainedModel:
-    """Read trained networks.
+    """Read a trained model.
 
     Parameters
     ----------
@@ -304,7 +312,7 @@ def load_model(folder: Path) -> TrainedModel:
     Raises
     ------
     StoreError
-        If the folder holds no model, one of another version, or one half written.
+        If the folder holds no model, a model of another version, or a half-written one.
     EnvironmentProblem
         If Keras is not installed.
     """
@@ -318,40 +326,28 @@ def load_model(folder: Path) -> TrainedModel:
             raise StoreError(f"{folder / name} is not the file that {METADATA_FILE} describes; {_REMEDY}")
     load = import_keras().saving.load_model
     ensembles: dict[Mode, list[keras.Model]] = {}
-    modes: tuple[Mode, ...] = ("direct", "reference")
-    for mode in modes:
+    for mode in get_args(Mode):
         names = [name for name in digests if name.startswith(f"{mode}-")]
         if names:
             ensembles[mode] = [load(folder / name, compile=False) for name in names]
-    mesh = np.asarray(metadata["mesh"], dtype=np.float64)
     with np.load(folder / SERIES_FILE) as file:
         stored = {name: file[name] for name in ("delta", "mu", "edge_step", "r")}
-    series = Series(energy=mesh, first_shell=metadata["first_shell"], **stored)
-    scaling, baselines = Scaling.from_dict(metadata["scaling"]), load_baselines(folder)
-    return TrainedModel(ensembles, mesh, scaling, series, metadata, baselines)
+    series = Series(energy=metadata.mesh, first_shell=metadata.first_shell, **stored)
+    return TrainedModel(ensembles, series, metadata, load_baselines(folder))
 
 
 def _read_metadata(path: Path) -> tuple[ModelMetadata, dict[str, str]]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise StoreError(f"{path.parent} holds no trained model: {path.name}: {error.strerror}; {_REMEDY}") from error
-    except ValueError as error:
-        raise StoreError(f"{path} is not valid JSON: {error}; {_REMEDY}") from error
-    schema = content.pop("schema", None) if isinstance(content, dict) else None
+    content = read_json(path, _REMEDY)
+    schema, version = content.pop("schema", None), content.pop("schema_version", None)
     if schema != MODEL_SCHEMA:
         raise StoreError(f"{path} does not describe a model: schema {schema!r}, expected {MODEL_SCHEMA!r}; {_REMEDY}")
-    version = content.pop("schema_version", None)
     if version != MODEL_VERSION:
         raise StoreError(
-            f"{path} has version {version} of {MODEL_SCHEMA}, this xanesml reads {MODEL_VERSION}; train again with `xanesml train`"
+            f"{path} has version {version} of {MODEL_SCHEMA}, this xanesml reads {MODEL_VERSION}; {_REMEDY}"
         )
-    lacking = (ModelMetadata.__required_keys__ | {"files"}) - content.keys()
-    if lacking:
-        raise StoreError(f"{path} is incomplete: it lacks {', '.join(sorted(lacking))}; {_REMEDY}")
-    digests: dict[str, str] = content.pop("files")
-    metadata: ModelMetadata = content
-    return metadata, digests
+    if not isinstance(digests := content.pop("files", None), dict):
+        raise StoreError(f"{path} lacks 'files', the checksums of the model's files; {_REMEDY}")
+    return record_of(ModelMetadata, content, path, _REMEDY), digests
 
 
 def _digest(path: Path) -> str:

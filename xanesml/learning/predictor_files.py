@@ -10,9 +10,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from xanesml.campaign import Mode
 from xanesml.errors import StoreError
 from xanesml.files.whole import whole_file
-from xanesml.learning.augmentation import Mode
 from xanesml.learning.predictors import Constant, Linear, LinearMoments, Predictor, SlopeLine, Trees
 
 BASELINES_FILE = "baselines.npz"

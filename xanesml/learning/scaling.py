@@ -1,22 +1,23 @@
-"""The scaling between spectra in edge steps, labels in their units, and what the network sees."""
+"""Scaling of spectra and labels to the features and targets of the network."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import dataclasses
 
 import numpy as np
+from pydantic.dataclasses import dataclass
 
 from xanesml.errors import StoreError
 from xanesml.files.arrays import Floats, Reals, Singles
+from xanesml.files.records import RECORD, FloatArray
 
-#: Labels that are scaled to their range; the distribution of bond lengths is left as it is.
+#: Labels that are scaled to their range; the distribution of bond lengths is not scaled.
 SCALED_LABELS = ("msd", "mean_shift", "skewness")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=RECORD)
 class Scaling:
-    """The transforms between spectra and labels and what the network sees.
+    """Scaling of spectra to z-scores and of labels to their range.
 
     Attributes
     ----------
@@ -26,29 +27,29 @@ class Scaling:
         Smallest and largest training label by name: msd, Å², mean_shift, Å, and skewness.
     """
 
-    feature_mean: Floats
-    feature_scale: Floats
+    feature_mean: FloatArray
+    feature_scale: FloatArray
     ranges: dict[str, tuple[float, float]]
 
     @classmethod
     def fit(cls, sums: FeatureSums, labels: dict[str, Floats], *, noise: float) -> Scaling:
-        """Take the scaling from the training split.
+        """Fit the scaling to the training split.
 
         Parameters
         ----------
         sums : FeatureSums
-            Of the training spectra without errors of a measurement, edge steps.
+            Sums over the training spectra without errors of measurement, edge steps.
         labels : dict of str to ndarray
             Training labels by name, each of shape (n,).
         noise : float
             Standard deviation of the noise that training adds, edge steps. Its variance
-            is added to that of the spectra: where the spectra hardly differ, before the
-            edge, noise would otherwise be blown up to many standard deviations.
+            is added to the variance of the spectra. Otherwise noise would become many
+            standard deviations before the edge, where the spectra hardly differ.
 
         Returns
         -------
         Scaling
-            With a feature scale of 1 wherever a feature is constant.
+            The feature scale is 1 where a feature is constant.
 
         Raises
         ------
@@ -82,32 +83,15 @@ class Scaling:
         low, high = self.ranges[name]
         return scaled.astype(np.float64) * (high - low) + low
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the numbers as JSON can hold them, without loss."""
-        return {
-            "feature_mean": self.feature_mean.tolist(),
-            "feature_scale": self.feature_scale.tolist(),
-            "ranges": {name: list(limits) for name, limits in self.ranges.items()},
-        }
 
-    @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> Scaling:
-        """Return the scaling that `to_dict` described."""
-        return cls(
-            feature_mean=np.asarray(content["feature_mean"], dtype=np.float64),
-            feature_scale=np.asarray(content["feature_scale"], dtype=np.float64),
-            ranges={name: (float(low), float(high)) for name, (low, high) in content["ranges"].items()},
-        )
-
-
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class FeatureSums:
-    """Sums over spectra from which their mean and standard deviation follow; those of disjoint sets add up.
+    """Sums over spectra that give their mean and standard deviation; the sums of disjoint sets add up.
 
     Attributes
     ----------
     center : ndarray
-        What is subtracted from every spectrum, shape (M,), so that no digits are lost; the same in all that are added.
+        Subtracted from every spectrum so that no digits are lost, shape (M,); the same for all sets that are added.
     sums : ndarray
         Number of spectra, their sum and the sum of their squares, one after the other, shape (1 + 2 M,).
     """

@@ -26,14 +26,14 @@ variance of the broadening (v). Reference mode uses differences from the referen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import numpy as np
+from pydantic.dataclasses import dataclass
 
 from xanesml.errors import SpectrumError
 from xanesml.files.arrays import Floats
+from xanesml.files.records import RECORD
 from xanesml.measured.broadening import broadened
 from xanesml.measured.normalization import TINY_ENERGY, NormalizedSpectrum, align
 
@@ -62,7 +62,7 @@ _NAMES = ("shift", "stretch", "broadening", "amplitude")
 _FITTED = ("shift", "stretch", "variance of the broadening", "amplitude")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=RECORD)
 class Calibration:
     """The transformation of one session's measured spectra onto the theory's mesh.
 
@@ -131,35 +131,6 @@ class Calibration:
                 "give a spectrum that covers it"
             )
         return self.amplitude * np.interp(wanted, measured.energy, measured.mu)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
-        return asdict(self) | {"doubts": list(self.doubts)}
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Calibration:
-        """Make a calibration of what `to_dict` returned.
-
-        Raises
-        ------
-        SpectrumError
-            If a key is missing or unknown, or a number is not one.
-        """
-        names = {field.name for field in fields(cls)}
-        if set(content) != names:
-            raise SpectrumError(
-                f"a calibration has the keys {', '.join(sorted(names))}, not {', '.join(sorted(content))}; fit it again"
-            )
-        numbers = {name: content[name] for name in sorted(names - {"uncertainties", "source", "doubts"})}
-        for name, number in numbers.items():
-            if not isinstance(number, int | float) or not np.isfinite(number):
-                raise SpectrumError(f"the calibration's {name} is {number!r}, not a finite number; fit it again")
-        return cls(
-            **{name: float(number) for name, number in numbers.items()},
-            uncertainties={name: float(value) for name, value in content["uncertainties"].items()},
-            source=str(content["source"]),
-            doubts=tuple(content["doubts"]),
-        )
 
 
 def calibrate(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from xanesml.assessment.assess import LABELS, NETWORK
+from xanesml.assessment.report import LABELS, NETWORK
 from xanesml.assessment.sensitivity import ERRORS, Sensitivity
 from xanesml.plots.style import (
     BLACK,

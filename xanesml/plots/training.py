@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xanesml.assessment.baselines import Errors
+from xanesml.assessment.report import REPORT_FILE, Errors, read_report
 from xanesml.assessment.sensitivity import read_sensitivity, sensitivity_file
-from xanesml.assessment.summary import read_report
 from xanesml.averages.series import Series
 from xanesml.errors import StoreError
 from xanesml.files.arrays import Floats
@@ -169,10 +168,10 @@ def training_figures(tensors: Path, model: Path, folder: Path) -> None:
     with open_file(tensors, TENSORS) as file:
         distorted, edge = Series.read(file), float(file.attrs["edge"])
     series(distorted.energy, distorted.normalized, distorted.delta, folder / "series.png", edge=edge)
-    modes: dict[str, dict[str, Any]] = read_report(model / "report.json")["modes"]
+    modes = read_report(model / REPORT_FILE).modes
     learning_curves(
         {
-            mode: [model / f"history-{mode}-{member}.csv" for member in range(len(content["best_epochs"]))]
+            mode: [model / f"history-{mode}-{member}.csv" for member in range(len(content.best_epochs))]
             for mode, content in modes.items()
         },
         folder / "learning_curves.png",
@@ -184,7 +183,7 @@ def training_figures(tensors: Path, model: Path, folder: Path) -> None:
             prediction,
             half_width,
             folder / f"parity-{mode}.png",
-            confidence=content["interval"]["confidence"],
+            confidence=content.interval.confidence,
             title=mode,
         )
         table = model / sensitivity_file(mode)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xanesml.assessment.assess import NETWORK
+from xanesml.assessment.report import NETWORK
 from xanesml.errors import EnvironmentProblem, SpectrumError
 from xanesml.files.whole import write_text
 from xanesml.learning.model import TrainedModel, load_model
@@ -102,7 +102,7 @@ def predict_files(
         If the reference cannot be used, or none of the spectra; nothing is written then.
     """
     model = load_model(folder)
-    expected = {"element": element or model.metadata["element"], "edge": edge or model.metadata["edge"]}
+    expected = {"element": element or model.metadata.element, "edge": edge or model.metadata.edge}
     known = None
     if reference is not None:
         measured = normalized_for(model, read_spectrum(reference.path, **expected))
@@ -173,16 +173,16 @@ def draw(model: TrainedModel, prediction: Prediction, path: Path) -> None:
         model.mesh,
         prediction.spectrum,
         prediction.nearest_spectrum,
-        np.asarray(model.metadata["band"]),
+        model.metadata.band,
         path,
-        edge=model.metadata["edge_energy"],
+        edge=model.metadata.edge_energy,
         label=label,
         simulated_label=f"nearest simulated, MSD {prediction.nearest['msd']:.4f} Å²",
         msd=prediction.msd,
         interval=prediction.interval,
         confidence=prediction.confidence,
         distribution=None if shares is None else (np.asarray(shares["r"]), np.asarray(shares["share"])),
-        first_shell=model.metadata["first_shell"],
+        first_shell=model.metadata.first_shell,
         mean_shift=prediction.mean_shift,
     )
 

@@ -17,12 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from xanesml.assessment.assess import LABELS, NETWORK, distances
+from xanesml.assessment.assess import distances
+from xanesml.assessment.report import LABELS, NETWORK
 from xanesml.averages.nearest import Nearest, nearest
-from xanesml.campaign import Campaign
+from xanesml.campaign import Mode
 from xanesml.errors import SpectrumError
 from xanesml.files.arrays import Floats
-from xanesml.learning.augmentation import Mode
+from xanesml.files.records import plain
 from xanesml.learning.intervals import Interval
 from xanesml.learning.model import Answers, TrainedModel
 from xanesml.measured.normalization import NormalizedSpectrum, align, on_mesh
@@ -192,7 +193,7 @@ def predict_spectrum(
         # It needs no calibration: its difference from the simulated reference is its own.
         shift, spectrum = 0.0, on_mesh(normalized, mesh, 0.0)
     elif reference is None:
-        shift = align(normalized, mesh, np.asarray(metadata["reference"]), largest_shift=largest_shift).shift
+        shift = align(normalized, mesh, metadata.mean_spectrum, largest_shift=largest_shift).shift
         spectrum = on_mesh(normalized, mesh, shift)
     else:
         shift = reference.calibration.shift
@@ -209,7 +210,7 @@ def predict_spectrum(
         half = float(np.hypot(half, _quantile_of_normal(interval.confidence) * reference.msd_error))
     found = _nearest(model, spectrum, reference)
     distance = float(distances(model.scaling.scale_features(spectrum[np.newaxis]))[0])
-    typical, labels = metadata["distances"][mode], model.scaling.ranges["msd"]
+    typical, labels = metadata.distances[mode], model.scaling.ranges["msd"]
     return Prediction(
         source=normalized.source,
         name=name,
@@ -226,7 +227,7 @@ def predict_spectrum(
         distribution=_distribution(model, answers),
         nearest=_without_spectrum(found),
         shift=shift,
-        rms=float(np.sqrt(np.mean((spectrum - np.asarray(metadata["reference"])) ** 2))),
+        rms=float(np.sqrt(np.mean((spectrum - metadata.mean_spectrum) ** 2))),
         distance=distance,
         typical_distance=typical,
         noise=normalized.noise,
@@ -236,7 +237,7 @@ def predict_spectrum(
         e0=normalized.e0,
         edge_step=normalized.edge_step,
         normalization=normalized.parameters,
-        reference=None if reference is None else reference.to_dict(),
+        reference=None if reference is None else plain(reference),
         warnings=(*normalized.doubts, *_doubts(model, reference, msd, labels, distance, typical)),
         spectrum=spectrum,
         nearest_spectrum=found.spectrum,
@@ -252,7 +253,7 @@ def _answered(model: TrainedModel, spectrum: Floats, mode: Mode, predictor: str)
 
 
 def _nearest(model: TrainedModel, spectrum: Floats, reference: Reference | None) -> Nearest:
-    averaging = Campaign.model_validate(model.metadata["campaign"]).averaging
+    averaging = model.metadata.campaign.averaging
     if reference is not None:
         return nearest(spectrum, model.series, averaging)
     return nearest(
@@ -263,7 +264,7 @@ def _nearest(model: TrainedModel, spectrum: Floats, reference: Reference | None)
         largest_shift=NEAREST_SHIFT,
         largest_broadening=NEAREST_BROADENING,
         largest_slope=NEAREST_SLOPE,
-        edge=model.metadata["edge_energy"],
+        edge=model.metadata.edge_energy,
     )
 
 
@@ -301,7 +302,7 @@ def _doubts(
         )
     if reference is not None:
         yield from reference.calibration.doubts
-        trained = float(model.metadata["campaign"]["training"]["broadening"])
+        trained = model.metadata.campaign.training.broadening
         if reference.calibration.broadening > trained:
             yield (
                 f"the measurement is broader than theory by {reference.calibration.broadening:.2f} eV, more than the "

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from xanesml.errors import SpectrumError
-from xanesml.files.arrays import Floats
-from xanesml.learning.augmentation import reference_spectra
+from xanesml.files.records import RECORD, FloatArray
+from xanesml.learning.augmentation import gaussian_averages
 from xanesml.learning.model import TrainedModel
 from xanesml.measured import MeasuredSpectrum
 from xanesml.measured.calibration import Calibration, calibrate
 from xanesml.measured.normalization import NormalizedSpectrum, normalize
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=RECORD)
 class Reference:
     """A measured spectrum of known disorder, and what it makes of others of its session.
 
@@ -27,9 +28,9 @@ class Reference:
     msd, msd_error : float
         Its mean squared displacement and the standard uncertainty of that, Å².
     simulated : ndarray
-        The Gaussian average with that displacement, shape (M,), float64, edge steps.
+        The Gaussian average with that displacement, shape (M,), float64, edge steps; not in files.
     measured : ndarray
-        The measured spectrum, calibrated, shape (M,), float64, edge steps.
+        The measured spectrum, calibrated, shape (M,), float64, edge steps; not in files.
     calibration : Calibration
         What puts measured spectra on the theory's mesh.
     """
@@ -37,18 +38,9 @@ class Reference:
     source: str
     msd: float
     msd_error: float
-    simulated: Floats
-    measured: Floats
+    simulated: Annotated[FloatArray, Field(exclude=True)]
+    measured: Annotated[FloatArray, Field(exclude=True)]
     calibration: Calibration
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return all but the spectra, ready for JSON."""
-        return {
-            "source": self.source,
-            "msd": self.msd,
-            "msd_error": self.msd_error,
-            "calibration": self.calibration.to_dict(),
-        }
 
 
 def make_reference(
@@ -88,9 +80,9 @@ def make_reference(
             f"the reference's MSD {msd} Å² lies outside the {low:.4f} … {high:.4f} Å² that the model was trained on; "
             "give another reference, or widen averaging.sigma and train again"
         )
-    simulated = reference_spectra(model.series, np.array([msd]))[0]
+    simulated = gaussian_averages(model.series, np.array([msd]))[0]
     calibration = calibrate(
-        normalized, model.mesh, simulated, edge=model.metadata["edge_energy"], largest_shift=largest_shift
+        normalized, model.mesh, simulated, edge=model.metadata.edge_energy, largest_shift=largest_shift
     )
     on_theory = calibration.apply(normalized, model.mesh)
     return Reference(normalized.source, msd, msd_error, simulated, on_theory, calibration)
@@ -117,9 +109,9 @@ def normalized_for(model: TrainedModel, measured: MeasuredSpectrum) -> Normalize
         If it is of another element or edge than the model's, or unusable.
     """
     metadata = model.metadata
-    if (measured.element, measured.edge) != (metadata["element"], metadata["edge"]):
+    if (measured.element, measured.edge) != (metadata.element, metadata.edge):
         raise SpectrumError(
             f"{measured.source} is of {measured.element} {measured.edge}, but the network is for "
-            f"{metadata['element']} {metadata['edge']}; use a network trained for that edge"
+            f"{metadata.element} {metadata.edge}; use a network trained for that edge"
         )
-    return normalize(measured, step_offset=metadata["normalization_energy"] - metadata["edge_energy"])
+    return normalize(measured, step_offset=metadata.normalization_energy - metadata.edge_energy)

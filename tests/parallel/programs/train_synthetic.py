@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from hpc.drain import RESUBMIT
 from hpc.training.train import train
 from xanesml.campaign import Campaign
 from xanesml.errors import XanesmlError
+from xanesml.files.records import write_record
 
 # After so many looks the training is stopped.
 looks = iter(range(int(sys.argv[sys.argv.index("--stop") + 1]))) if "--stop" in sys.argv else itertools.count()
@@ -27,4 +27,4 @@ except XanesmlError as error:
     sys.exit(f"{type(error).__name__}: {error}")
 if report is None:
     sys.exit(RESUBMIT)
-(folder / f"returned-{comm.rank}.json").write_text(json.dumps(report.to_dict()))
+write_record(folder / f"returned-{comm.rank}.json", report)

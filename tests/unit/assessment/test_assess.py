@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 from requirements import require
 from synthetic import campaign, write_tensors
 
-from xanesml.assessment.assess import LABELS, NEAREST, NETWORK, Assessment, Comparison, assess, distances, verdict
-from xanesml.assessment.baselines import Errors
+from xanesml.assessment.assess import Assessment, assess, distances
+from xanesml.assessment.report import LABELS, NEAREST, NETWORK, Comparison, Errors, ModeReport
 from xanesml.campaign import Campaign
-from xanesml.learning.augmentation import reference_spectra
+from xanesml.files.records import plain
+from xanesml.learning.augmentation import gaussian_averages
 from xanesml.learning.dataset import Split, Tensors, load_tensors, split_by_family
-from xanesml.learning.intervals import conformal_quantile
+from xanesml.learning.intervals import Interval, conformal_quantile
 from xanesml.learning.network import import_keras
 from xanesml.learning.particle_set import ParticleSet
 from xanesml.learning.scaling import FeatureSums, Scaling
@@ -64,6 +67,7 @@ def assessed(
         scaling,
         made_for,
         particles=ParticleSet.of(data, mode, rows, rows),
+        best_epochs=[3],
         untuned=untuned,
     )
 
@@ -76,8 +80,8 @@ def result(data: Tensors) -> Assessment:
 
 def test_all_predictors_are_compared_on_the_test_split(data: Tensors, result: Assessment) -> None:
     split = split_of(data)
-    labels, errors = data.msd[split.test], result.test.errors
-    assert result.test.n == 16
+    labels, errors = data.msd[split.test], result.report.test.errors
+    assert result.report.test.n == 16
     assert errors["network"].mae == pytest.approx(np.abs(labels - 0.01).mean(), rel=1e-5)
     assert errors["mean"].mae == pytest.approx(np.abs(labels - data.msd[split.training].mean()).mean())
     assert errors["moments"].mae < errors["ridge"].mae < errors["mean"].mae
@@ -87,16 +91,15 @@ def test_all_predictors_are_compared_on_the_test_split(data: Tensors, result: As
     np.testing.assert_array_equal(result.labels, labels)
     np.testing.assert_allclose(result.answers.msd, np.full(16, 0.01), rtol=1e-5)
     np.testing.assert_allclose(result.answers.spread, np.full(16, 0.002), rtol=1e-4)
-    assert Comparison.from_dict(result.test.to_dict()) == result.test
-    assert result.test.to_dict()["verdict"] == result.test.verdict()
 
 
 def test_and_on_the_particle_averages_in_the_same_order(data: Tensors, result: Assessment) -> None:
-    assert result.particle.n == 4
-    assert list(result.particle.errors) == list(result.test.errors)
-    assert result.particle.errors["network"].mae == pytest.approx(np.abs(data.particle_msd - 0.01).mean(), rel=1e-5)
-    assert result.untuned is not None
-    assert result.untuned.mae == pytest.approx(np.abs(data.particle_msd - 0.02).mean())
+    particle = result.report.particle
+    assert particle.n == 4
+    assert list(particle.errors) == list(result.report.test.errors)
+    assert particle.errors["network"].mae == pytest.approx(np.abs(data.particle_msd - 0.01).mean(), rel=1e-5)
+    assert result.report.particle_before_fine_tuning is not None
+    assert result.report.particle_before_fine_tuning.mae == pytest.approx(np.abs(data.particle_msd - 0.02).mean())
 
 
 def test_the_baselines_that_are_kept_are_those_that_were_judged(data: Tensors, result: Assessment) -> None:
@@ -104,7 +107,7 @@ def test_the_baselines_that_are_kept_are_those_that_were_judged(data: Tensors, r
     features = scaling_of(data).scale_features(data.spectra[rows])
     assert set(result.baselines) == set(LABELS) - {NETWORK, NEAREST}
     for name, baseline in result.baselines.items():
-        assert Errors.of(baseline(features), data.msd[rows]) == result.test.errors[name]
+        assert Errors.of(baseline(features), data.msd[rows]) == result.report.test.errors[name]
 
 
 def test_every_baseline_has_an_interval_of_its_own_from_the_calibration_split(
@@ -112,13 +115,13 @@ def test_every_baseline_has_an_interval_of_its_own_from_the_calibration_split(
 ) -> None:
     rows = split_of(data).calibration
     features = scaling_of(data).scale_features(data.spectra[rows])
-    assert result.baseline_intervals.keys() == result.baselines.keys()
-    for name, interval in result.baseline_intervals.items():
+    assert result.report.baseline_intervals.keys() == result.baselines.keys()
+    for name, interval in result.report.baseline_intervals.items():
         residuals = np.abs(result.baselines[name](features) - data.msd[rows])
         half_width = interval.half_width(np.zeros(1), statistical=True)[0]
         assert half_width == pytest.approx(conformal_quantile(residuals, 0.9), rel=1e-6)
         assert (interval.confidence, interval.count, interval.particle_count) == (0.9, 16, 4)
-    widths = {name: interval.half_width(np.zeros(1))[0] for name, interval in result.baseline_intervals.items()}
+    widths = {name: interval.half_width(np.zeros(1))[0] for name, interval in result.report.baseline_intervals.items()}
     assert widths["moments"] < widths["mean"]
     assert NETWORK not in widths
 
@@ -128,32 +131,35 @@ def test_the_interval_of_the_ensemble_and_its_coverage_by_hand(data: Tensors, re
     # All spreads are 0.002, so that the interval is as wide for every spectrum.
     half = conformal_quantile(np.abs(data.msd[split.calibration] - 0.01), 0.9)
     np.testing.assert_allclose(result.half_widths, np.full(16, half), rtol=1e-4)
-    assert result.width == pytest.approx(2 * half, rel=1e-4)
-    assert result.coverage == np.mean(np.abs(data.msd[split.test] - 0.01) <= half)
-    assert 0 < result.coverage < 1
-    assert result.particle_coverage == np.mean(np.abs(data.particle_msd - 0.01) <= half)
+    assert result.report.width == pytest.approx(2 * half, rel=1e-4)
+    assert result.report.coverage == np.mean(np.abs(data.msd[split.test] - 0.01) <= half)
+    assert 0 < result.report.coverage < 1
+    assert result.report.particle_coverage == np.mean(np.abs(data.particle_msd - 0.01) <= half)
     features = scaling_of(data).scale_features(data.spectra[split.test])
     assert result.distance == pytest.approx(np.quantile(np.sqrt(np.mean(features**2, axis=1)), 0.99), rel=1e-5)
 
 
 def test_a_report_has_the_numbers_and_not_the_baselines(result: Assessment) -> None:
-    content = result.to_dict()
+    content = plain(result.report)
     assert "baselines" not in content
-    assert content["baseline_intervals"]["ridge"] == result.baseline_intervals["ridge"].to_dict()
-    assert content["coverage"] == result.coverage
-    assert content["particle_before_fine_tuning"]["mae"] == result.untuned.mae
+    assert content["baseline_intervals"]["ridge"] == plain(result.report.baseline_intervals["ridge"])
+    assert content["coverage"] == result.report.coverage
+    assert content["particle_before_fine_tuning"]["mae"] == result.report.particle_before_fine_tuning.mae
+    assert content["best_epochs"] == [3]
+    again = TypeAdapter(ModeReport).validate_json(json.dumps(content))
+    assert again == result.report
+    assert again.test.verdict == content["test"]["verdict"]
 
 
 @pytest.mark.requires("keras", "sklearn")
 def test_one_seed_gives_one_assessment_and_no_particle_averages_no_comparison_on_them(data: Tensors) -> None:
     data = replace(data, particle_spectra=data.particle_spectra[:0], particle_msd=data.particle_msd[:0])
     seeds = (campaign(**NOISE_ALONE).model_copy(update={"seed": seed}) for seed in (1, 1, 2))
-    first, again, other = (assessed(data, made_for, 0.01) for made_for in seeds)
+    first, again, other = (assessed(data, made_for, 0.01).report for made_for in seeds)
     assert (first.particle.n, first.particle.errors) == (0, {})
-    assert first.particle.to_dict().keys() == {"spectra", "n"}
-    assert np.isnan(first.particle_coverage)
-    assert first.to_dict()["particle_coverage"] is None
-    assert first.untuned is None
+    assert first.particle.verdict is None
+    assert first.particle_coverage is None
+    assert first.particle_before_fine_tuning is None
     assert first.test == again.test
     assert first.baseline_intervals == again.baseline_intervals
     assert first.test != other.test
@@ -162,12 +168,12 @@ def test_one_seed_gives_one_assessment_and_no_particle_averages_no_comparison_on
 @pytest.mark.requires("keras", "sklearn")
 def test_beside_a_reference_all_are_judged_on_differences(data: Tensors) -> None:
     exact = campaign(**WITHOUT_ERRORS, drift=0.0, amplitude=0.0)
-    beside, alone = assessed(data, exact, 0.01, mode="reference"), assessed(data, exact, 0.01)
+    beside, alone = (assessed(data, exact, 0.01, mode=mode).report for mode in ("reference", "direct"))
     # Without errors a difference put upon the reference is the spectrum again.
     assert beside.test.errors["moments"].mae == pytest.approx(alone.test.errors["moments"].mae, abs=2e-6)
     assert beside.particle.n == 4 * 3
     with_amplitude = assessed(data, campaign(**WITHOUT_ERRORS, drift=0.0, amplitude=0.2), 0.01, mode="reference")
-    assert with_amplitude.test.errors["moments"].mae > 2 * alone.test.errors["moments"].mae
+    assert with_amplitude.report.test.errors["moments"].mae > 2 * alone.test.errors["moments"].mae
 
 
 def test_particle_averages_as_they_are_and_as_differences(data: Tensors) -> None:
@@ -176,7 +182,7 @@ def test_particle_averages_as_they_are_and_as_differences(data: Tensors) -> None
     assert (direct.msd.tolist(), direct.noises) == (data.particle_msd[[1, 3]].tolist(), 1.0)
     pairs = ParticleSet.of(data, "reference", np.array([1, 3]), np.array([0, 1]))
     assert pairs.rows.tolist() == [1, 3, 3]
-    simulated = reference_spectra(data.series, data.particle_msd[[0, 0, 1]])
+    simulated = gaussian_averages(data.series, data.particle_msd[[0, 0, 1]])
     first, second = data.particle_spectra[[1, 3, 3]].astype(float), data.particle_spectra[[0, 0, 1]].astype(float)
     np.testing.assert_allclose(pairs.spectra, first - second + simulated, rtol=1e-12)
     np.testing.assert_array_equal(pairs.msd, data.particle_msd[[1, 3, 3]])
@@ -199,6 +205,21 @@ def test_distances_by_hand() -> None:
     assert distances(np.array([[3.0, 4.0], [0.0, 0.0]], dtype=np.float32)).tolist() == [np.sqrt(12.5), 0.0]
 
 
+def of_mode(test: Comparison, particle: Comparison) -> ModeReport:
+    return ModeReport(
+        test=test,
+        fitted=comparison(0),
+        particle=particle,
+        particle_before_fine_tuning=None,
+        interval=Interval(0.9, 0.001, 2.0, 20),
+        coverage=0.9,
+        particle_coverage=None,
+        width=0.002,
+        baseline_intervals={},
+        best_epochs=[1],
+    )
+
+
 def comparison(n: int = 5, **maes: float) -> Comparison:
     return Comparison("some", n, {name: Errors(mae, mae, 0.5, 0.0) for name, mae in maes.items()})
 
@@ -208,19 +229,23 @@ def test_the_verdict_names_the_winner_and_every_baseline_that_beats_the_network(
     tie = comparison(ridge=0.001, network=0.001)
     one = comparison(network=0.001, moments=0.00025, ridge=0.002)
     many = comparison(network=0.004, moments=0.002, ridge=0.003, mean=0.0035, edge_slope=0.005)
-    assert network.verdict() == "the network wins with a mean absolute error of 0.001 Å², ahead of ridge with 0.002 Å²"
-    assert tie.verdict() == "the network wins with a mean absolute error of 0.001 Å², ahead of ridge with 0.001 Å²"
+    assert network.verdict == "the network wins with a mean absolute error of 0.001 Å², ahead of ridge with 0.002 Å²"
+    assert tie.verdict == "the network wins with a mean absolute error of 0.001 Å², ahead of ridge with 0.001 Å²"
     moments = "moments wins with a mean absolute error of 0.00025 Å² and beats the network, which has 0.001 Å²"
-    assert one.verdict() == moments
-    assert many.verdict().endswith(
+    assert one.verdict == moments
+    assert many.verdict.endswith(
         "beats the network, which has 0.004 Å², as do ridge and the mean of the training labels"
     )
-    assert verdict(one, comparison(0)) == f"On the test split {moments}."
-    assert verdict(one, network) == f"On the test split {moments}; on the particle averages {network.verdict()}."
+    assert of_mode(one, comparison(0)).verdict() == f"On the test split {moments}."
+    both = of_mode(one, network).verdict()
+    assert both == f"On the test split {moments}; on the particle averages {network.verdict}."
 
 
 def test_a_network_without_a_number_is_beaten_by_all() -> None:
     broken = comparison(network=float("nan"), mean=0.004, ridge=0.003)
     assert broken.by_error() == ["ridge", "mean", "network"]
-    assert broken.verdict().startswith("ridge wins")
-    assert broken.to_dict()["network"]["mae"] is None
+    assert broken.verdict is not None
+    assert broken.verdict.startswith("ridge wins")
+    written = TypeAdapter(Comparison).dump_json(broken)
+    assert json.loads(written)["errors"]["network"]["mae"] is None
+    assert np.isnan(TypeAdapter(Comparison).validate_json(written).errors["network"].mae)

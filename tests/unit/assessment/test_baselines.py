@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
-from xanesml.assessment.baselines import COMPONENTS, PENALTIES, Errors, Regressions, fit_edge_slope, fit_mean
+from xanesml.assessment.baselines import COMPONENTS, PENALTIES, Regressions, fit_edge_slope, fit_mean
+from xanesml.assessment.report import Errors
 from xanesml.errors import EnvironmentProblem
 from xanesml.learning.predictors import edge_slope, scores_of
 from xanesml.learning.scaling import Scaling
@@ -40,19 +43,15 @@ def test_errors_by_hand() -> None:
     # The labels' mean is 5/3, the sum of their squared deviations 56/3.
     assert errors.r2 == pytest.approx(1 - 25 / (56 / 3))
     assert errors.bias == pytest.approx(1 / 3)
-    assert Errors.from_dict(errors.to_dict()) == errors
+    assert TypeAdapter(Errors).validate_json(TypeAdapter(Errors).dump_json(errors)) == errors
 
 
 def test_equal_labels_have_no_coefficient_of_determination() -> None:
     errors = Errors.of(np.array([0.1, 0.3]), np.array([0.2, 0.2]))
     assert np.isnan(errors.r2)
-    assert errors.to_dict() == {
-        "mae": pytest.approx(0.1),
-        "rmse": pytest.approx(0.1),
-        "r2": None,
-        "bias": pytest.approx(0),
-    }
-    assert np.isnan(Errors.from_dict(errors.to_dict()).r2)
+    written = TypeAdapter(Errors).dump_json(errors)
+    assert json.loads(written)["r2"] is None
+    assert np.isnan(TypeAdapter(Errors).validate_json(written).r2)
 
 
 def test_the_mean_predictor_answers_the_training_mean() -> None:

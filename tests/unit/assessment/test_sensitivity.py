@@ -15,8 +15,8 @@ from xanesml.assessment.sensitivity import (
     sensitivity,
     write_sensitivity,
 )
+from xanesml.campaign import Mode
 from xanesml.errors import StoreError
-from xanesml.learning.augmentation import Mode
 from xanesml.learning.dataset import Split, Tensors, load_tensors, split_by_family
 from xanesml.learning.scaling import Scaling
 
@@ -120,7 +120,7 @@ def test_the_error_that_hurts_most_is_named_at_the_size_of_the_campaign() -> Non
     rows = [*NONE, row("noise", 1.0, 0.0003), row("noise", 4.0, 0.09), row("energy_shift", 1.0, 0.0011)]
     rows.append(row("noise", 1.0, 0.5, predictor="ridge"))
     assert most_harmful(rows) == (
-        "of the errors of a measurement alone, energy shift (0.25 eV) hurts the network most: MAE 0.0011 Å², "
+        "of the errors of measurement alone, energy shift (0.25 eV) hurts the network most: MAE 0.0011 Å², "
         "without any 0.0002 Å²"
     )
     assert "energy shift (0.25 eV, off in the campaign)" in most_harmful(
@@ -130,7 +130,7 @@ def test_the_error_that_hurts_most_is_named_at_the_size_of_the_campaign() -> Non
 
 def test_errors_that_do_no_harm_are_not_blamed() -> None:
     assert most_harmful([*NONE, row("noise", 1.0, 0.0002)]) == (
-        "none of the errors of a measurement alone hurts the network, which has 0.0002 Å² without any"
+        "no error of measurement alone hurts the network, which has 0.0002 Å² without any"
     )
 
 
@@ -147,7 +147,10 @@ def test_the_table_comes_back_as_it_was(tmp_path: Path) -> None:
     [
         ("", "has no rows"),
         ("error,mae\nnoise,1\n", "cannot be read: 'predictor'"),
-        ("error,factor,size,trained,predictor,mae\nnoise,1,1,1,oracle,1\n", "called 'noise', 'oracle'"),
+        (
+            "error,factor,size,trained,predictor,mae\nnoise,1,1,1,oracle,1\n",
+            "unknown error or predictor: 'noise', 'oracle'",
+        ),
         ("error,factor,size,trained,predictor,mae\nnoise,1,1,1,ridge,low\n", "could not convert string to float"),
         (None, "No such file"),
     ],

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from made_report import mode_report, report, scores
 
-from xanesml.assessment.summary import read_report, reduced_cards, write_summary
+from xanesml.assessment.report import read_report
+from xanesml.assessment.summary import reduced_cards, write_summary
 from xanesml.campaign import Campaign, DistortionSection, FeffSection
 from xanesml.errors import StoreError
 
@@ -135,7 +136,7 @@ def test_every_mode_has_its_errors_on_both_kinds_of_averages(tmp_path: Path) -> 
     text = write_summary(fill(tmp_path, training), FULL, outcomes={})
     direct, reference = text.split("### Mode ")[1:]
     assert "on 2048 some averages, and on 12 particle averages:" in direct
-    assert "on 2048 some averages, and on 9 particle averages, each beside another:" in reference
+    assert "on 2048 some averages, and on 9 differences between pairs of particle averages:" in reference
     assert "| ridge | 0.345 | 0.69 | 0.5000 | -0.17 | 0.345 | 0.69 | 0.5000 | -0.17 |" in direct
     assert "| network | 0.321 | 0.642 | 0.5000 | -0.16 | 0.78 | 1.56 | 0.5000 | -0.39 |" in reference
 
@@ -143,7 +144,7 @@ def test_every_mode_has_its_errors_on_both_kinds_of_averages(tmp_path: Path) -> 
 def test_particle_averages_before_and_after_fine_tuning(tmp_path: Path) -> None:
     text = write_summary(fill(tmp_path, report(direct=mode_report(particles=12))), FULL, outcomes={})
     assert (
-        "Fine-tuning took the network on the particle averages from a mean absolute error of 0.0048 Å² (bias -0.0024) "
+        "Fine-tuning changed the network's mean absolute error on the particle averages from 0.0048 Å² (bias -0.0024) "
         "to 0.000123 Å² (bias -6.2e-05)."
     ) in text
     assert "| network, not fine-tuned | – | – | – | – | 4.8 | 9.6 | 0.5000 | -2.4 |" in text
@@ -209,9 +210,8 @@ def test_baselines_that_beat_the_network_are_said_to_beat_it(tmp_path: Path) -> 
 
 def test_what_has_no_number_is_left_open(tmp_path: Path) -> None:
     training = report(direct=mode_report(particles=1))
-    for content in training["modes"]["direct"]["particle"].values():
-        if isinstance(content, dict):
-            content["r2"] = None
+    for content in training["modes"]["direct"]["particle"]["errors"].values():
+        content["r2"] = None
     text = write_summary(fill(tmp_path, training), FULL, outcomes={})
     assert "| ridge | 0.345 | 0.69 | 0.5000 | -0.17 | 0.345 | 0.69 | – | -0.17 |" in text
 
@@ -228,14 +228,14 @@ def test_reduced_cards_are_named(tmp_path: Path) -> None:
     text = write_summary(fill(tmp_path, report(), prediction()), CHEAP, outcomes={})
     assert "## Not for publication" in text
     assert "31 distortions instead of 91" in text
-    assert "An isolated number from cheap cards carries no uncertainty" in text
+    assert "A single number from cheap cards has no known uncertainty" in text
 
 
 def test_empty_folder_is_summarized_too(tmp_path: Path) -> None:
     text = write_summary(tmp_path, FULL, outcomes={})
     assert text.count("not made yet") == 5
     assert "No network has been trained yet" in text
-    assert "No measured spectrum" in text
+    assert "No measured spectrum has been predicted yet" in text
 
 
 OLD_REPORT = {"test": scores(2048), "particle": scores(0), "ranks": 2, "seconds": 61.4, "epochs": 12}
@@ -251,10 +251,24 @@ OLD_REPORT = {"test": scores(2048), "particle": scores(0), "ranks": 2, "seconds"
         report(direct=mode_report(test=None)),
         report(direct=mode_report(test={"spectra": "some", "n": 3})),
         report(direct=mode_report(interval={})),
+        report(direct=mode_report(test=scores(3, oracle=0.1))),
+        report() | {"more": 1},
         report(indirect=mode_report(particles=3)),
         report() | {"seconds": "long"},
     ],
-    ids=["list", "empty", "old", "list of modes", "null", "no predictors", "no interval", "unknown mode", "text"],
+    ids=[
+        "list",
+        "empty",
+        "old",
+        "list of modes",
+        "null",
+        "no predictors",
+        "no interval",
+        "unknown predictor",
+        "unknown key",
+        "unknown mode",
+        "text",
+    ],
 )
 def test_foreign_report_is_refused_in_one_line(tmp_path: Path, training: Any) -> None:
     with pytest.raises(StoreError, match=r"report\.json") as caught:
@@ -285,5 +299,5 @@ def test_a_report_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_broken_predictions_are_refused(tmp_path: Path) -> None:
     output = fill(tmp_path, report())
     (output / "predictions.json").write_text("{")
-    with pytest.raises(StoreError, match=r"predictions\.json cannot be read"):
+    with pytest.raises(StoreError, match=r"predictions\.json is not valid JSON"):
         write_summary(output, FULL, outcomes={})

@@ -10,7 +10,7 @@ from scipy.special import erf
 
 from xanesml.averages.series import Series
 from xanesml.campaign import TrainingSection
-from xanesml.learning.augmentation import Augmentation, Augmenter, convolved, reference_spectra
+from xanesml.learning.augmentation import Augmentation, Augmenter, convolved, gaussian_averages
 from xanesml.learning.network import import_keras
 
 pytestmark = pytest.mark.requires("keras")
@@ -149,5 +149,5 @@ def test_references_are_gaussian_averages_normalized_once() -> None:
         r=2.88 + delta,
         first_shell=2.88,
     )
-    found = reference_spectra(series, np.array([0.004, 0.01]))
+    found = gaussian_averages(series, np.array([0.004, 0.01]))
     np.testing.assert_allclose(found, [[0.5, 0.0, 0.002], [0.5, 0.0, 0.005]], rtol=1e-3, atol=1e-12)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 from synthetic import campaign, write_tensors
 
 from xanesml.errors import StoreError
@@ -230,11 +231,10 @@ def test_unscaling_labels_inverts_scaling_them(values: list[float]) -> None:
 
 
 def test_scaling_survives_json() -> None:
-    import json
 
     rng = np.random.default_rng(2)
     scaling = fitted(rng.random((9, 4), dtype=np.float32), rng.random(9).tolist(), noise=0.003)
-    returned = Scaling.from_dict(json.loads(json.dumps(scaling.to_dict())))
+    returned = TypeAdapter(Scaling).validate_json(TypeAdapter(Scaling).dump_json(scaling))
     np.testing.assert_array_equal(returned.feature_mean, scaling.feature_mean)
     np.testing.assert_array_equal(returned.feature_scale, scaling.feature_scale)
     assert returned.ranges == scaling.ranges

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from xanesml.learning.intervals import Interval, conformal_quantile
 
@@ -62,4 +63,4 @@ def test_of_too_few_spectra_the_largest_error_counts() -> None:
 
 def test_an_interval_survives_json() -> None:
     interval = Interval.fit(0.9, held_out=(np.arange(1.0, 30.0), np.ones(29)), particles=NONE)
-    assert Interval(**interval.to_dict()) == interval
+    assert TypeAdapter(Interval).validate_json(TypeAdapter(Interval).dump_json(interval)) == interval

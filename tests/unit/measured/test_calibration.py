@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 from scipy.special import erf, voigt_profile
 from synthetic_gap import Gap, measure
 
 from xanesml.errors import SpectrumError
+from xanesml.files.records import plain
 from xanesml.measured.broadening import broadened
 from xanesml.measured.calibration import Calibration, calibrate
 from xanesml.measured.normalization import NormalizedSpectrum
@@ -142,23 +144,9 @@ def test_mesh_is_never_extrapolated() -> None:
 
 def test_json_round_trip() -> None:
     found, reference, _ = calibrated(Gap())
-    again = Calibration.from_dict(json.loads(json.dumps(found.to_dict(), allow_nan=False)))
+    again = TypeAdapter(Calibration).validate_json(json.dumps(plain(found), allow_nan=False))
     assert again == found
     np.testing.assert_array_equal(again.apply(reference, MESH), found.apply(reference, MESH))
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        ({"shift": "2"}, "shift is '2', not a finite number"),
-        ({"stretch": float("nan")}, "stretch is nan"),
-        ({"more": 1}, "a calibration has the keys"),
-    ],
-)
-def test_what_is_no_calibration_is_refused(change: dict[str, object], says: str) -> None:
-    content = Calibration(1.0, 0.0, 0.0, 1.0, E0, 0.0, 0.0, {}, "x").to_dict()
-    with pytest.raises(SpectrumError, match=says):
-        Calibration.from_dict(content | change)
 
 
 @pytest.mark.parametrize("sigma", [0.1, 0.4, 1.0, 2.5])

@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -16,7 +17,7 @@ from requirements import require
 from synthetic_gap import Gap, measure
 
 from xanesml.averages.series import Series
-from xanesml.campaign import Campaign, DistortionSection
+from xanesml.campaign import Campaign, DistortionSection, TrainingSection
 from xanesml.errors import SpectrumError, StoreError
 from xanesml.learning.intervals import Interval
 from xanesml.learning.model import Answers, TrainedModel
@@ -62,23 +63,24 @@ class Exact:
     offset: float = 0.0
     mesh: np.ndarray = field(default_factory=lambda: MESH)
     series: Series = SERIES
-    metadata: dict[str, Any] = field(default_factory=dict)
+    changes: dict[str, Any] = field(default_factory=dict)
     seen: list[tuple[np.ndarray, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         mean = theory(0.008) - self.offset * 0.02
         self.scaling = Scaling(mean, np.full(MESH.size, 0.02), {"msd": (0.0004, 0.02)})
-        self.metadata = {
+        content = {
             "element": "Au",
             "edge": "L3",
-            "reference": mean.tolist(),
-            "band": [(mean - 0.02).tolist(), (mean + 0.02).tolist()],
+            "mean_spectrum": mean,
+            "band": np.stack([mean - 0.02, mean + 0.02]),
             "distances": {"direct": 2.5, "reference": 2.5},
             "edge_energy": EDGE,
             "first_shell": 2.88,
             "normalization_energy": 11972.0,
-            "campaign": json.loads(Campaign(name="c", distortion=DistortionSection()).resolved()),
-        } | self.metadata
+            "campaign": Campaign(name="c", distortion=DistortionSection()),
+        }
+        self.metadata = SimpleNamespace(**content | self.changes)
 
     def predict(self, spectra: np.ndarray, mode: str) -> Answers:
         self.seen.append((spectra, mode))
@@ -113,7 +115,7 @@ def spectrum(mu: np.ndarray, source: str = "sample.dat", energy: np.ndarray = ME
 
 
 def test_the_foil_is_aligned_and_given_to_the_networks() -> None:
-    exact = model(metadata={"reference": THEORY.tolist()})
+    exact = model(changes={"mean_spectrum": THEORY})
     found = predict_spectrum(exact, foil())
     assert found.shift == pytest.approx(SHIFT, abs=0.01)
     assert found.rms < 1e-4
@@ -147,7 +149,7 @@ def test_the_nearest_simulated_spectrum_has_the_moments_of_the_measured_one() ->
 
 
 def test_the_step_is_taken_where_the_training_spectra_had_theirs() -> None:
-    exact = model(metadata={"normalization_energy": EDGE})
+    exact = model(changes={"normalization_energy": EDGE})
     at_edge = predict_spectrum(exact, normalized_for(exact, read_spectrum(FOIL)))
     assert at_edge.normalization["step_offset"] == 0.0
     assert at_edge.edge_step == pytest.approx(at_edge.normalization["edge_step_at_e0"])
@@ -192,8 +194,8 @@ def test_a_reference_outside_the_training_labels_is_refused() -> None:
 
 
 def test_a_measurement_broader_than_what_was_trained_is_doubted() -> None:
-    exact = model(metadata={"reference": THEORY.tolist()})
-    cast(Exact, exact).metadata["campaign"]["training"]["broadening"] = 0.0
+    sharp = Campaign(name="c", distortion=DistortionSection(), training=TrainingSection(broadening=0.0))
+    exact = model(changes={"mean_spectrum": THEORY, "campaign": sharp})
     reference = make_reference(exact, foil(), 0.0081)
     wide = replace(reference, calibration=replace(reference.calibration, broadening=1.5))
     found = predict_spectrum(exact, foil(), reference=wide)
@@ -212,7 +214,7 @@ def test_a_baseline_answers_in_place_of_the_networks() -> None:
 
 def test_another_element_or_edge_is_refused() -> None:
     with pytest.raises(SpectrumError, match="is of Au L3, but the network is for Cu L3"):
-        normalized_for(model(metadata={"element": "Cu"}), read_spectrum(FOIL))
+        normalized_for(model(changes={"element": "Cu"}), read_spectrum(FOIL))
 
 
 def test_a_model_that_answers_nan_is_refused() -> None:
