@@ -53,6 +53,7 @@ ESSENTIAL = {
     "averaging.sigma": "Range of disorder that the model learns; it must contain that of your samples.",
     "averaging.families": "Size of the training set: `families` × `means_per_family` spectra.",
 }
+
 #: How spectra are measured: by themselves, or beside a reference of known disorder.
 Mode = Literal["direct", "reference"]
 

@@ -14,9 +14,10 @@ from hpc.training.collective import Collective
 from hpc.training.trainer import TRAINED_SECTIONS
 from xanesml.campaign import Campaign
 from xanesml.errors import StoreError
-from xanesml.learning.dataset import Split, Tensors, load_tensors, read_families, shard, split_by_family
+from xanesml.learning.dataset import Tensors, load_tensors, read_families
 from xanesml.learning.network import answers_of
 from xanesml.learning.scaling import SCALED_LABELS, FeatureSums, Scaling
+from xanesml.learning.splits import Split, shard, split_by_family
 
 #: Sections that the averages depend on; training on averages of another campaign is refused.
 _AVERAGED_SECTIONS = tuple(section for section in TRAINED_SECTIONS if section != "training")

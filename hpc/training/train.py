@@ -26,13 +26,14 @@ from xanesml.errors import EnvironmentProblem
 from xanesml.files.hdf5 import package_versions
 from xanesml.files.records import write_record
 from xanesml.files.whole import write_text
-from xanesml.learning.dataset import Split, Tensors, load_tensors, steps_per_epoch
+from xanesml.learning.dataset import Tensors, load_tensors
 from xanesml.learning.model import ModelMetadata, answers_of_ensemble, complete_model, network_file
 from xanesml.learning.network import import_keras
 from xanesml.learning.particle_set import ParticleSet, particle_split
 from xanesml.learning.predictor_files import save_baselines
 from xanesml.learning.predictors import Predictor
 from xanesml.learning.scaling import Scaling
+from xanesml.learning.splits import Split, steps_per_epoch
 
 if TYPE_CHECKING:
     import keras

@@ -26,7 +26,7 @@ from xanesml.campaign import Campaign, TrainingSection
 from xanesml.errors import CampaignError
 from xanesml.files.lock import WriteLock
 from xanesml.files.whole import write_text
-from xanesml.learning.dataset import steps_per_epoch
+from xanesml.learning.splits import steps_per_epoch
 
 if TYPE_CHECKING:
     import optuna

@@ -22,9 +22,10 @@ from hpc.drain import RESUBMIT
 from hpc.training.trainer import checkpoint_file
 from xanesml.assessment.report import LABELS, NEAREST, read_report
 from xanesml.files.records import plain
-from xanesml.learning.dataset import load_tensors, split_by_family, split_structures
+from xanesml.learning.dataset import load_tensors
 from xanesml.learning.model import load_model
 from xanesml.learning.particle_set import ParticleSet
+from xanesml.learning.splits import split_by_family, split_structures
 
 PROGRAMS = Path(__file__).parent / "programs"
 TRAINING: dict[str, Any] = {

@@ -15,12 +15,13 @@ from xanesml.averages.nearest import nearest
 from xanesml.campaign import Campaign, Mode
 from xanesml.files.arrays import Floats, Indices, Reals, Singles
 from xanesml.learning.augmentation import augmenter
-from xanesml.learning.dataset import Split, Tensors
+from xanesml.learning.dataset import Tensors
 from xanesml.learning.intervals import Interval
 from xanesml.learning.model import Answers, answers_of_ensemble
 from xanesml.learning.particle_set import ParticleSet
 from xanesml.learning.predictors import Predictor
 from xanesml.learning.scaling import Scaling
+from xanesml.learning.splits import Split
 from xanesml.seeds import Stream, seed_of
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def assess(
     campaign: Campaign,
     *,
     particles: ParticleSet,
-    best_epochs: Sequence[int] = (),
+    best_epochs: Sequence[int],
     untuned: Floats | None = None,
 ) -> Assessment:
     """Compare an ensemble with the baselines on held-out spectra.

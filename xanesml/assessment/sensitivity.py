@@ -16,9 +16,10 @@ from xanesml.campaign import Campaign, Mode, TrainingSection
 from xanesml.errors import StoreError
 from xanesml.files.whole import write_text
 from xanesml.learning.augmentation import augmenter
-from xanesml.learning.dataset import Split, Tensors
+from xanesml.learning.dataset import Tensors
 from xanesml.learning.predictors import Predictor
 from xanesml.learning.scaling import Scaling
+from xanesml.learning.splits import Split
 from xanesml.seeds import Stream, seed_of
 
 #: Names and units of the errors, by their key in the campaign's training section.

@@ -1,4 +1,4 @@
-"""What a training step takes: spectra out of a tensor file, or made on the device as they are needed."""
+"""Sources of training batches: averages of a tensor file, or averages made on the device in every step."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from xanesml.averages.statistical import bins_of_series
 from xanesml.campaign import Campaign
 from xanesml.files.arrays import Indices, Singles
 from xanesml.learning.augmentation import Augmenter
-from xanesml.learning.dataset import Tensors, batches
+from xanesml.learning.dataset import Tensors
 from xanesml.learning.network import import_keras
 from xanesml.learning.scaling import SCALED_LABELS, Scaling
+from xanesml.learning.splits import batches
 from xanesml.seeds import Stream, generator, seed_of
 
 #: Labels of a batch by name, each a tensor (n, 1) or, of the distribution, (n, R).
@@ -30,9 +31,9 @@ class Batches(Protocol):
     steps : int
         Steps of an epoch, the same on every rank.
     width : int
-        Arrays that a step takes.
+        Number of arrays in a step.
     variables : list of keras.Variable
-        What `prepare` changes: the states of its random generators.
+        Variables that `prepare` changes: the states of its random generators.
     """
 
     steps: int
@@ -40,14 +41,14 @@ class Batches(Protocol):
     variables: list[Any]
 
     def epoch(self, number: int) -> Iterator[tuple[Singles, ...]]:
-        """Yield the arrays of each step of an epoch, which counts from 1."""
+        """Yield the arrays of each step of an epoch; epochs count from 1."""
 
     def prepare(self, *arrays: Any) -> tuple[Any, Targets]:
         """Turn a step's tensors into scaled features, (n, M), and scaled labels by name."""
 
 
 def label_columns(data: Tensors, scaling: Scaling, names: list[str], *, particle: bool = False) -> list[Singles]:
-    """Return scaled labels by name, each of shape (n, 1), of the distribution (n, R), of averages of either kind."""
+    """Return the scaled labels of statistical or particle averages in the order of the names, (n, 1) or (n, R) each."""
     prefix = "particle_" if particle else ""
     columns = []
     for name in names:
@@ -57,7 +58,7 @@ def label_columns(data: Tensors, scaling: Scaling, names: list[str], *, particle
 
 
 class StoredBatches:
-    """Averages of a tensor file with the errors of a measurement drawn anew in every epoch.
+    """Averages of a tensor file, with new errors of measurement in every epoch.
 
     Parameters
     ----------
@@ -66,17 +67,17 @@ class StoredBatches:
     labels : list of ndarray
         Their scaled labels, float32, in the order of `names`; see `label_columns`.
     names : list of str
-        What the network answers.
+        Answers of the network.
     rows : ndarray
         Rows of this rank to train on.
     scaling : Scaling
         Scaling from the training side.
     augmenter : Augmenter
-        The errors.
+        Adds the errors of measurement.
     seed : int
         Seed of the campaign.
     key : tuple of int
-        What tells this network and this rank from the others.
+        Part of the seed: the numbers of this network and this rank.
     batch_size, steps : int
         Spectra in a step and steps in an epoch, the same on every rank.
     """
@@ -115,25 +116,25 @@ class StoredBatches:
 
 
 class EndlessBatches:
-    """Statistical averages made from the series in the step itself: none is stored, and none comes twice.
+    """Statistical averages made from the series in the step itself: none is stored, none is repeated.
 
-    A step takes the parameters of its distributions only; weights, averages, labels and
-    errors are made where the network is trained, on a GPU where there is one.
+    A step takes only the parameters of its distributions. Weights, averages, labels and errors of
+    measurement are computed on the device that trains the network.
 
     Parameters
     ----------
     data : Tensors
-        Holds the series.
+        Arrays of the tensor file, of which the series is used.
     names : list of str
-        What the network answers.
+        Answers of the network.
     scaling : Scaling
-        Scaling of the training side of its averages.
+        Scaling from the training side.
     augmenter : Augmenter
-        The errors of a measurement.
+        Adds the errors of measurement.
     campaign : Campaign
-        Its averaging and training sections and its seed.
+        The campaign.
     key : tuple of int
-        What tells this network and this rank from the others.
+        Part of the seed: the numbers of this network and this rank.
     steps : int
         Steps of an epoch.
     """
@@ -168,7 +169,7 @@ class EndlessBatches:
                 found = next(stream)
                 members = len(found.steps)
                 columns = found.locations.ravel(), np.repeat(found.scale, members), np.repeat(found.alpha, members)
-                # A family's distributions are alike, and are not to meet in one batch.
+                # Distributions of a family are alike; shuffled, they go to different batches.
                 fresh = shuffle.permutation(np.column_stack(columns).astype(np.float32))
                 waiting = np.concatenate([waiting, fresh])
             yield (waiting[: self._batch],)
@@ -188,12 +189,12 @@ class EndlessBatches:
 
 
 class MixedBatches:
-    """Batches of two sources, put together.
+    """Batches of two sources, concatenated.
 
     Parameters
     ----------
     first, second : Batches
-        The sources, which answer the same labels in as many steps.
+        The sources, with the same labels and the same number of steps.
     """
 
     def __init__(self, first: Batches, second: Batches) -> None:
@@ -208,7 +209,7 @@ class MixedBatches:
             yield (*first, *second)
 
     def prepare(self, *arrays: Any) -> tuple[Any, Targets]:
-        """Prepare each and join them; see `Batches`."""
+        """Prepare both and concatenate them; see `Batches`."""
         ops = import_keras().ops
         features, labels = self._first.prepare(*arrays[: self._first.width])
         others, more = self._second.prepare(*arrays[self._first.width :])
@@ -250,7 +251,7 @@ def averaging_function(series: Series) -> Callable[[Any], tuple[Any, dict[str, A
         weights = ops.exp(-0.5 * z * z) * (1 + ops.erf(alpha * z / np.sqrt(2.0)))
         weights = weights / ops.sum(weights, axis=1, keepdims=True)
         product = ops.matmul(weights, columns)
-        # About the location, so that the square of the mean takes no digits away.
+        # Relative to the location, so that subtracting the squared mean loses no digits.
         shifted = shifts - location
         mean = ops.sum(weights * shifted, axis=1, keepdims=True)
         deviation = shifted - mean

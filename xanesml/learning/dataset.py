@@ -1,12 +1,7 @@
-"""From the tensor file to batches: one rank's rows, splits by family, and the order of batches.
-
-Every random draw comes from the campaign's seed and a named stream, never from
-global state, so a split or an epoch's order does not depend on the number of ranks.
-"""
+"""Reads the arrays of a tensor file that training needs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,19 +12,16 @@ from numpy.typing import NDArray
 
 from xanesml.averages.series import Series
 from xanesml.errors import StoreError
-from xanesml.files.arrays import Floats, Integers, Singles, Wholes
+from xanesml.files.arrays import Floats, Singles
 from xanesml.files.hdf5 import open_file
 from xanesml.files.layout import TENSORS
-from xanesml.seeds import Stream, generator
 
-_REMEDY = "make it anew with `xanesml average CAMPAIGN`"
+_REMEDY = "run `xanesml average CAMPAIGN` again"
 
 
 @dataclass(frozen=True)
 class Tensors:
-    """What training needs of a tensor file, all of its statistical averages or one rank's. No array holds NaN.
-
-    Its weights over the series are left in the file.
+    """Arrays of a tensor file, with all statistical averages or those of one rank. No array holds NaN.
 
     Attributes
     ----------
@@ -115,7 +107,7 @@ def load_tensors(path: Path, rows: slice = slice(None)) -> Tensors:
     path : Path
         A file with the layout `xanesml.files.layout.TENSORS`.
     rows : slice, optional
-        Statistical averages to read, in steps of 1: one hyperslab of each column. By default all.
+        Statistical averages to read, in steps of 1. Default all.
 
     Returns
     -------
@@ -198,130 +190,3 @@ def _array(file: h5py.File, path: Path, name: str, sizes: dict[str, int], rows: 
     if not np.isfinite(values).all():
         raise StoreError(f"{path} holds numbers that are not finite in {name}; {_REMEDY}")
     return values
-
-
-@dataclass(frozen=True)
-class Split:
-    """Rows of the statistical averages on each side of the split, ascending, int64."""
-
-    training: Integers
-    validation: Integers
-    calibration: Integers
-    test: Integers
-
-    def within(self, rows: slice) -> Split:
-        """Return what of it lies in some rows, start ≤ row < stop, counted from their start."""
-
-        def part(side: Integers) -> Integers:
-            return np.asarray(side[(side >= rows.start) & (side < rows.stop)] - rows.start, dtype=np.int64)
-
-        return Split(part(self.training), part(self.validation), part(self.calibration), part(self.test))
-
-
-def shard(count: int, rank: int, size: int) -> slice:
-    """Return the rows, one after the other, that are one rank's of `size`."""
-    return slice(count * rank // size, count * (rank + 1) // size)
-
-
-def split_by_family(family: Wholes, *, validation: float, calibration: float, test: float, seed: int) -> Split:
-    """Split spectra so that no family of weights lies on two sides.
-
-    Parameters
-    ----------
-    family : ndarray
-        Family of each spectrum, shape (N,), integers.
-    validation, calibration, test : float
-        Shares of the families to hold out; each gets at least one family.
-    seed : int
-        Seed of the campaign.
-
-    Returns
-    -------
-    Split
-        Row indices.
-
-    Raises
-    ------
-    StoreError
-        If fewer than two families would be left to train on.
-    """
-    families = np.unique(family)
-    held_out = [max(1, round(share * families.size)) for share in (validation, calibration, test)]
-    if families.size - sum(held_out) < 2:
-        raise StoreError(
-            f"{families.size} families cannot be split into training, validation ({validation}), calibration "
-            f"({calibration}) and test ({test}) with two left to train on; raise averaging.families and run "
-            "`xanesml average`"
-        )
-    shuffled = generator(seed, Stream.SPLIT).permutation(families)
-    sides = np.split(shuffled, np.cumsum(held_out))
-    rows = [np.flatnonzero(np.isin(family, side)).astype(np.int64) for side in sides]
-    return Split(validation=rows[0], calibration=rows[1], test=rows[2], training=rows[3])
-
-
-def split_structures(count: int, *, test: float, seed: int) -> tuple[Integers, Integers]:
-    """Split disordered structures into those to fine-tune on and those kept for the test.
-
-    Parameters
-    ----------
-    count : int
-        Their number, in the order of their disorder.
-    test : float
-        Share of the structures that are kept.
-    seed : int
-        Seed of the campaign.
-
-    Returns
-    -------
-    tune, kept : ndarray of int64
-        Integers, ascending; the kept ones are spread evenly over the order.
-    """
-    number = round(test * count)
-    # One of each stretch of the order, so that both sides span the same disorder.
-    stretches = np.array_split(np.arange(count, dtype=np.int64), number) if number else []
-    random = generator(seed, Stream.STRUCTURES)
-    kept = np.array([random.choice(stretch) for stretch in stretches], dtype=np.int64)
-    return np.setdiff1d(np.arange(count, dtype=np.int64), kept), kept
-
-
-def batches(rows: Integers, *, batch_size: int, steps: int, random: np.random.Generator) -> Iterator[Integers]:
-    """Yield one rank's batches of one epoch.
-
-    All are full: where the rows do not fill them, their permutation starts again.
-
-    Parameters
-    ----------
-    rows : ndarray
-        Rows of this rank's part of the training split, shape (n,), n > 0.
-    batch_size : int
-        Singles per step.
-    steps : int
-        Number of batches, the same on every rank.
-    random : numpy.random.Generator
-        Source of the order.
-
-    Yields
-    ------
-    ndarray
-        Rows of one batch, shape (batch_size,).
-    """
-    order = np.resize(random.permutation(rows), steps * batch_size)
-    yield from order.reshape(steps, batch_size)
-
-
-def steps_per_epoch(split: Split, count: int, *, batch_size: int, size: int) -> int:
-    """Return in how many steps every rank has seen all of its training rows.
-
-    Parameters
-    ----------
-    split : Split
-        The split of all rows.
-    count : int
-        Number of all rows.
-    batch_size : int
-        Singles per step on each rank.
-    size : int
-        Number of ranks.
-    """
-    most = max(split.within(shard(count, rank, size)).training.size for rank in range(size))
-    return -(-most // batch_size)

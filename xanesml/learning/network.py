@@ -1,7 +1,4 @@
-"""The untrained network, in plain Keras 3, whichever backend it runs on.
-
-Keras is imported inside functions.
-"""
+"""The untrained network, in Keras 3 for any backend; Keras is imported inside functions."""
 
 from __future__ import annotations
 
@@ -21,14 +18,14 @@ if TYPE_CHECKING:
     import keras
 
 
-#: Level at which TensorFlow's C++ part says nothing.
+#: Log level that silences TensorFlow's C++ code.
 _QUIET = "3"
 
 
 def import_keras() -> Any:
     """Return the module `keras`, without its backend's start-up messages.
 
-    They appear again where the user has set TF_CPP_MIN_LOG_LEVEL below 3, or if the import fails.
+    They are shown if the user has set TF_CPP_MIN_LOG_LEVEL below 3, or if the import fails.
 
     Raises
     ------
@@ -45,12 +42,12 @@ def import_keras() -> Any:
 
 @contextmanager
 def _quiet_start() -> Iterator[None]:
-    """Hold back what C++ libraries write to standard error while they are loaded."""
-    # A child process inherits the level, and is to be as quiet.
+    """Hold back the messages of C++ libraries on standard error while they are loaded."""
+    # Child processes inherit the level.
     if "keras" in sys.modules or os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", _QUIET) != _QUIET:
         yield
         return
-    # Some messages come before TensorFlow reads that variable; only the descriptor reaches them.
+    # Messages printed before TensorFlow reads that variable can only be caught at the file descriptor.
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as held:
@@ -67,16 +64,16 @@ def _quiet_start() -> Iterator[None]:
 
 
 def answers_of(section: TrainingSection) -> list[str]:
-    """Return the names of what a network answers: `msd` first, then the campaign's heads."""
+    """Return the names of a network's answers: `msd` first, then the campaign's heads."""
     return ["msd", *section.heads]
 
 
 def build_network(points: int, section: TrainingSection, *, bins: int, seed: int) -> keras.Model:
     """Build the untrained network: a 1-D CNN from scaled spectra to scaled labels.
 
-    Each block is convolution, batch normalization where asked for, ReLU and pooling by
-    two. The last block is flattened, not averaged over energy, because the position of
-    a feature is what carries a bond length. All answers come from the last dense layer.
+    Each block is a convolution, optional batch normalization, ReLU and pooling by two. The
+    last block is flattened, not averaged over energy, because the position of a feature
+    carries the bond length. All answers come from the last dense layer.
 
     Parameters
     ----------
@@ -87,7 +84,7 @@ def build_network(points: int, section: TrainingSection, *, bins: int, seed: int
     bins : int
         Bins of the distribution of bond lengths.
     seed : int
-        Seed of the initial weights and of the dropout; the global seeds are left alone.
+        Seed of the initial weights and of the dropout; the global seeds do not change.
 
     Returns
     -------
@@ -112,16 +109,16 @@ def build_network(points: int, section: TrainingSection, *, bins: int, seed: int
             filters,
             section.kernel,
             padding="same",
-            # Batch normalization has an offset of its own.
+            # Batch normalization has its own offset.
             use_bias=not section.batch_normalization,
             kernel_initializer=initializer(relu_weights),
             name=f"convolution_{number}",
         )(signal)
         if section.batch_normalization:
-            # The more ranks, the fewer steps; Keras's 0.99 needs hundreds before the statistics are those of the data.
+            # Many ranks take few steps, and with Keras's default of 0.99 the statistics need hundreds to converge.
             signal = layers.BatchNormalization(momentum=0.9, name=f"normalization_{number}")(signal)
         signal = layers.ReLU()(signal)
-        # `same` keeps at least one point, however short the mesh and many the blocks.
+        # `same` keeps at least one point for any mesh and number of blocks.
         signal = layers.MaxPooling1D(2, padding="same")(signal)
     signal = layers.Flatten()(signal)
     if section.dropout:
@@ -145,16 +142,16 @@ def loss_of(answers: dict[str, Any], targets: dict[str, Any], head_weight: float
     Parameters
     ----------
     answers, targets : dict of str to tensor
-        What the network answers, and the scaled labels, by name.
+        The network's answers and the scaled labels, by name.
     head_weight : float
         Weight of every answer but the MSD.
 
     Returns
     -------
     tensor
-        Mean squared error of the scaled MSD; of the scaled mean shift and skewness the same, and of the
-        distribution the Kullback–Leibler divergence over that of a uniform answer to a single bin, each times
-        the weight.
+        Mean squared error of the scaled MSD, plus the weight times each of these: the mean squared errors of the
+        scaled mean shift and skewness, and the Kullback–Leibler divergence of the distribution in units of that
+        of a uniform answer to a single bin.
     """
     ops = import_keras().ops
     loss = 0.0
@@ -171,7 +168,7 @@ def loss_of(answers: dict[str, Any], targets: dict[str, Any], head_weight: float
 
 
 def reseed(network: keras.Model, seed: np.random.SeedSequence) -> None:
-    """Set the random generators of a network's layers, which drop units out."""
+    """Seed the random generators of a network's dropout layers."""
     for layer in network.layers:
         random = getattr(layer, "seed_generator", None)
         if random is not None:

@@ -9,8 +9,9 @@ import numpy as np
 from xanesml.campaign import Campaign, Mode
 from xanesml.files.arrays import Floats, Indices, Singles
 from xanesml.learning.augmentation import gaussian_averages
-from xanesml.learning.dataset import Tensors, split_structures
+from xanesml.learning.dataset import Tensors
 from xanesml.learning.scaling import Scaling
+from xanesml.learning.splits import split_structures
 
 
 @dataclass(frozen=True)

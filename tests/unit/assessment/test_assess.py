@@ -17,11 +17,12 @@ from xanesml.assessment.report import LABELS, NEAREST, NETWORK, Comparison, Erro
 from xanesml.campaign import Campaign
 from xanesml.files.records import plain
 from xanesml.learning.augmentation import gaussian_averages
-from xanesml.learning.dataset import Split, Tensors, load_tensors, split_by_family
+from xanesml.learning.dataset import Tensors, load_tensors
 from xanesml.learning.intervals import Interval, conformal_quantile
 from xanesml.learning.network import import_keras
 from xanesml.learning.particle_set import ParticleSet
 from xanesml.learning.scaling import FeatureSums, Scaling
+from xanesml.learning.splits import Split, split_by_family
 
 WITHOUT_ERRORS = {"noise": 0.0, "energy_shift": 0.0, "broadening": 0.0, "step_error": 0.0, "slope": 0.0}
 NOISE_ALONE = WITHOUT_ERRORS | {"noise": 0.01}

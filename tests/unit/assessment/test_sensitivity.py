@@ -17,8 +17,9 @@ from xanesml.assessment.sensitivity import (
 )
 from xanesml.campaign import Mode
 from xanesml.errors import StoreError
-from xanesml.learning.dataset import Split, Tensors, load_tensors, split_by_family
+from xanesml.learning.dataset import Tensors, load_tensors
 from xanesml.learning.scaling import Scaling
+from xanesml.learning.splits import Split, split_by_family
 
 pytestmark = pytest.mark.requires("keras")
 
