@@ -5,8 +5,8 @@
 # not run a second time.
 #   pythons.sh [VERSION...]
 #
-# Environments are kept in .venv/pythons (or the folder $PYTHONS), and are built again when setup.cfg
-# or the constraints change.
+# Environments are kept in .venv/pythons, or in the folder $PYTHONS, and are built again when the
+# dependencies or the constraints change.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -43,7 +43,7 @@ install() {
   local venv=$PYTHONS/$1 constraints=(--constraint "$CONSTRAINTS") stamp
   # Some of the versions in there have no wheels for 3.10.
   [[ $1 == 3.10 ]] && constraints=()
-  stamp=$venv/$( ("$2" --version; cat setup.cfg "$CONSTRAINTS") | sha256sum | cut -c1-16)
+  stamp=$venv/$( ("$2" --version; sed -n '/^install_requires/,/^$/p' setup.cfg; cat "$CONSTRAINTS") | sha256sum | cut -c1-16)
   local pip=("$venv/bin/python" -m pip --disable-pip-version-check --no-input install)
   if [[ ! -e $stamp ]]; then
     rm -rf "$venv"
