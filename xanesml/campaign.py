@@ -54,7 +54,7 @@ ESSENTIAL = {
     "averaging.families": "Size of the training set: `families` × `means_per_family` spectra.",
 }
 
-#: How spectra are measured: by themselves, or beside a reference of known disorder.
+#: How spectra are measured: alone, or with a reference of known disorder.
 Mode = Literal["direct", "reference"]
 
 Item = TypeVar("Item")
