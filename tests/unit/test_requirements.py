@@ -34,7 +34,7 @@ def run_pytest(folder: Path, text: str, *, ci: str = "") -> str:
     command = [sys.executable, "-m", "pytest", "-rs", "--color=no", "-p", "requirements", "-p", "no:cacheprovider"]
     done = subprocess.run(
         [*command, "-c", os.devnull, "--rootdir", str(folder), str(folder)],
-        env=environment | {"PYTHONPATH": str(TESTS)},
+        env=environment | {"PYTHONPATH": str(TESTS), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
         timeout=60,
