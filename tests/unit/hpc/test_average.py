@@ -22,7 +22,7 @@ from hpc.comm import Writer
 from xanesml.averages.tensor_file import Block, blocks
 from xanesml.campaign import Campaign, load_campaign
 from xanesml.errors import EnvironmentProblem, StoreError
-from xanesml.files.lock import StoreLock
+from xanesml.files.lock import WriteLock
 
 OLD = b"the old file"
 
@@ -148,7 +148,7 @@ def test_a_second_average_is_refused_with_host_and_process_of_the_first(
 ) -> None:
     tensors = tmp_path / "out" / "tensors.h5"
     command = [xanesml, "average", f"{campaign.name}.toml", "-o", "out"]
-    with StoreLock(tensors, print):
+    with WriteLock(tensors, print):
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
     holder = f"process {os.getpid()} on {socket.gethostname()} since "

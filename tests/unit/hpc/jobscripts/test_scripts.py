@@ -349,7 +349,7 @@ def test_a_part_of_a_chain_and_refusals(stage: Stage) -> None:
         (("--from",), "--from : give one of simulate average train predict"),
         (("--from", "train", "--to", "average"), "there is nothing from train to average in "),
         (("--from", "predict"), "there is nothing from predict to predict in "),
-        (("x.toml",), "x.toml: these scripts name their campaigns already"),
+        (("x.toml",), "x.toml: these scripts are filled in already"),
     ]:
         refused = stage.run(jobs / SUBMIT, *arguments)
         assert refused.returncode == 2
