@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -19,10 +18,8 @@ from synthetic import write_tensors
 
 from xanesml.campaign import load_campaign
 
-pytestmark = pytest.mark.mpi
-needs_training = pytest.mark.skipif(
-    find_spec("optuna") is None or find_spec("horovod") is None, reason="needs the extra `train` and Horovod"
-)
+pytestmark = pytest.mark.requires("mpi")
+needs_training = pytest.mark.requires("optuna", "horovod")
 
 PROGRAM = str(Path(__file__).with_name("programs") / "break_command.py")
 

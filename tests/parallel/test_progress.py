@@ -7,7 +7,7 @@ import sys
 import pytest
 from conftest import MpiRun
 
-pytestmark = pytest.mark.mpi
+pytestmark = pytest.mark.requires("mpi")
 
 SHOW = """
 from hpc.progress import ProgressLine
