@@ -19,7 +19,6 @@ from synthetic import write_tensors
 from xanesml.campaign import load_campaign
 
 pytestmark = pytest.mark.requires("mpi")
-needs_training = pytest.mark.requires("optuna", "horovod")
 
 PROGRAM = str(Path(__file__).with_name("programs") / "break_command.py")
 
@@ -95,7 +94,7 @@ def test_average_keeps_the_old_file_and_the_next_call_removes_what_is_left(
     assert sorted(path.name for path in out.iterdir()) == ["store.h5", "tensors.h5"]
 
 
-@needs_training
+@pytest.mark.requires("optuna", "horovod")
 @pytest.mark.parametrize(
     ("command", "options"),
     [
