@@ -259,7 +259,9 @@ def test_a_rank_that_is_killed_ends_all_and_the_next_call_goes_on(tensors: Path,
         assert len(ranks) == 2
         ranks[1].kill()
         assert process.wait(60) not in (0, RESUBMIT)
-        assert not any(rank.is_running() and rank.status() != psutil.STATUS_ZOMBIE for rank in ranks)
+        # On a busy machine mpirun may be gone before the ranks that it killed.
+        _, left = psutil.wait_procs(ranks, timeout=10)
+        assert [rank for rank in left if rank.status() != psutil.STATUS_ZOMBIE] == []
     assert not (tensors.parent / "model" / "model.json").exists()
     with subprocess.Popen(command, env=os.environ | MPI_AS_ROOT, stdout=subprocess.PIPE, text=True) as process:
         until(process, "continuing after epoch")
