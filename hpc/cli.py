@@ -65,15 +65,14 @@ def plan(
     task: Annotated[int, typer.Option(help="Task whose FEFF input is printed.")] = 0,
 ) -> None:
     """Count the tasks, print a FEFF input, estimate core-hours. Writes nothing."""
-    from xanesml.campaign import load_campaign
     from xanesml.errors import CampaignError
     from xanesml.feff.engine import make_engine
     from xanesml.store.cost import is_native, table_seconds
-    from xanesml.store.tasks import Kind, expand
+    from xanesml.store.tasks import Kind, load_campaign
 
     campaign = load_campaign(campaign_file)
     engine = make_engine(campaign.engine)
-    table = expand(campaign)
+    table = campaign.tasks()
     table.check()
     if not 0 <= task < len(table):
         raise CampaignError(f"--task {task} is not in the campaign; give 0 … {len(table) - 1}")

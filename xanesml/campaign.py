@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from ase.data import atomic_numbers
 from pydantic import (
@@ -30,6 +31,9 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 #: Absorption edges that FEFF's EDGE card understands by name.
 EDGES = ("K", *(f"{shell}{i}" for shell, n in zip("LMNOP", (3, 5, 7, 7, 3), strict=True) for i in range(1, n + 1)))
@@ -482,6 +486,41 @@ class Campaign(_Section):
                 raise ValueError(f"FEFF10 refuses an SCF mixing of {max(given)}; give at most {FEFF10_MIXING}")
         return self
 
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read and check a campaign file.
+
+        Parameters
+        ----------
+        path : str or PathLike
+            A TOML file. Paths inside it are taken relative to its folder.
+
+        Returns
+        -------
+        Campaign
+            The validated campaign, `structure.file` absolute.
+
+        Raises
+        ------
+        CampaignError
+            If the file cannot be read, is not TOML, or does not validate; the message
+            names the first offending key and what is accepted there.
+        """
+        path = Path(path)
+        try:
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise CampaignError(f"cannot read the campaign {path}: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise CampaignError(f"{path} is not valid TOML: {error}") from error
+        structure = content.get("structure")
+        if isinstance(structure, dict) and isinstance(structure.get("file"), str):
+            structure["file"] = str((path.parent / structure["file"]).resolve())
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            raise CampaignError(f"{path}: {first_problem(error, cls)}") from error
+
     def resolved(self) -> str:
         """Return the campaign with all defaults filled in, as canonical JSON."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
@@ -533,38 +572,9 @@ def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def load_campaign(path: Path) -> Campaign:
-    """Read and check a campaign file.
-
-    Parameters
-    ----------
-    path : Path
-        A TOML file. Paths inside it are taken relative to its folder.
-
-    Returns
-    -------
-    Campaign
-        The validated campaign, `structure.file` absolute.
-
-    Raises
-    ------
-    CampaignError
-        If the file cannot be read, is not TOML, or does not validate; the message
-        names the first offending key and what is accepted there.
-    """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CampaignError(f"cannot read the campaign {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise CampaignError(f"{path} is not valid TOML: {error}") from error
-    structure = content.get("structure")
-    if isinstance(structure, dict) and isinstance(structure.get("file"), str):
-        structure["file"] = str((path.parent / structure["file"]).resolve())
-    try:
-        return Campaign.model_validate(content)
-    except ValidationError as error:
-        raise CampaignError(f"{path}: {first_problem(error, Campaign)}") from error
+def load_campaign(path: str | os.PathLike[str]) -> Campaign:
+    """Read and check a campaign file; see `Campaign.load`."""
+    return Campaign.load(path)
 
 
 def first_problem(error: ValidationError, model: type[BaseModel]) -> str:

@@ -7,9 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import ase
 import ase.io
 import h5py
 import numpy as np
@@ -22,7 +20,7 @@ from xanesml.files.lock import unused
 from xanesml.files.rows_text import about
 from xanesml.files.whole import whole_file, write_text
 from xanesml.store.rows import BLOCK, open_store, read_spectrum, torn_rows
-from xanesml.store.tasks import Kind
+from xanesml.store.tasks import how_made, stored_atoms
 
 Echo = Callable[[str], None]
 
@@ -153,11 +151,10 @@ def export_extxyz(store: Path, target: Path, tasks: Sequence[int] | None = None,
         order = np.argsort(of_task, kind="stable")
         firsts = np.searchsorted(of_task[order], wanted)
         lasts = np.searchsorted(of_task[order], wanted, side="right")
-        numbers = file["structures/numbers"][:]
         for structure, first, last in zip(wanted.tolist(), firsts, lasts, strict=True):
             here = order[first:last]
-            atoms = ase.Atoms(numbers, positions=file["structures/positions"][structure])
-            atoms.info = _frame(file, structure) | {"absorbers": absorber[here]}
+            atoms = stored_atoms(file, structure)
+            atoms.info["absorbers"] = absorber[here]
             if len(finished := np.intersect1d(here, done)):
                 atoms.info["tasks_done"] = finished
             ase.io.write(frames, atoms, format="extxyz")
@@ -188,18 +185,10 @@ def _edge(file: h5py.File, store: Path) -> str:
         raise StoreError(f"{store}: its campaign is damaged; run `xanesml validate {store}` for details") from error
 
 
-def _frame(file: h5py.File, structure: int) -> dict[str, Any]:
-    """Return a structure's index and how it was made."""
-    made = {"structure": structure, "scale": float(file["structures/scale"][structure])}
-    if file["structures/kind"][structure] == Kind.DISTORTED:
-        return made | {"kind": "distorted", "delta": float(file["structures/delta"][structure])}
-    return made | {"kind": "disordered", "sigma": float(file["structures/sigma"][structure])}
-
-
 def _xdi(file: h5py.File, task: int, edge: str) -> str:
     absorber = int(file["tasks/absorber"][task])
     spectrum = read_spectrum(file, task)
-    made = _frame(file, int(file["tasks/structure"][task]))
+    made = how_made(file, int(file["tasks/structure"][task]))
     own = {
         "task": task,
         **made,

@@ -7,12 +7,14 @@ come first, then the disordered ones with all their absorbers.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
-from typing import Protocol, overload
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
+import ase
 import h5py
 import numpy as np
 from ase.data import chemical_symbols
@@ -23,9 +25,14 @@ from xanesml.campaign import Campaign, FeffSection
 from xanesml.errors import CampaignError
 from xanesml.feff.cards import DECIMALS, feff_head, feff_input
 from xanesml.feff.request import Request
-from xanesml.files.arrays import Floats
+from xanesml.files.arrays import Floats, Wholes
+from xanesml.files.layout import STORE
+from xanesml.files.notebook import notebook_library
 from xanesml.store.rows import StoreView
 from xanesml.structures import bonds
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Structures generated, checked and written at a time.
 BLOCK = 1024
@@ -36,6 +43,15 @@ class Kind(IntEnum):
 
     DISTORTED = 0
     DISORDERED = 1
+
+    @property
+    def label(self) -> str:
+        """The kind as printed: `distorted` or `disordered`."""
+        return self.name.lower()
+
+
+#: Columns that describe a task and have a unit.
+TASK_UNITS = {name: STORE[f"structures/{name}"].units for name in ("delta", "sigma")}
 
 
 class Positions(Protocol):
@@ -132,6 +148,49 @@ class TaskTable:
     def __len__(self) -> int:
         return len(self.structure)
 
+    def columns(self, tasks: slice | Wholes = slice(None)) -> dict[str, NDArray[Any]]:
+        """Describe tasks.
+
+        Parameters
+        ----------
+        tasks : slice or ndarray of int, shape (n,), optional
+            Task indices; by default all.
+
+        Returns
+        -------
+        dict of str to ndarray, shape (n,)
+            `structure`, its index; `kind`, `distorted` or `disordered`; `delta` and `sigma`, float64, Å,
+            NaN for the other kind; `scale`; `absorber`, the index of the atom; and its `element`.
+        """
+        structure, absorber = np.asarray(self.structure[tasks]), np.asarray(self.absorber[tasks])
+        return {
+            "structure": structure,
+            "kind": np.array([kind.label for kind in Kind])[self.kind[structure]],
+            "delta": np.asarray(self.delta[structure]),
+            "sigma": np.asarray(self.sigma[structure]),
+            "scale": np.asarray(self.scale[structure]),
+            "absorber": absorber,
+            "element": np.array(chemical_symbols)[self.cluster.numbers[absorber]],
+        }
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a table with a row for each task; see `columns`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Indexed by the task; the units are in `attrs["units"]`.
+
+        Raises
+        ------
+        EnvironmentProblem
+            If pandas is not installed.
+        """
+        pandas = notebook_library("pandas")
+        table: pd.DataFrame = pandas.DataFrame(self.columns(), index=pandas.RangeIndex(len(self), name="task"))
+        table.attrs["units"] = TASK_UNITS
+        return table
+
     def inputs(self, task: int, feff: FeffSection | None = None) -> tuple[str, Request]:
         """Return the FEFF input of a task.
 
@@ -225,6 +284,35 @@ class TaskTable:
         return np.array(digests, dtype="S32")
 
 
+class PlannedCampaign(Campaign):
+    """A campaign that lists its tasks."""
+
+    def tasks(self) -> TaskTable:
+        """Return the campaign's task table; see `expand`."""
+        return expand(self)
+
+
+def load_campaign(path: str | os.PathLike[str]) -> PlannedCampaign:
+    """Read and check a campaign file.
+
+    Parameters
+    ----------
+    path : str or PathLike
+        A TOML file. Paths inside it are taken relative to its folder.
+
+    Returns
+    -------
+    PlannedCampaign
+        The campaign; its `tasks()` are the FEFF runs that it asks for.
+
+    Raises
+    ------
+    CampaignError
+        If the file cannot be read, is not TOML, or does not validate.
+    """
+    return PlannedCampaign.load(path)
+
+
 def expand(campaign: Campaign) -> TaskTable:
     """Expand a campaign into its task table; structures are generated on access.
 
@@ -283,6 +371,21 @@ def stored_cluster(file: h5py.File) -> structures.Cluster:
         first_shell_cutoff=float(file.attrs["first_shell_cutoff"]),
         minimum_distance=0.0,
     )
+
+
+def stored_atoms(file: h5py.File, structure: int) -> ase.Atoms:
+    """Return a structure of a store, positions in Å, with `how_made` as its `info`."""
+    atoms = ase.Atoms(file["structures/numbers"][:], positions=file["structures/positions"][structure])
+    atoms.info = how_made(file, structure)
+    return atoms
+
+
+def how_made(file: h5py.File, structure: int) -> dict[str, Any]:
+    """Return the index of a structure of a store, its scale, its kind, and its δ or σ, Å."""
+    made = {"structure": structure, "scale": float(file["structures/scale"][structure])}
+    if file["structures/kind"][structure] == Kind.DISTORTED:
+        return made | {"kind": Kind.DISTORTED.label, "delta": float(file["structures/delta"][structure])}
+    return made | {"kind": Kind.DISORDERED.label, "sigma": float(file["structures/sigma"][structure])}
 
 
 def stored_table(cluster: structures.Cluster, feff: FeffSection, view: StoreView) -> TaskTable:
