@@ -310,26 +310,23 @@ def predict(
     """Read the mean squared displacement off measured spectra."""
     from xanesml.assessment.report import NETWORK
     from xanesml.errors import SpectrumError
-    from xanesml.prediction.batch import KnownReference, predict_files
+    from xanesml.prediction.model import load_model
 
     known = None
     if reference is not None and reference_msd is not None:
-        known = KnownReference(reference, reference_msd, reference_error)
+        known = (reference, reference_msd, reference_error)
     elif reference is not None or reference_msd is not None:
         raise SpectrumError("--reference SPECTRUM and --reference-msd MSD go together; give both, or neither")
-    found = predict_files(
-        model,
-        spectra,
-        output or model.parent,
-        element=element,
-        edge=edge,
-        reference=known,
-        predictor=baseline or NETWORK,
+    found = load_model(model).predict(
+        spectra, reference=known, predictor=baseline or NETWORK, element=element, edge=edge
     )
-    for prediction in found.predictions:
-        typer.echo(prediction.line())
-    for source, reason in found.refused:
-        typer.echo(f"refused: {reason}" if source in reason else f"refused: {source}: {reason}", err=True)
+    folder = output or model.parent
+    found.write(folder)
+    for name, prediction in zip(found.names, found, strict=True):
+        prediction.plot(folder / "figures" / f"{name}.png")
+        typer.echo(prediction)
+    for line in found.refusals:
+        typer.echo(line, err=True)
     if found.refused:
         raise typer.Exit(SOME_FAILED)
 

@@ -1,6 +1,6 @@
 """Measured spectra as files hold them: XDI, Athena projects, NeXus, text, and FEFF's xmu.dat."""
 
-from xanesml.measured.reading import read_spectra, read_spectrum
+from xanesml.measured.reading import read_spectra, read_spectrum, spectrum_from_arrays
 from xanesml.measured.spectrum import MeasuredSpectrum
 
-__all__ = ["MeasuredSpectrum", "read_spectra", "read_spectrum"]
+__all__ = ["MeasuredSpectrum", "read_spectra", "read_spectrum", "spectrum_from_arrays"]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from xanesml.errors import SpectrumError
 from xanesml.files.arrays import Floats
@@ -116,6 +117,37 @@ def read_spectra(
         if refuse is not None:
             refuse(line)
     return spectra
+
+
+def spectrum_from_arrays(energy: ArrayLike, mu: ArrayLike, *, element: str, edge: str) -> MeasuredSpectrum:
+    """Make a measured spectrum of arrays, judged like that of a file.
+
+    Parameters
+    ----------
+    energy : array_like, shape (E,)
+        Photon energies, eV or keV, in any order.
+    mu : array_like, shape (E,)
+        Absorption, up to a factor and a smooth background.
+    element, edge : str
+        Absorber and edge, such as "Au" and "L3".
+
+    Returns
+    -------
+    MeasuredSpectrum
+        The spectrum, with the source "arrays".
+
+    Raises
+    ------
+    SpectrumError
+        If the arrays are not two columns of at least 20 finite numbers.
+    """
+    found = Found(np.asarray(energy, dtype=np.float64), np.asarray(mu, dtype=np.float64), columns="energy and mu")
+    if found.energy.ndim != 1 or found.energy.shape != found.mu.shape:
+        raise SpectrumError(
+            f"energies and absorption have the shapes {found.energy.shape} and {found.mu.shape}; "
+            "give two columns of numbers of the same length"
+        )
+    return _judged(found, "arrays", "", element, edge)
 
 
 def _split(path: Path) -> tuple[Path, str]:

@@ -3,7 +3,7 @@
 from xanesml.plots.averages import differences, disordered, distribution
 from xanesml.plots.central import comparison, comparison_rms
 from xanesml.plots.distorted import roughness, series, weightings
-from xanesml.plots.measured import measured_against_simulated
+from xanesml.plots.measured import measured_against_simulated, msd_overview
 from xanesml.plots.sensitivity import sensitivity_curves
 from xanesml.plots.tensors import Drawn, averaging_figures, comparison_figures
 from xanesml.plots.training import MOST_POINTS, learning_curves, parity, training_figures
@@ -20,6 +20,7 @@ __all__ = [
     "distribution",
     "learning_curves",
     "measured_against_simulated",
+    "msd_overview",
     "parity",
     "roughness",
     "sensitivity_curves",

@@ -1,7 +1,8 @@
-"""A measured spectrum over a simulated one, and what was read off it."""
+"""A measured spectrum over a simulated one with the predicted MSD, and the MSDs of several spectra."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,15 +14,16 @@ from xanesml.plots.style import (
     BLACK,
     BLUE,
     ENERGY,
+    MSD,
     ORANGE,
     TWO_COLUMNS,
     VERMILION,
     new_figure,
-    paths,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 #: Share of the bonds that may lie outside the range of r that is drawn.
 _TAIL = 1e-3
@@ -32,7 +34,7 @@ def measured_against_simulated(
     measured: Reals,
     simulated: Reals,
     band: Reals,
-    out: Path,
+    out: Path | None = None,
     *,
     edge: float,
     label: str = "measured",
@@ -43,8 +45,8 @@ def measured_against_simulated(
     distribution: tuple[Reals, Reals] | None = None,
     first_shell: float | None = None,
     mean_shift: float | None = None,
-) -> tuple[Path, Path]:
-    """Draw a measured spectrum, aligned, over a simulated one, the difference below, and the answer.
+) -> Figure:
+    """Draw a measured spectrum, aligned, over a simulated one, their difference, and the predicted MSD.
 
     Parameters
     ----------
@@ -56,8 +58,8 @@ def measured_against_simulated(
         The simulated spectrum to compare with: the nearest, or the mean of the training spectra.
     band : ndarray, shape (2, M), float, edge steps
         5th and 95th percentile of the training spectra.
-    out : Path
-        The PNG file; the PDF gets the same name.
+    out : Path, optional
+        The PNG file to write; the PDF gets the same name. By default none is written.
     edge : float, eV
         Zero of the energy axis.
     label, simulated_label : str, optional
@@ -65,21 +67,26 @@ def measured_against_simulated(
     msd : float, optional, Å²
         The predicted mean squared displacement.
     interval : (float, float), optional, Å²
-        Its interval.
+        Interval of the MSD.
     confidence : float, optional
-        Confidence of that.
+        Confidence of the interval, from 0 to 1.
     distribution : (ndarray, ndarray), optional
         Centers of the bins of bond length, shape (R,), Å, evenly spaced, R at least 2, and the
         predicted share of the bonds in each. The figure is two columns wide with it, and one without.
     first_shell : float, optional, Å
-        Reference length of the first shell.
+        Bond length of the first shell in the undistorted cluster.
     mean_shift : float, optional, Å
-        Predicted mean bond length less the reference.
+        Predicted mean bond length minus that.
 
     Returns
     -------
-    tuple of Path
-        The PNG and the PDF.
+    Figure
+        The figure; a notebook shows it.
+
+    Raises
+    ------
+    EnvironmentProblem
+        If matplotlib is not installed, or the file cannot be written.
     """
     relative = np.asarray(energy, dtype=np.float64) - edge
     low, high = band
@@ -111,7 +118,53 @@ def measured_against_simulated(
         rms = f"rms {np.sqrt(np.mean(difference**2)):.3f}"
         lower.text(0.98, 0.95, rms, transform=lower.transAxes, va="top", ha="right", size=7)
         figure.align_ylabels([upper, lower])
-    return paths(out)
+    return figure
+
+
+def msd_overview(
+    names: Sequence[str],
+    msd: Reals,
+    low: Reals,
+    high: Reals,
+    out: Path | None = None,
+    *,
+    trained: tuple[float, float] | None = None,
+) -> Figure:
+    """Draw the predicted MSDs of several spectra with their intervals, the first on top.
+
+    Parameters
+    ----------
+    names : sequence of str, length n
+        Names of the spectra, n at least 1.
+    msd, low, high : ndarray, shape (n,), float, Å²
+        Predictions and the ends of their intervals, no NaN.
+    out : Path, optional
+        The PNG file to write; the PDF gets the same name. By default none is written.
+    trained : (float, float), optional, Å²
+        Smallest and largest MSD that the model was trained on, shaded.
+
+    Returns
+    -------
+    Figure
+        The figure; a notebook shows it.
+
+    Raises
+    ------
+    EnvironmentProblem
+        If matplotlib is not installed, or the file cannot be written.
+    """
+    places = np.arange(len(names))
+    bars = 1e3 * np.array([np.subtract(msd, low), np.subtract(high, msd)])
+    with new_figure(out, height=0.9 + 0.22 * len(names), width=TWO_COLUMNS) as figure:
+        axes = figure.add_subplot()
+        if trained is not None:
+            axes.axvspan(*(1e3 * np.asarray(trained)), color=ORANGE, alpha=0.3, linewidth=0, label="trained on")
+            axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        axes.errorbar(1e3 * np.asarray(msd), places, xerr=bars, fmt="o", color=BLUE, markersize=3, capsize=2)
+        # Names come from files: a dollar sign in one is no formula.
+        axes.set_yticks(places, [name.replace("$", r"\$") for name in names])
+        axes.set(xlabel=MSD, ylim=(len(names) - 0.5, -0.5))
+    return figure
 
 
 def _answer(
@@ -121,7 +174,7 @@ def _answer(
     first_shell: float | None,
     mean_shift: float | None,
 ) -> list[str]:
-    """Return what is known of the answer, a line each."""
+    """Return the known parts of the prediction, a line for each."""
     lines = [] if msd is None else [f"MSD {1e3 * msd:.1f} × 10⁻³ Å²"]
     if interval is not None:
         promise = "" if confidence is None else f"{confidence:.0%}: ".replace("%", " %")
@@ -132,7 +185,7 @@ def _answer(
 
 
 def _bond_lengths(axes: Axes, r: Reals, shares: Reals, first_shell: float | None, mean_shift: float | None) -> None:
-    """Draw a distribution of bond lengths as a density, its mean and the reference."""
+    """Draw a distribution of bond lengths as a density, its mean and the undistorted length."""
     width = r[1] - r[0]
     edges = np.append(r - width / 2, r[-1] + width / 2)
     density = shares / shares.sum() / width
@@ -140,7 +193,7 @@ def _bond_lengths(axes: Axes, r: Reals, shares: Reals, first_shell: float | None
     axes.stairs(density, edges, color=BLUE, linewidth=0.8)
     if first_shell is not None:
         top = 1.05 * density.max()
-        axes.vlines(first_shell, 0, top, color=BLACK, linestyle=":", linewidth=0.9, label="reference")
+        axes.vlines(first_shell, 0, top, color=BLACK, linestyle=":", linewidth=0.9, label="undistorted")
         if mean_shift is not None:
             axes.vlines(first_shell + mean_shift, 0, top, color=VERMILION, linewidth=0.9, label="mean")
         axes.legend(loc="upper left", handlelength=1.4)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,20 +54,20 @@ _STYLE: dict[Any, Any] = {
 
 
 @contextmanager
-def new_figure(out: Path, *, height: float, width: float = COLUMN_WIDTH) -> Iterator[Figure]:
+def new_figure(out: Path | None, *, height: float, width: float = COLUMN_WIDTH) -> Iterator[Figure]:
     """Yield a figure to draw on, without pyplot's global state, and write it as PNG and PDF.
 
     Parameters
     ----------
-    out : Path
-        The PNG file; the PDF gets the same name. Its folder is made if it does not exist.
+    out : Path or None
+        The PNG file; the PDF gets the same name. Its folder is made if it does not exist. None writes no file.
     height, width : float
         Size, inches.
 
     Yields
     ------
     Figure
-        An empty figure with constrained layout.
+        An empty figure with constrained layout; a notebook shows it as PNG.
 
     Raises
     ------
@@ -75,13 +77,16 @@ def new_figure(out: Path, *, height: float, width: float = COLUMN_WIDTH) -> Iter
     try:
         from matplotlib import rc_context  # noqa: PLC0415 (slow, and part of the extras)
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
-        from matplotlib.figure import Figure  # noqa: PLC0415
     except ImportError as error:
         raise EnvironmentProblem(f"figures need matplotlib ({error}); run `pip install 'xanesml[train]'`") from error
     with rc_context(_STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = _figure_class()(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
+        if out is None:
+            # A notebook draws it later, without this style: ticks are made now, with it.
+            figure.draw_without_rendering()
+            return
         png, pdf = paths(out)
         try:
             png.parent.mkdir(parents=True, exist_ok=True)
@@ -92,6 +97,20 @@ def new_figure(out: Path, *, height: float, width: float = COLUMN_WIDTH) -> Iter
             raise EnvironmentProblem(
                 f"cannot write {png}: {error.strerror or error}; check the folder and the space left"
             ) from error
+
+
+@cache
+def _figure_class() -> type[Figure]:
+    """Return a class of figures that a notebook shows although pyplot does not know them."""
+    from matplotlib.figure import Figure  # noqa: PLC0415 (slow, and part of the extras)
+
+    class NotebookFigure(Figure):  # type: ignore[misc,unused-ignore]  # matplotlib has no types
+        def _repr_png_(self) -> bytes:
+            content = BytesIO()
+            self.savefig(content, format="png", dpi=150)
+            return content.getvalue()
+
+    return NotebookFigure
 
 
 def paths(out: Path) -> tuple[Path, Path]:

@@ -1,24 +1,25 @@
-"""Predictions for many files: what can be used is answered, what cannot is refused with a reason."""
+"""Predictions from several spectra: usable ones are predicted, the others are refused with a reason."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xanesml.assessment.report import NETWORK
-from xanesml.errors import EnvironmentProblem, SpectrumError
+from xanesml.files.notebook import html_table, notebook_library
 from xanesml.files.whole import write_text
-from xanesml.learning.model import TrainedModel, load_model
-from xanesml.measured import MeasuredSpectrum, read_spectra, read_spectrum
-from xanesml.plots import measured_against_simulated
-from xanesml.prediction.predict import Prediction, predict_spectrum
-from xanesml.prediction.reference import Reference, make_reference, normalized_for
+from xanesml.prediction.predict import Prediction
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 _COLUMNS = (
     "source",
@@ -34,171 +35,152 @@ _COLUMNS = (
     "warnings",
 )
 
-
-@dataclass(frozen=True)
-class KnownReference:
-    """What a user says of a reference: its file, and its mean squared displacement with its uncertainty, Å²."""
-
-    path: Path
-    msd: float
-    msd_error: float = 0.0
+#: Units of the columns that have one.
+_UNITS = dict.fromkeys(("msd", "low", "high", "spread"), "Å²") | {"mean_shift": "Å", "shift": "eV"}
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Answers to some files.
+    """Predictions from several spectra, in their order; iterate over them, or take one by its index.
 
     Attributes
     ----------
     predictions : list of Prediction
-        In the order of the files.
+        One for each usable spectrum.
     refused : list of (str, str)
-        What could not be used, and why.
+        Source of each spectrum that cannot be used, and the reason.
     """
 
     predictions: list[Prediction]
     refused: list[tuple[str, str]]
 
+    def __len__(self) -> int:
+        return len(self.predictions)
 
-def predict_files(
-    folder: Path,
-    paths: Sequence[Path],
-    output: Path,
-    *,
-    element: str | None = None,
-    edge: str | None = None,
-    reference: KnownReference | None = None,
-    predictor: str = NETWORK,
-) -> Predictions:
-    """Predict from several files with one model; write `predictions.json`, `predictions.csv` and figures.
+    def __iter__(self) -> Iterator[Prediction]:
+        return iter(self.predictions)
 
-    Parameters
-    ----------
-    folder : Path
-        Folder of the trained model.
-    paths : sequence of Path
-        Measured spectra; a file may hold several.
-    output : Path
-        Folder to write to; made if it does not exist.
-    element, edge : str, optional
-        What was measured, for files that do not say. Default: what the model is for.
-    reference : KnownReference, optional
-        A spectrum of known disorder from the same session.
-    predictor : str, optional
-        A baseline of the model's in place of its networks.
+    def __getitem__(self, index: int) -> Prediction:
+        return self.predictions[index]
 
-    Returns
-    -------
-    Predictions
-        A file that cannot be used does not keep the others from being answered.
+    def __str__(self) -> str:
+        return "\n".join([*map(str, self.predictions), *self.refusals])
 
-    Raises
-    ------
-    StoreError
-        If the model cannot be loaded, or has nothing for the mode.
-    EnvironmentProblem
-        If a library is missing or the folder cannot be written to.
-    SpectrumError
-        If the reference cannot be used, or none of the spectra; nothing is written then.
-    """
-    model = load_model(folder)
-    expected = {"element": element or model.metadata.element, "edge": edge or model.metadata.edge}
-    known = None
-    if reference is not None:
-        measured = normalized_for(model, read_spectrum(reference.path, **expected))
-        known = make_reference(model, measured, reference.msd, msd_error=reference.msd_error)
-    found = Predictions([], [])
-    for path in paths:
-        _predict_file(model, path, found, expected, known, predictor)
-    if not found.predictions:
-        raise SpectrumError("; ".join(reason for _, reason in found.refused))
-    try:
-        (output / "figures").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EnvironmentProblem(
-            f"cannot make the folder {output / 'figures'}: {error.strerror}; name one that can be written to"
-        ) from error
-    write_predictions(output, found)
-    for prediction, name in zip(found.predictions, figure_names(found.predictions), strict=True):
-        draw(model, prediction, output / "figures" / f"{name}.png")
-    return found
+    __repr__ = __str__
 
+    @property
+    def refusals(self) -> list[str]:
+        """A line for each refused spectrum."""
+        return [
+            f"refused: {reason}" if source in reason else f"refused: {source}: {reason}"
+            for source, reason in self.refused
+        ]
 
-def _predict_file(
-    model: TrainedModel,
-    path: Path,
-    found: Predictions,
-    expected: dict[str, str],
-    reference: Reference | None,
-    predictor: str,
-) -> None:
-    try:
-        spectra: list[MeasuredSpectrum] = read_spectra(
-            path, **expected, refuse=lambda reason: found.refused.append((str(path), reason))
-        )
-    except SpectrumError as error:
-        found.refused.append((str(path), str(error)))
-        return
-    for spectrum in spectra:
-        try:
-            normalized = normalized_for(model, spectrum)
-            prediction = predict_spectrum(
-                model, normalized, name=spectrum.stem, reference=reference, predictor=predictor
+    @property
+    def names(self) -> list[str]:
+        """A name for each prediction; a name that an earlier one has gets a number."""
+        names: list[str] = []
+        for prediction in self.predictions:
+            name, number = prediction.name, 1
+            while name in names:
+                number += 1
+                name = f"{prediction.name}-{number}"
+            names.append(name)
+        return names
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the table that `write` puts into `predictions.csv`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each prediction; units in `attrs["units"]`.
+
+        Raises
+        ------
+        EnvironmentProblem
+            If pandas is not installed.
+        """
+        table: pd.DataFrame = notebook_library("pandas").DataFrame(self._rows(), columns=list(_COLUMNS))
+        table.attrs["units"] = _UNITS
+        return table
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
+        """Draw the MSDs with their intervals, over the range that the model was trained on.
+
+        Parameters
+        ----------
+        path : str or PathLike, optional
+            The PNG file to write; the PDF gets the same name. By default none is written.
+
+        Returns
+        -------
+        Figure
+            The figure; a notebook shows it. `Prediction.plot` draws the spectrum of one.
+
+        Raises
+        ------
+        EnvironmentProblem
+            If matplotlib is not installed, or the file cannot be written.
+        """
+        from xanesml.plots import msd_overview  # noqa: PLC0415 (prediction itself draws nothing)
+
+        msd = np.array([one.msd for one in self])
+        low, high = np.array([one.interval for one in self]).T
+        trained = self[0].label_range
+        return msd_overview(self.names, msd, low, high, None if path is None else Path(path), trained=trained)
+
+    def write(self, folder: str | os.PathLike[str]) -> None:
+        """Write `predictions.json` and `predictions.csv` into a folder, each whole or not at all.
+
+        Parameters
+        ----------
+        folder : str or PathLike
+            The folder; made where it is missing.
+
+        Raises
+        ------
+        EnvironmentProblem
+            If the folder cannot be written to.
+        """
+        content = {
+            "predictions": [prediction.as_dict() for prediction in self],
+            "refused": [{"source": source, "reason": reason} for source, reason in self.refused],
+        }
+        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        buffer = io.StringIO()
+        csv.writer(buffer, lineterminator="\n").writerows([_COLUMNS, *self._rows()])
+        write_text(Path(folder) / "predictions.json", text)
+        write_text(Path(folder) / "predictions.csv", buffer.getvalue())
+
+    def _rows(self) -> list[tuple[str | float | None, ...]]:
+        return [
+            (
+                one.source,
+                one.mode,
+                one.predictor,
+                one.msd,
+                *one.interval,
+                one.spread,
+                one.mean_shift,
+                one.shift,
+                one.distance,
+                "; ".join(one.warnings),
             )
-            found.predictions.append(prediction)
-        except SpectrumError as error:
-            found.refused.append((spectrum.source, str(error)))
+            for one in self
+        ]
 
-
-def figure_names(predictions: Sequence[Prediction]) -> list[str]:
-    """Return a name for the figure of each prediction: its own, numbered where an earlier one has it."""
-    names: list[str] = []
-    for prediction in predictions:
-        name, number = prediction.name, 1
-        while name in names:
-            number += 1
-            name = f"{prediction.name}-{number}"
-        names.append(name)
-    return names
-
-
-def draw(model: TrainedModel, prediction: Prediction, path: Path) -> None:
-    """Draw a prediction: measured and nearest simulated spectrum, their difference, and the bond lengths."""
-    shares = prediction.distribution
-    if prediction.reference is None:
-        label = f"measured, shifted by {prediction.shift:+.2f} eV"
-    else:
-        label = "simulated reference + measured difference"
-    measured_against_simulated(
-        model.mesh,
-        prediction.spectrum,
-        prediction.nearest_spectrum,
-        model.metadata.band,
-        path,
-        edge=model.metadata.edge_energy,
-        label=label,
-        simulated_label=f"nearest simulated, MSD {prediction.nearest['msd']:.4f} Å²",
-        msd=prediction.msd,
-        interval=prediction.interval,
-        confidence=prediction.confidence,
-        distribution=None if shares is None else (np.asarray(shares["r"]), np.asarray(shares["share"])),
-        first_shell=model.metadata.first_shell,
-        mean_shift=prediction.mean_shift,
-    )
-
-
-def write_predictions(output: Path, found: Predictions) -> None:
-    """Write `predictions.json` and `predictions.csv` into a folder, each whole or not at all."""
-    content = {
-        "predictions": [prediction.as_dict() for prediction in found.predictions],
-        "refused": [{"source": source, "reason": reason} for source, reason in found.refused],
-    }
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    buffer = io.StringIO()
-    table = csv.writer(buffer, lineterminator="\n")
-    table.writerow(_COLUMNS)
-    for one in found.predictions:
-        numbers = one.msd, *one.interval, one.spread, one.mean_shift, one.shift, one.distance
-        table.writerow([one.source, one.mode, one.predictor, *numbers, "; ".join(one.warnings)])
-    write_text(output / "predictions.json", text)
-    write_text(output / "predictions.csv", buffer.getvalue())
+    def _repr_html_(self) -> str:
+        head = ("spectrum", "MSD (Å²)", "interval (Å²)", "predictor", "warnings")
+        rows = [
+            (
+                one.source,
+                f"{one.msd:.4f}",
+                f"{one.interval[0]:.4f} … {one.interval[1]:.4f}",
+                one.predictor,
+                "; ".join(one.warnings),
+            )
+            for one in self
+        ]
+        refused = [(source, "refused", "", "", reason) for source, reason in self.refused]
+        return html_table(head, [*rows, *refused])

@@ -1,19 +1,21 @@
 """From a measured spectrum to its mean squared displacement, by a trained model.
 
-Directly, the spectrum is shifted onto the theory's energies and given to the networks.
-Beside a reference of known disorder, measured in the same session, theory and measurement
-need to agree only in differences: networks are given
+Without a reference, the spectrum is shifted onto the theory's energies and goes into the networks.
+With a reference, a spectrum of known disorder from the same session, theory and measurement need to
+agree only in differences. The networks then take
 
     x = theory(reference) + T(sample) − T(reference)
 
-with T the calibration that puts the measured reference on the theory's mesh.
+where T is the calibration that puts the measured reference on the theory's mesh.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,41 +25,49 @@ from xanesml.averages.nearest import Nearest, nearest
 from xanesml.campaign import Mode
 from xanesml.errors import SpectrumError
 from xanesml.files.arrays import Floats
+from xanesml.files.notebook import Card, Entry
 from xanesml.files.records import plain
 from xanesml.learning.intervals import Interval
 from xanesml.learning.model import Answers, TrainedModel
 from xanesml.measured.normalization import NormalizedSpectrum, align, on_mesh
 from xanesml.prediction.reference import Reference
 
-#: What the nearest simulated spectrum may differ by without a reference: a factor from 1, eV, eV, and edge
-#: steps per 50 eV.
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: Largest differences of the nearest simulated spectrum from a spectrum without a reference: of a factor from 1,
+#: a shift, eV, a broadening, eV, and a slope, edge steps per 50 eV.
 NEAREST_GAIN, NEAREST_SHIFT, NEAREST_BROADENING, NEAREST_SLOPE = 0.05, 2.0, 2.0, 0.05
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """What a model says about a measured spectrum, and what that rests on.
+#: Fields of a prediction that are not written to files.
+_DRAWN = ("mesh", "spectrum", "nearest_spectrum", "band", "edge_energy", "first_shell")
+
+
+@dataclass(frozen=True, repr=False)
+class Prediction(Card):
+    """The prediction from one measured spectrum, and the evidence for it.
 
     Attributes
     ----------
     source : str
-        The file of the spectrum.
+        File of the spectrum.
     name : str
-        A name for files about it.
+        Name of the spectrum in the names of files.
     element, edge : str
-        What was measured.
+        Absorber and edge.
     mode : {"direct", "reference"}
-        By itself, or beside a reference.
+        Without or with a reference.
     predictor : str
         `network`, or the name of a baseline.
     msd : float, Å²
         Predicted mean squared displacement.
     interval : tuple of float, Å²
-        Where it lies with `confidence`, for spectra like those that calibrated the interval.
+        Interval that holds the MSD with `confidence`, for spectra like those that calibrated it.
     confidence : float
-        Share of such spectra.
+        Share of such spectra, from 0 to 1.
     spread : float, Å²
-        Standard deviation of the ensemble; 0 for a baseline.
+        Standard deviation over the networks; 0 for a baseline.
     mean_shift : float or None, Å
         Mean first-shell shift.
     skewness : float or None
@@ -65,36 +75,44 @@ class Prediction:
     distribution : dict or None
         `r`, centers of bins of the bond length, Å, and `share` of the first shell in each.
     nearest : dict
-        The simulated spectrum nearest to it: `msd`, Å², `location`, `scale`, Å, `alpha`, `gain`, `shift`, eV,
+        The nearest simulated spectrum: `msd`, Å², `location`, `scale`, Å, `alpha`, `gain`, `shift`, eV,
         `rms`, edge steps, and `at_bounds`, see `xanesml.averages.nearest.Nearest`.
     shift : float, eV
-        What was added to the measured energies.
+        Shift added to the measured energies.
     rms : float, edge steps
         Root mean square difference from the mean training spectrum.
     distance : float
-        How far it lies from the training spectra, in their standard deviations.
+        Distance from the training spectra, in their standard deviations.
     typical_distance : float
-        What 99 % of held-out spectra stay below.
+        Distance that 99 % of held-out spectra stay below.
     noise : float, edge steps
         Noise of the measurement above the edge.
     energy_range, mesh_range : tuple of float, eV
-        First and last energy of the spectrum, shifted, and of those that the model uses.
+        First and last energy of the shifted spectrum, and of the model's mesh.
     label_range : tuple of float, Å²
-        Smallest and largest label that the model was trained on.
+        Smallest and largest MSD of the training spectra.
     e0 : float, eV
         Energy of the largest slope, not shifted.
     edge_step : float
         Edge step that the spectrum was divided by.
     normalization : dict
-        The normalization's parameters; see `xanesml.measured.normalization.NormalizedSpectrum`.
+        Parameters of the normalization; see `xanesml.measured.normalization.NormalizedSpectrum`.
     reference : dict or None
         `source`, `msd` and `msd_error`, Å², and the `calibration` of the reference.
     warnings : tuple of str
-        Reasons to doubt the number, one sentence each.
+        Reasons to doubt the MSD, one sentence each.
+    mesh : ndarray, shape (M,), float64, eV
+        Photon energies of the model.
     spectrum : ndarray, shape (M,), float64, edge steps
-        What the model was given, no NaN; not written to files.
+        Input of the model, no NaN.
     nearest_spectrum : ndarray, shape (M,), float64, edge steps
-        The nearest simulated spectrum; not written to files.
+        The nearest simulated spectrum.
+    band : ndarray, shape (2, M), float64, edge steps
+        5th and 95th percentile of the training spectra.
+    edge_energy : float, eV
+        Energy of the edge that the mesh refers to.
+    first_shell : float, Å
+        Bond length of the first shell in the undistorted cluster.
     """
 
     source: str
@@ -124,23 +142,81 @@ class Prediction:
     normalization: dict[str, Any]
     reference: dict[str, Any] | None
     warnings: tuple[str, ...]
-    spectrum: Floats = field(repr=False, compare=False)
-    nearest_spectrum: Floats = field(repr=False, compare=False)
+    mesh: Floats = field(compare=False)
+    spectrum: Floats = field(compare=False)
+    nearest_spectrum: Floats = field(compare=False)
+    band: Floats = field(compare=False)
+    edge_energy: float
+    first_shell: float
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all but the spectra, ready for JSON."""
-        content = asdict(self)
-        del content["spectrum"], content["nearest_spectrum"]
-        return content
+        """Return what is written to files, ready for JSON: all but the attributes from `mesh` on."""
+        return {name: value for name, value in asdict(self).items() if name not in _DRAWN}
 
-    def line(self) -> str:
-        """Return what the command line prints: the number, what it rests on, and the doubts."""
-        low, high = self.interval
-        found = (
-            f"{self.source}: {self.element} {self.edge}: MSD {self.msd:.4f} Å², {self.confidence:.0%} in "
-            f"{low:.4f} … {high:.4f} Å² ({LABELS[self.predictor]}, {self._how()})"
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
+        """Draw the measured and the nearest simulated spectrum, their difference, and the bond lengths.
+
+        Parameters
+        ----------
+        path : str or PathLike, optional
+            The PNG file to write; the PDF gets the same name. By default none is written.
+
+        Returns
+        -------
+        Figure
+            The figure; a notebook shows it.
+
+        Raises
+        ------
+        EnvironmentProblem
+            If matplotlib is not installed, or the file cannot be written.
+        """
+        from xanesml.plots import measured_against_simulated  # noqa: PLC0415 (prediction itself draws nothing)
+
+        shares = self.distribution
+        shifted = f"measured, shifted by {self.shift:+.2f} eV"
+        return measured_against_simulated(
+            self.mesh,
+            self.spectrum,
+            self.nearest_spectrum,
+            self.band,
+            None if path is None else Path(path),
+            edge=self.edge_energy,
+            label=shifted if self.reference is None else "simulated reference + measured difference",
+            simulated_label=f"nearest simulated, MSD {self.nearest['msd']:.4f} Å²",
+            msd=self.msd,
+            interval=self.interval,
+            confidence=self.confidence,
+            distribution=None if shares is None else (np.asarray(shares["r"]), np.asarray(shares["share"])),
+            first_shell=self.first_shell,
+            mean_shift=self.mean_shift,
         )
-        return "; ".join([found, *(f"warning: {warning}" for warning in self.warnings)])
+
+    def __str__(self) -> str:
+        return "; ".join(
+            [
+                f"{self.source}: {self.element} {self.edge}: MSD {self.msd:.4f} Å², {self._interval()} "
+                f"({LABELS[self.predictor]}, {self._how()})",
+                *(f"warning: {warning}" for warning in self.warnings),
+            ]
+        )
+
+    def card(self) -> tuple[str, list[Entry]]:
+        """Return the title and the lines that are printed."""
+        entries = [("MSD", f"{self.msd:.4f} Å²"), ("interval", self._interval())]
+        if self.mean_shift is not None:
+            length = self.first_shell + self.mean_shift
+            entries.append(("mean bond", f"{length:.3f} Å ({self.mean_shift:+.3f} Å)"))
+        entries += [
+            ("predicted by", f"{LABELS[self.predictor]}, {self._how()}"),
+            ("nearest simulated", f"MSD {self.nearest['msd']:.4f} Å², rms difference {self.nearest['rms']:.3f}"),
+            *(("warning", warning) for warning in self.warnings),
+        ]
+        return f"{self.source}: {self.element} {self.edge}", entries
+
+    def _interval(self) -> str:
+        low, high = self.interval
+        return f"{self.confidence:.0%} in {low:.4f} … {high:.4f} Å²"
 
     def _how(self) -> str:
         if self.reference is not None:
@@ -166,9 +242,9 @@ def predict_spectrum(
     normalized : NormalizedSpectrum
         From `xanesml.prediction.reference.normalized_for`.
     name : str, optional
-        A name for files about it.
+        Name of the spectrum in the names of files.
     reference : Reference, optional
-        From `xanesml.prediction.reference.make_reference`; by default the spectrum is taken as it is.
+        From `xanesml.prediction.reference.make_reference`; by default there is none.
     predictor : str, optional
         A baseline of the model's in place of its networks.
     largest_shift : float, optional
@@ -177,7 +253,7 @@ def predict_spectrum(
     Returns
     -------
     Prediction
-        With `warnings` where the number should not be trusted as it is.
+        The MSD, with `warnings` where it is doubtful.
 
     Raises
     ------
@@ -185,12 +261,12 @@ def predict_spectrum(
         If the spectrum does not cover the model's energies or cannot be aligned, or if the
         prediction is not finite.
     StoreError
-        If the model has nothing for the mode, or no such baseline.
+        If the model has no networks for the mode, or no such baseline.
     """
     metadata, mesh = model.metadata, model.mesh
     mode: Mode = "direct" if reference is None else "reference"
     if normalized.theory:
-        # It needs no calibration: its difference from the simulated reference is its own.
+        # Theory needs no calibration: its difference from the simulated reference is exact.
         shift, spectrum = 0.0, on_mesh(normalized, mesh, 0.0)
     elif reference is None:
         shift = align(normalized, mesh, metadata.mean_spectrum, largest_shift=largest_shift).shift
@@ -239,8 +315,12 @@ def predict_spectrum(
         normalization=normalized.parameters,
         reference=None if reference is None else plain(reference),
         warnings=(*normalized.doubts, *_doubts(model, reference, msd, labels, distance, typical)),
+        mesh=mesh,
         spectrum=spectrum,
         nearest_spectrum=found.spectrum,
+        band=metadata.band,
+        edge_energy=metadata.edge_energy,
+        first_shell=metadata.first_shell,
     )
 
 

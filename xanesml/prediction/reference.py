@@ -1,4 +1,4 @@
-"""A measured spectrum of known disorder, beside which others of its session are read."""
+"""The reference: a measured spectrum of known disorder, which calibrates others of the same session."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from xanesml.measured.normalization import NormalizedSpectrum, normalize
 
 @dataclass(frozen=True, config=RECORD)
 class Reference:
-    """A measured spectrum of known disorder, and what it makes of others of its session.
+    """A measured spectrum of known disorder with its calibration.
 
     Attributes
     ----------
     source : str
         The file.
-    msd, msd_error : float
-        Its mean squared displacement and the standard uncertainty of that, Å².
-    simulated : ndarray
-        The Gaussian average with that displacement, shape (M,), float64, edge steps; not in files.
-    measured : ndarray
-        The measured spectrum, calibrated, shape (M,), float64, edge steps; not in files.
+    msd, msd_error : float, Å²
+        Mean squared displacement of the sample, and its standard uncertainty.
+    simulated : ndarray, shape (M,), float64, edge steps
+        The Gaussian average with this displacement; not in files.
+    measured : ndarray, shape (M,), float64, edge steps
+        The measured spectrum, calibrated; not in files.
     calibration : Calibration
-        What puts measured spectra on the theory's mesh.
+        Puts measured spectra of the session on the theory's mesh.
     """
 
     source: str
@@ -58,16 +58,16 @@ def make_reference(
     model : TrainedModel
         The model.
     normalized : NormalizedSpectrum
-        The reference, from `normalized_for`.
-    msd, msd_error : float
-        Its mean squared displacement and the standard uncertainty of that, Å².
+        The measured spectrum, from `normalized_for`.
+    msd, msd_error : float, Å²
+        Mean squared displacement of the sample, and its standard uncertainty.
     largest_shift : float, optional
         Bound on the energy shift, eV. Default 15.
 
     Returns
     -------
     Reference
-        With doubts in its calibration where that is not to be trusted as it is.
+        The reference; doubts about it are in its calibration.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def normalized_for(model: TrainedModel, measured: MeasuredSpectrum) -> Normalize
     Returns
     -------
     NormalizedSpectrum
-        Its edge step taken where theirs was.
+        The spectrum; its edge step is taken where that of the training spectra was.
 
     Raises
     ------

@@ -20,7 +20,7 @@ from xanesml.averages.distributions import skew_normal_weights
 from xanesml.errors import EnvironmentProblem, StoreError
 from xanesml.plots.averages import choose_like_particles
 from xanesml.plots.distorted import choose_weightings
-from xanesml.plots.style import MOST_CURVES, evenly_spread
+from xanesml.plots.style import MOST_CURVES, evenly_spread, paths
 
 EDGE = 11919.0
 ENERGY = np.arange(EDGE - 4, EDGE + 52, 0.5)
@@ -145,20 +145,22 @@ BAND = np.percentile(SIMULATED, (5, 95), axis=0)
 
 
 def test_measured_is_drawn_over_the_simulated(tmp_path: Path, drawn: list[Figure]) -> None:
-    paths = plots.measured_against_simulated(
+    out = tmp_path / "foil.png"
+    figure = plots.measured_against_simulated(
         ENERGY,
         MEASURED,
         SIMULATED.mean(axis=0),
         BAND,
-        tmp_path / "foil.png",
+        out,
         edge=EDGE,
         label="Au foil",
         msd=0.0081,
         interval=(0.0062, 0.0103),
         confidence=0.9,
     )
-    check_files(paths)
-    upper, lower = drawn[0].axes
+    check_files(paths(out))
+    assert drawn == [figure, figure]
+    upper, lower = figure.axes
     assert [text.get_text() for text in upper.get_legend().get_texts()] == [
         "training spectra, 5–95 %",
         "simulated, mean",
@@ -176,15 +178,16 @@ def test_measured_is_drawn_over_the_simulated(tmp_path: Path, drawn: list[Figure
     assert lower.get_xlabel() == "Energy relative to the edge (eV)"
 
 
-def test_the_predicted_distribution_stands_beside_the_spectrum(tmp_path: Path, drawn: list[Figure]) -> None:
+def test_the_predicted_distribution_stands_beside_the_spectrum(tmp_path: Path) -> None:
     r = 2.4 + 0.1 * np.arange(10)
     shares = np.array([0, 0, 0, 0, 1, 2, 1, 0, 0, 0]) / 4
-    paths = plots.measured_against_simulated(
+    out = tmp_path / "foil.png"
+    figure = plots.measured_against_simulated(
         ENERGY,
         MEASURED,
         SIMULATED[3],
         BAND,
-        tmp_path / "foil.png",
+        out,
         edge=EDGE,
         simulated_label="nearest simulated",
         msd=0.005,
@@ -193,8 +196,8 @@ def test_the_predicted_distribution_stands_beside_the_spectrum(tmp_path: Path, d
         first_shell=2.92,
         mean_shift=-0.02,
     )
-    check_files(paths, columns=2)
-    upper, lower, side = drawn[0].axes
+    check_files(paths(out), columns=2)
+    upper, lower, side = figure.axes
     assert upper.get_legend().get_texts()[1].get_text() == "nearest simulated"
     np.testing.assert_allclose(lower.lines[-1].get_ydata(), MEASURED - SIMULATED[3])
     density = side.patches[0].get_data()
@@ -206,7 +209,7 @@ def test_the_predicted_distribution_stands_beside_the_spectrum(tmp_path: Path, d
     assert 3.0 < high < 3.2
     reference, mean = (lines.get_segments()[0][0, 0] for lines in side.collections)
     assert (reference, mean) == pytest.approx((2.92, 2.90))
-    assert [text.get_text() for text in side.get_legend().get_texts()] == ["reference", "mean"]
+    assert [text.get_text() for text in side.get_legend().get_texts()] == ["undistorted", "mean"]
     assert side.texts[0].get_text() == "MSD 5.0 × 10⁻³ Å²\n4.0 … 6.0 × 10⁻³ Å²\nmean 2.900 Å (−0.020 Å)"
 
 

@@ -24,8 +24,8 @@ from xanesml.learning.model import Answers, TrainedModel
 from xanesml.learning.scaling import Scaling
 from xanesml.measured import read_spectrum
 from xanesml.measured.normalization import NormalizedSpectrum, normalize, on_mesh
-from xanesml.prediction import batch as module
-from xanesml.prediction.batch import KnownReference, Predictions, figure_names, predict_files, write_predictions
+from xanesml.prediction.batch import Predictions
+from xanesml.prediction.model import Model
 from xanesml.prediction.predict import predict_spectrum
 from xanesml.prediction.reference import make_reference, normalized_for
 
@@ -138,7 +138,7 @@ def test_the_interval_is_that_of_the_ensemble() -> None:
     assert found.msd == pytest.approx(0.008, abs=1e-3)
     assert found.interval == pytest.approx((found.msd - half, found.msd + half))
     assert (found.confidence, found.spread) == (0.9, 1e-4)
-    assert f"90% in {found.interval[0]:.4f}" in found.line()
+    assert f"90% in {found.interval[0]:.4f}" in str(found)
 
 
 def test_the_nearest_simulated_spectrum_has_the_moments_of_the_measured_one() -> None:
@@ -162,7 +162,7 @@ def test_doubtful_predictions_say_so() -> None:
     assert re.search(r"[34]\.\d of their standard deviations .* 99 % of held-out spectra lie below 2\.5", far)
     outside = predict_spectrum(model(factor=5.0), sample)
     assert "outside the 0.0004 … 0.0200 Å²" in outside.warnings[0]
-    assert outside.warnings[0] in outside.line()
+    assert outside.warnings[0] in str(outside)
 
 
 def test_beside_a_reference_the_difference_is_put_upon_its_simulated_spectrum() -> None:
@@ -206,7 +206,7 @@ def test_a_baseline_answers_in_place_of_the_networks() -> None:
     exact = model()
     found = predict_spectrum(exact, foil(), predictor="ridge")
     assert (found.msd, found.spread, found.distribution, found.mean_shift) == (0.0123, 0.0, None, None)
-    assert "ridge" in found.line()
+    assert "ridge" in str(found)
     assert not cast(Exact, exact).seen
     with pytest.raises(StoreError, match="no baseline other"):
         predict_spectrum(exact, foil(), predictor="other")
@@ -222,48 +222,129 @@ def test_a_model_that_answers_nan_is_refused() -> None:
         predict_spectrum(model(factor=float("nan")), foil())
 
 
-@pytest.fixture
-def loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "load_model", lambda _: model())
-    monkeypatch.setattr(module, "draw", lambda _model, _prediction, path: path.touch())
+def test_a_prediction_prints_its_line_its_card_and_its_escaped_table() -> None:
+    found = predict_spectrum(model(), foil())
+    named = replace(found, source="<b>a&b.xdi", msd=0.00812, interval=(0.0076, 0.0086), warnings=("it is <odd>",))
+    assert str(named) == (
+        "<b>a&b.xdi: Au L3: MSD 0.0081 Å², 90% in 0.0076 … 0.0086 Å² (network, shifted by "
+        f"{found.shift:+.2f} eV, rms {found.rms:.3f} from the mean training spectrum); warning: it is <odd>"
+    )
+    lines = repr(named).splitlines()
+    assert lines[0] == "<b>a&b.xdi: Au L3"
+    assert lines[1].split() == ["MSD:", "0.0081", "Å²"]
+    assert lines[-1].endswith("it is <odd>")
+    html = named._repr_html_()
+    assert "<strong>&lt;b&gt;a&amp;b.xdi: Au L3</strong>" in html
+    assert "it is &lt;odd&gt;" in html
+    assert "<b>" not in html
+
+
+def test_a_prediction_draws_itself_for_a_notebook_and_for_a_file(tmp_path: Path) -> None:
+    found = predict_spectrum(model(), foil())
+    figure = found.plot()
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    upper, lower, _ = figure.axes
+    np.testing.assert_array_equal(upper.lines[-1].get_ydata(), found.spectrum)
+    np.testing.assert_array_equal(lower.lines[-1].get_ydata(), found.spectrum - found.nearest_spectrum)
+    assert not list(tmp_path.iterdir())
+    found.plot(str(tmp_path / "foil.png"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["foil.pdf", "foil.png"]
+
+
+def test_several_predictions_are_drawn_with_their_intervals() -> None:
+    good = predict_spectrum(model(), foil())
+    figure = Predictions([replace(good, name="$x", msd=0.004, interval=(0.003, 0.006)), good], []).plot()
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == [r"\$x", good.name]
+    (bars,) = axes.containers
+    points, _, (segments,) = bars
+    np.testing.assert_allclose(points.get_xdata(), [4.0, 1e3 * good.msd])
+    np.testing.assert_allclose(segments.get_segments()[0], [[3.0, 0.0], [6.0, 0.0]])
 
 
 def test_predictions_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
     good = predict_spectrum(model(), foil())
-    write_predictions(tmp_path, Predictions([good, good], [("bad.xdi", "no edge")]))
+    written = Predictions([good, good], [("bad.xdi", "no edge")])
+    written.write(tmp_path)
     content = json.loads((tmp_path / "predictions.json").read_text())
     assert content["refused"] == [{"source": "bad.xdi", "reason": "no edge"}]
     first = content["predictions"][0]
     assert first == json.loads(json.dumps(good.as_dict()))
-    assert not {"spectrum", "nearest_spectrum"} & first.keys()
+    assert not {"mesh", "spectrum", "nearest_spectrum", "band", "edge_energy", "first_shell"} & first.keys()
     with (tmp_path / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [float(row["msd"]) for row in rows] == [good.msd] * 2
+    table = written.to_pandas()
+    assert list(table.columns) == list(rows[0])
+    assert table["low"].tolist() == [good.interval[0]] * 2
+    assert table.attrs["units"]["msd"] == "Å²"
     before = (tmp_path / "predictions.json").read_bytes()
     with pytest.raises(ValueError, match="not JSON compliant"):
-        write_predictions(tmp_path, Predictions([replace(good, msd=float("nan"))], []))
+        Predictions([replace(good, msd=float("nan"))], []).write(tmp_path)
     assert (tmp_path / "predictions.json").read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["predictions.csv", "predictions.json"]
 
 
-@pytest.mark.usefixtures("loaded")
-def test_a_file_that_cannot_be_used_does_not_keep_the_others_from_being_answered(tmp_path: Path) -> None:
-    bad = tmp_path / "bad.dat"
-    bad.write_text("1 2\n3 4\n")
-    found = predict_files(tmp_path / "model", [FOIL, bad, FOIL], tmp_path / "new")
-    assert [prediction.source for prediction in found.predictions] == [str(FOIL)] * 2
+@pytest.fixture
+def loaded(tmp_path: Path) -> Model:
+    return Model(tmp_path, model())
+
+
+@pytest.fixture
+def bad(tmp_path: Path) -> Path:
+    path = tmp_path / "<bad>.dat"
+    path.write_text("1 2\n3 4\n")
+    return path
+
+
+def test_one_spectrum_by_any_kind_of_path_and_by_its_arrays(loaded: Model) -> None:
+    by_path, by_text = loaded.predict(FOIL), loaded.predict(str(FOIL))
+    assert by_path == by_text
+    assert by_path.name == FOIL.stem
+    measured = read_spectrum(FOIL)
+    assert loaded.predict(measured) == by_path
+    arrays = loaded.predict((measured.energy[::-1].tolist(), measured.mu[::-1]))
+    assert (arrays.source, arrays.msd) == ("arrays", by_path.msd)
+
+
+def test_arrays_of_different_lengths_are_refused(loaded: Model) -> None:
+    with pytest.raises(SpectrumError, match=r"shapes \(3,\) and \(2,\); give two columns"):
+        loaded.predict(([1.0, 2.0, 3.0], [1.0, 2.0]))
+
+
+def test_a_file_that_cannot_be_used_does_not_keep_the_others_from_being_predicted(loaded: Model, bad: Path) -> None:
+    found = loaded.predict([FOIL, bad, str(FOIL)])
+    assert [prediction.source for prediction in found] == [str(FOIL)] * 2
     assert [source for source, _ in found.refused] == [str(bad)]
-    figures = sorted(path.name for path in (tmp_path / "new" / "figures").iterdir())
-    assert figures == [f"{FOIL.stem}-2.png", f"{FOIL.stem}.png"]
-    assert figure_names(found.predictions) == [FOIL.stem, f"{FOIL.stem}-2"]
+    assert found.names == [FOIL.stem, f"{FOIL.stem}-2"]
+    assert len(found) == 2
+    assert repr(found).splitlines() == [str(found[0]), str(found[1]), *found.refusals]
+    assert found.refusals[0].startswith(f"refused: {bad}")
+    html = found._repr_html_()
+    assert "&lt;bad&gt;.dat" in html
+    assert "<bad>" not in html
 
 
-@pytest.mark.usefixtures("loaded")
-def test_where_nothing_can_be_used_nothing_is_written(tmp_path: Path) -> None:
-    bad = tmp_path / "bad.dat"
-    bad.write_text("1 2\n3 4\n")
-    with pytest.raises(SpectrumError, match="bad"):
-        predict_files(tmp_path / "model", [bad], tmp_path / "new")
-    with pytest.raises(SpectrumError, match="bad"):
-        predict_files(tmp_path / "model", [FOIL], tmp_path / "new", reference=KnownReference(bad, 0.008))
-    assert not (tmp_path / "new").exists()
+def test_two_files_in_a_tuple_are_two_spectra(loaded: Model) -> None:
+    assert len(loaded.predict((str(FOIL), str(FOIL)))) == 2
+
+
+def test_a_reference_is_given_with_its_msd_or_calibrated_once(loaded: Model) -> None:
+    exact = loaded.predict(FOIL, reference=(FOIL, 0.0081, 0.0005))
+    assert exact.msd == pytest.approx(0.0081, abs=1e-4)
+    assert exact.mode == "reference"
+    once = loaded.reference(str(FOIL), 0.0081, 0.0005)
+    assert loaded.predict([FOIL], reference=once)[0] == exact
+    without = loaded.predict(FOIL, reference=(str(FOIL), 0.0081))
+    assert without.interval[1] - without.interval[0] < exact.interval[1] - exact.interval[0]
+
+
+def test_where_no_spectrum_can_be_used_the_reasons_are_raised(loaded: Model, bad: Path) -> None:
+    with pytest.raises(SpectrumError, match="<bad>"):
+        loaded.predict([bad])
+    with pytest.raises(SpectrumError, match="<bad>"):
+        loaded.predict(bad)
+    with pytest.raises(SpectrumError, match="<bad>"):
+        loaded.predict([FOIL], reference=(bad, 0.008))
+    with pytest.raises(SpectrumError, match="the list of spectra is empty"):
+        loaded.predict([])
