@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -25,12 +26,14 @@ MINIMUM_POINTS = 20
 _FACTORS = {"": 1.0, "ev": 1.0, "kev": 1000.0}
 
 
-def read_spectrum(path: Path, *, element: str | None = None, edge: str | None = None) -> MeasuredSpectrum:
+def read_spectrum(
+    path: str | os.PathLike[str], *, element: str | None = None, edge: str | None = None
+) -> MeasuredSpectrum:
     """Read the only spectrum of a file, or the one that is named after a colon.
 
     Parameters
     ----------
-    path : Path
+    path : str or PathLike
         As in `read_spectra`.
     element, edge : str, optional
         The expected ones; required if the file does not state them.
@@ -55,7 +58,7 @@ def read_spectrum(path: Path, *, element: str | None = None, edge: str | None = 
 
 
 def read_spectra(
-    path: Path,
+    path: str | os.PathLike[str],
     *,
     element: str | None = None,
     edge: str | None = None,
@@ -74,7 +77,7 @@ def read_spectra(
 
     Parameters
     ----------
-    path : Path
+    path : str or PathLike
         The file; with `:NAME` after its name the group of a project, the entry of a NeXus
         file, or the column of a text that holds μ.
     element, edge : str, optional
@@ -97,7 +100,7 @@ def read_spectra(
         absorption, fewer than 20 energies or values that are not finite, does not state
         its element and edge, or has others than expected.
     """
-    path, choice = _split(path)
+    path, choice = _split(Path(path))
     found = _recognized(path, choice)
     several = len(found) > 1 or bool(choice)
     if choice:
