@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -100,9 +101,9 @@ class TensorFile(OpenedFile):
         Raises
         ------
         StoreError
-            If the file has no such averages, or not as many.
+            If the file has no such averages, or not as many, or is closed.
         """
-        return "\n".join(trace_lines(self.path, row, kind))
+        return "\n".join(trace_lines(Path(self.file.filename), row, kind))
 
     def _content(self) -> list[Entry]:
         file = self.file
