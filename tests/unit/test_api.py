@@ -44,7 +44,7 @@ def test_every_example_of_the_page_runs(
         exec(compile(block, f"api.md, block {number}", "exec"), names)
     assert names["table"].attrs["units"] == {"delta": "Å", "sigma": "Å"}
     assert dict(names["dataset"].sizes) == {"average": 100, "energy": 110, "delta": 91, "r": 46}
-    np.testing.assert_array_equal(names["pair"], names["series"].average(np.array(names["weights"]) * 7))
+    np.testing.assert_allclose(names["pair"], names["series"].average(np.array(names["weights"]) * 7), rtol=1e-14)
     assert names["found"].refused[0][0] == "no-such-file.xdi"
     assert (repository / "figures" / "foil.pdf").exists()
     assert "cannot read the spectrum no-such-file.xdi" in capsys.readouterr().out

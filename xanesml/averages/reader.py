@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xanesml.averages.series import Series
-from xanesml.averages.trace import Kind, trace_lines
+from xanesml.averages.trace import Group, trace_lines
 from xanesml.errors import StoreError
-from xanesml.files.layout import TENSORS
+from xanesml.files.layout import TENSORS, Array
 from xanesml.files.notebook import Card, Entry, notebook_library
 from xanesml.files.opened import OpenedFile
 
@@ -66,8 +66,7 @@ class TensorFile(OpenedFile):
     @cached_property
     def series(self) -> Series:
         """The distorted series on the common mesh, which statistical averages are made of."""
-        file = self.file
-        return Series(*(file[name][:] for name in ("series/delta", "series/mu", "series/edge_step", "mesh/r")))
+        return Series.read(self.file)
 
     def statistical(self, rows: slice = slice(None)) -> Averages:
         """Choose statistical averages; none is read yet.
@@ -83,14 +82,14 @@ class TensorFile(OpenedFile):
         """Choose particle averages; none is read yet. The rows are as for `statistical`."""
         return Averages(self, "particle", rows)
 
-    def trace(self, row: int, kind: Kind = "statistical") -> str:
+    def trace(self, row: int, group: Group = "statistical") -> str:
         """Return how an average was made, as text: its distribution or structure, its FEFF runs, and a check.
 
         Parameters
         ----------
         row : int
             The row, from 0.
-        kind : {"statistical", "particle"}, optional
+        group : {"statistical", "particle"}, optional
             Which averages it is a row of.
 
         Returns
@@ -103,7 +102,7 @@ class TensorFile(OpenedFile):
         StoreError
             If the file has no such averages, or not as many, or is closed.
         """
-        return "\n".join(trace_lines(Path(self.file.filename), row, kind))
+        return "\n".join(trace_lines(Path(self.file.filename), row, group))
 
     def _content(self) -> list[Entry]:
         file = self.file
@@ -123,7 +122,7 @@ class Averages(Card):
     ----------
     tensors : TensorFile
         The open file.
-    kind : {"statistical", "particle"}
+    group : {"statistical", "particle"}
         Which averages.
     rows : slice
         Rows, in steps of 1 or more.
@@ -134,9 +133,9 @@ class Averages(Card):
         If the rows run backwards.
     """
 
-    def __init__(self, tensors: TensorFile, kind: Kind, rows: slice) -> None:
-        self._tensors, self._kind = tensors, kind
-        chosen = range(len(tensors.file[f"{kind}/spectra"]))[rows]
+    def __init__(self, tensors: TensorFile, group: Group, rows: slice) -> None:
+        self._tensors, self._group = tensors, group
+        chosen = range(len(tensors.file[f"{group}/spectra"]))[rows]
         if chosen.step < 1:
             raise StoreError(f"the rows {rows} run backwards; give a step of 1 or more")
         self.rows = chosen
@@ -147,9 +146,9 @@ class Averages(Card):
     @property
     def names(self) -> list[str]:
         """Names of the columns, such as `spectra` and `msd`; `weights` only where the file keeps them."""
-        arrays = [array for array in TENSORS.arrays if array.path.startswith(f"{self._kind}/")]
+        arrays = [array for array in TENSORS.arrays if array.path.startswith(f"{self._group}/")]
         names = [array.path.split("/")[1] for array in arrays]
-        kept = len(self._tensors.file[f"{self._kind}/weights"]) > 0
+        kept = len(self._tensors.file[f"{self._group}/weights"]) > 0
         return [name for name in names if kept or name != "weights"]
 
     def __getitem__(self, name: str) -> NDArray[Any]:
@@ -171,8 +170,8 @@ class Averages(Card):
             If there is no such column, or the file is closed.
         """
         if name not in self.names:
-            raise StoreError(f"{self._kind} averages have no column {name!r}; they have {', '.join(self.names)}")
-        values: NDArray[Any] = self._tensors.file[f"{self._kind}/{name}"][
+            raise StoreError(f"{self._group} averages have no column {name!r}; they have {', '.join(self.names)}")
+        values: NDArray[Any] = self._tensors.file[f"{self._group}/{name}"][
             self.rows.start : self.rows.stop : self.rows.step
         ]
         return values
@@ -195,18 +194,15 @@ class Averages(Card):
         """
         xarray = notebook_library("xarray")
         file = self._tensors.file
+        columns = {name: TENSORS[f"{self._group}/{name}"] for name in self.names}
         axes = {"energy": "mesh/energy", "r": "mesh/r", "delta": "series/delta"}
         dataset: xr.Dataset = xarray.Dataset(
             {
-                name: (
-                    [_DIMENSIONS[letter] for letter in TENSORS[f"{self._kind}/{name}"].shape],
-                    self[name],
-                    _attributes(f"{self._kind}/{name}"),
-                )
-                for name in self.names
+                name: ([_DIMENSIONS[letter] for letter in column.shape], self[name], _attributes(column))
+                for name, column in columns.items()
             },
             coords={"average": np.array(self.rows, dtype=np.int64)}
-            | {name: (name, file[path][:], _attributes(path)) for name, path in axes.items()},
+            | {name: (name, file[path][:], _attributes(TENSORS[path])) for name, path in axes.items()},
             attrs={name: str(file.attrs[name]) for name in ("campaign", "campaign_digest", "store", "normalization")}
             | {name: float(file.attrs[name]) for name in ("edge", "first_shell")},
         )
@@ -228,17 +224,17 @@ class Averages(Card):
             If the file is closed.
         """
         pandas = notebook_library("pandas")
-        labels = [name for name in self.names if len(TENSORS[f"{self._kind}/{name}"].shape) == 1]
+        labels = [name for name in self.names if len(TENSORS[f"{self._group}/{name}"].shape) == 1]
         table: pd.DataFrame = pandas.DataFrame(
             {name: self[name] for name in labels}, index=pandas.Index(self.rows, name="average")
         )
-        units = {name: TENSORS[f"{self._kind}/{name}"].units for name in labels}
+        units = {name: TENSORS[f"{self._group}/{name}"].units for name in labels}
         table.attrs["units"] = {name: unit for name, unit in units.items() if unit}
         return table
 
     def card(self) -> tuple[str, list[Entry]]:
         """Return what is printed: how many averages, and the range of their MSD."""
-        title = f"{len(self):,} {self._kind} averages of {self._tensors.path}"
+        title = f"{len(self):,} {self._group} averages of {self._tensors.path}"
         if not len(self):
             return title, []
         msd = self["msd"]
@@ -249,6 +245,5 @@ class Averages(Card):
         ]
 
 
-def _attributes(path: str) -> dict[str, str]:
-    array = TENSORS[path]
+def _attributes(array: Array) -> dict[str, str]:
     return {"units": array.units, "description": array.description}
