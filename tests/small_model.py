@@ -22,4 +22,4 @@ def small_model(folder: Path) -> None:
     training = campaign.training.model_copy(update=quick)
     reduced = campaign.model_copy(update={"averaging": averaging, "training": training})
     average(MPI.COMM_SELF, reduced, STORE, folder / "tensors.h5", echo=lambda _: None)
-    train(reduced, folder / "tensors.h5", folder / "model", echo=lambda _: None)
+    train(MPI.COMM_SELF, reduced, folder / "tensors.h5", folder / "model", echo=lambda _: None)

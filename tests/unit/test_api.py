@@ -71,7 +71,7 @@ def test_a_model_prints_itself_and_names_its_predictors(repository: Path) -> Non
 
 
 def test_a_folder_without_a_model_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(xm.XanesmlError, match="holds no trained model") as caught:
+    with pytest.raises(xm.XanesmlError, match=r"there is no .*model\.json; train again") as caught:
         xm.load_model(str(tmp_path))
     assert "\n" not in str(caught.value)
 
@@ -80,7 +80,7 @@ def test_the_command_plans_by_the_same_tasks(xanesml: str) -> None:
     campaign = ROOT / "examples" / "demo.toml"
     done = subprocess.run([xanesml, "plan", str(campaign)], capture_output=True, text=True, check=True)
     tasks = xm.load_campaign(str(campaign)).tasks()
-    assert done.stdout.startswith(tasks.feff_input(0))
+    assert done.stdout.startswith(tasks.inputs(0)[0])
     assert f"{len(tasks)}, 31 for the series" in done.stdout
 
 

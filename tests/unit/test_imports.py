@@ -10,7 +10,20 @@ from pathlib import Path
 import xanesml
 
 PACKAGE = Path(xanesml.__file__).parent
-HEAVY = ("mpi4py", "horovod", "tensorflow", "keras", "larch", "matplotlib", "onnxruntime", "skl2onnx", "sklearn", "pandas", "xarray", "hpc")
+HEAVY = (
+    "mpi4py",
+    "horovod",
+    "tensorflow",
+    "keras",
+    "larch",
+    "matplotlib",
+    "onnxruntime",
+    "skl2onnx",
+    "sklearn",
+    "pandas",
+    "xarray",
+    "hpc",
+)
 
 
 def modules_after(statements: str) -> set[str]:

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-#: Names of the dimensions that the columns of averages have, by their letter in the layout.
-_DIMENSIONS = {"N": "average", "W": "average", "P": "average", "M": "energy", "D": "delta", "R": "r", "B": "absorber"}
-
 
 def open_tensors(path: str | os.PathLike[str]) -> TensorFile:
     """Open a tensor file to read it.
@@ -182,8 +179,8 @@ class Averages(Card):
         Returns
         -------
         xarray.Dataset
-            `spectra` over `average` and `energy`, `distribution` over `r`, `weights` over `delta`, and a
-            variable over `average` for each label. Units are in the attributes.
+            `spectra` over `average` (of particles: `structure`) and `energy`, `distribution` over `r`, `weights`
+            over `delta`, and a variable for each label. Units are in the attributes.
 
         Raises
         ------
@@ -195,17 +192,17 @@ class Averages(Card):
         xarray = notebook_library("xarray")
         file = self._tensors.file
         columns = {name: TENSORS[f"{self._group}/{name}"] for name in self.names}
-        axes = {"energy": "mesh/energy", "r": "mesh/r", "delta": "series/delta"}
+        axes = {name: TENSORS[TENSORS.scales[name]] for name in ("energy", "r", "delta")}
         dataset: xr.Dataset = xarray.Dataset(
-            {
-                name: ([_DIMENSIONS[letter] for letter in column.shape], self[name], _attributes(column))
-                for name, column in columns.items()
-            },
-            coords={"average": np.array(self.rows, dtype=np.int64)}
-            | {name: (name, file[path][:], _attributes(TENSORS[path])) for name, path in axes.items()},
+            {name: (column.shape, self[name], _attributes(column)) for name, column in columns.items()},
+            coords={name: (name, file[column.path][:], _attributes(column)) for name, column in axes.items()},
             attrs={name: str(file.attrs[name]) for name in ("campaign", "campaign_digest", "store", "normalization")}
             | {name: float(file.attrs[name]) for name in ("edge", "first_shell")},
         )
+        if self._group == "statistical":
+            # Weights that are kept have a row for each average.
+            dataset = dataset.rename(weighted="average") if "weights" in dataset else dataset
+            dataset = dataset.assign_coords(average=np.array(self.rows, dtype=np.int64))
         return dataset
 
     def to_pandas(self) -> pd.DataFrame:

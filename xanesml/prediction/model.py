@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, overload
 
 from numpy.typing import ArrayLike
 
-from xanesml.assessment.assess import LABELS, NETWORK
+from xanesml.assessment.report import LABELS, NETWORK, REPORT_FILE, read_report
 from xanesml.errors import SpectrumError
 from xanesml.files.notebook import Card, Entry
 from xanesml.learning import model as learning
@@ -193,21 +193,21 @@ class Model(Card):
         """Return the title and the lines that are printed."""
         metadata, mesh = self.trained.metadata, self.trained.mesh
         low, high = self.trained.scaling.ranges["msd"]
-        campaign = f"{metadata['campaign']['name']}, digest {metadata['campaign_digest']}"
+        campaign = f"{metadata.campaign.name}, digest {metadata.campaign_digest}"
         entries = [
-            ("for", f"{metadata['element']} {metadata['edge']}, edge at {metadata['edge_energy']:.1f} eV"),
+            ("for", f"{metadata.element} {metadata.edge}, edge at {metadata.edge_energy:.1f} eV"),
             ("mesh", f"{mesh.size} energies, {mesh[0]:.1f} … {mesh[-1]:.1f} eV"),
             ("trained on", f"MSD {low:.4f} … {high:.4f} Å²; campaign {campaign}"),
             ("predictors", ", ".join(self.predictors)),
         ]
+        report = read_report(self.path / REPORT_FILE) if (self.path / REPORT_FILE).exists() else None
         for mode, networks in self.trained.ensembles.items():
-            test = metadata["metrics"][mode]["test"]
-            known = {name: test[name]["mae"] for name in LABELS if name in test}
-            best = min(known, key=lambda name: known[name])
-            errors = ", ".join(f"{LABELS[name]} {1e3 * known[name]:.2f}" for name in dict.fromkeys((NETWORK, best)))
-            entries.append(
-                (mode, f"{len(networks)} networks; MAE on {test['n']:,} held-out averages: {errors} × 10⁻³ Å²")
-            )
+            errors = ""
+            if report is not None:
+                test = report.modes[mode].test
+                each = (f"{LABELS[name]} {1e3 * test.errors[name].mae:.2f}" for name in test.by_error()[:2])
+                errors = f"; least MAE on {test.n:,} held-out averages: {', '.join(each)} × 10⁻³ Å²"
+            entries.append((mode, f"{len(networks)} networks{errors}"))
         return f"Model {self.path}", entries
 
     def _predict(self, measured: MeasuredSpectrum, reference: Reference | None, predictor: str) -> Prediction:
@@ -225,7 +225,7 @@ class Model(Card):
         if isinstance(spectrum, MeasuredSpectrum):
             return [spectrum]
         metadata = self.trained.metadata
-        expected = {"element": element or metadata["element"], "edge": edge or metadata["edge"]}
+        expected = {"element": element or metadata.element, "edge": edge or metadata.edge}
         if isinstance(spectrum, tuple):
             return [spectrum_from_arrays(*spectrum, **expected)]
         if refuse is None:

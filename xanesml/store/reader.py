@@ -226,8 +226,9 @@ class Spectra(Card):
         Returns
         -------
         xarray.Dataset
-            `mu` and `mu0` over the dimensions `task` and `point`, with the coordinate `energy` (task, point), since
-            every run has its own energies, and those of `coordinates` (task). Units are in the attributes.
+            `mu` and `mu0` over the dimensions `task` and `energy_point`, as in the file. Every run has its own
+            energies, so the coordinate `energy` has both; those of `coordinates` are along `task`. Units are in
+            the attributes.
 
         Raises
         ------
@@ -238,8 +239,9 @@ class Spectra(Card):
         """
         xarray = notebook_library("xarray")
 
-        def spectral(name: str) -> tuple[tuple[str, str], Floats, dict[str, str]]:
-            return ("task", "point"), self._arrays[name], _attributes(f"spectra/{name}")
+        def spectral(name: str) -> tuple[tuple[str, ...], Floats, dict[str, str]]:
+            array = STORE[f"spectra/{name}"]
+            return array.shape, self._arrays[name], {"units": array.units, "description": array.description}
 
         units = TASK_UNITS | {"edge": STORE["spectra/edge"].units}
         coordinates = {
@@ -315,11 +317,6 @@ class Spectra(Card):
             ("points", " … ".join(map(str, sorted({points.min(), points.max()})))),
             ("outcomes", _counted(count_outcomes(self._store.file["runs/outcome"][:][self.tasks]))),
         ]
-
-
-def _attributes(path: str) -> dict[str, str]:
-    array = STORE[path]
-    return {"units": array.units, "description": array.description}
 
 
 def _counted(counts: dict[str, int]) -> str:

@@ -77,8 +77,8 @@ def test_xarray_has_dimensions_and_units(tensors: TensorFile) -> None:
     assert (dataset.energy.units, dataset.msd.units, dataset.r.units) == ("eV", "Å²", "Å")
     assert dataset.attrs["first_shell"] == 2.8
     particles = tensors.particle(slice(2, None)).to_xarray()
-    assert particles.average.values.tolist() == [2, 3]
-    assert particles.task.dims == ("average", "absorber")
+    assert particles.structure.values.tolist() == [7, 8]
+    assert particles.task.dims == ("structure", "absorber")
 
 
 def test_pandas_has_the_labels(tensors: TensorFile) -> None:

@@ -84,8 +84,8 @@ def test_a_slice_is_in_the_order_of_the_tasks(store: Store) -> None:
 
 def test_xarray_has_dimensions_coordinates_and_units(store: Store) -> None:
     dataset = store.spectra().to_xarray()
-    assert dict(dataset.sizes) == {"task": 5, "point": 101}
-    assert dataset.energy.dims == dataset.mu.dims == ("task", "point")
+    assert dict(dataset.sizes) == {"task": 5, "energy_point": 101}
+    assert dataset.energy.dims == dataset.mu.dims == ("task", "energy_point")
     assert (dataset.energy.units, dataset.delta.units, dataset.sigma.units, dataset.edge.units) == (
         "eV",
         "Å",
@@ -109,7 +109,7 @@ def test_tasks_are_those_of_the_campaign(store: Store) -> None:
     read, planned = store.tasks(), expand(CAMPAIGN)
     assert read.to_pandas().equals(planned.to_pandas())
     assert read.to_pandas().index.name == "task"
-    assert read.feff_input(4) == planned.feff_input(4)
+    assert read.inputs(4) == planned.inputs(4)
 
 
 def test_structures_are_atoms_that_say_how_they_were_made(store: Store) -> None:
