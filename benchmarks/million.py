@@ -30,7 +30,7 @@ from xanesml.campaign import Campaign
 from xanesml.feff.outcomes import Outcome
 from xanesml.files.layout import STORE, row_arrays
 from xanesml.store.create import continued, lay_out
-from xanesml.store.rows import Row, RowWriter, StoredSpectrum, open_store
+from xanesml.store.rows import Row, RowWriter, StoredSpectrum, open_store_file
 from xanesml.store.tasks import expand, stored_table
 
 ENGINE = "none"
@@ -64,14 +64,14 @@ def zeros(store: Path, _asked: Campaign) -> None:
 
 
 def reopen(store: Path, asked: Campaign) -> None:
-    with open_store(store) as file:
+    with open_store_file(store) as file:
         continued(store, file, asked, ENGINE)
 
 
 def find(store: Path, asked: Campaign) -> None:
     from mpi4py import MPI  # noqa: PLC0415 (initializes MPI)
 
-    with open_store(store) as file:
+    with open_store_file(store) as file:
         cluster, view = continued(store, file, asked, ENGINE)
     began = time.perf_counter()
     table = stored_table(cluster, asked.feff, view)
@@ -85,7 +85,7 @@ def mark_done(store: Path, _asked: Campaign) -> None:
     zero = np.zeros(POINTS)
     spectrum = StoredSpectrum(energy=zero, mu=zero, mu0=zero, edge=11_919.0)
     row = Row(task=0, outcome=Outcome.DONE, finished=1.7e9, host="node0001", seconds=40.0, spectrum=spectrum)
-    with open_store(store, mode="r+") as file:
+    with open_store_file(store, mode="r+") as file:
         RowWriter(file).write(row)
         pattern = {path: file[path][:1] for path in paths}
         total = len(file["runs/outcome"])

@@ -24,7 +24,7 @@ from xanesml.campaign import Campaign, EngineSection
 from xanesml.feff.engine import make_engine, run_feff
 from xanesml.feff.outcomes import Outcome
 from xanesml.feff.process import raise_stack_limit
-from xanesml.store.rows import open_store, read_spectrum
+from xanesml.store.rows import open_store_file, read_spectrum
 from xanesml.store.tasks import expand
 
 #: Largest deviation of μ, in terms of the largest μ.
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=9, help="size of the sample")
     parser.add_argument("--ranks", type=int, default=1, help="runs at a time")
     options = parser.parse_args()
-    with open_store(options.store) as file:
+    with open_store_file(options.store) as file:
         campaign = Campaign.model_validate(json.loads(file.attrs["campaign"]))
         native = np.char.startswith(file["runs/solver"][:], b"xanesml")
         done = np.flatnonzero((file["runs/outcome"][:] == Outcome.DONE) & native)

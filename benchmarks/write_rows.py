@@ -62,7 +62,7 @@ def on_each_rank(store: Path, count: int) -> None:
     from hpc.farming.shared_file import SharedFile  # noqa: PLC0415
     from xanesml.feff.outcomes import Outcome  # noqa: PLC0415
     from xanesml.files.layout import STORE, row_arrays  # noqa: PLC0415
-    from xanesml.store.rows import Row, RowPacker, RowWriter, StoredSpectrum, open_store  # noqa: PLC0415
+    from xanesml.store.rows import Row, RowPacker, RowWriter, StoredSpectrum, open_store_file  # noqa: PLC0415
 
     comm = MPI.COMM_WORLD
     mine = range(comm.rank, count, comm.size)
@@ -76,7 +76,7 @@ def on_each_rank(store: Path, count: int) -> None:
         return Row(task=task, **done)  # type: ignore[arg-type]
 
     def mpio() -> float:
-        with open_store(store, mode="r+", comm=comm) as file:
+        with open_store_file(store, mode="r+", comm=comm) as file:
             shared = SharedFile(comm, store)
             writer = RowWriter(file, shared.write_pieces)
             seconds = timed(comm, lambda task: writer.write(row(task)), mine)
@@ -86,7 +86,7 @@ def on_each_rank(store: Path, count: int) -> None:
     def root() -> float:
         if comm.rank:
             return timed(comm, lambda task: comm.send(packer.pack(row(task)), 0), mine)
-        with open_store(store, mode="r+") as file:
+        with open_store_file(store, mode="r+") as file:
             writer = RowWriter(file)
 
             def write(task: int) -> None:
@@ -95,7 +95,7 @@ def on_each_rank(store: Path, count: int) -> None:
 
             return timed(comm, write, range(count))
 
-    with open_store(store) as file:
+    with open_store_file(store) as file:
         packer = RowPacker(file["spectra/energy"].shape[1])
         columns = [(file[array.path].id.get_offset(), file[array.path][0].nbytes) for array in row_arrays(STORE)]
     raw = store.with_suffix(".raw")

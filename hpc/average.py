@@ -18,7 +18,7 @@ from xanesml.files.hdf5 import open_file
 from xanesml.files.layout import TENSORS
 from xanesml.files.lock import WriteLock
 from xanesml.files.whole import whole_file
-from xanesml.store.rows import open_store
+from xanesml.store.rows import open_store_file
 
 _BLOCK_TAG = 21
 
@@ -65,7 +65,7 @@ def average(
         plan = from_root(comm, lambda: prepare(campaign, store, surveyed, echo))
         on_root(comm, lambda: lay_out(partial, campaign, store, plan))
         parallel = choose_writer(comm, tensors.parent, writer, echo)
-        with open_store(store) as source:
+        with open_store_file(store) as source:
             mine = _beating(blocks(plan, campaign, source, rank=comm.rank, size=comm.size), lock)
             if parallel:
                 # No `with`: closing is collective, and a rank with an error of its own must not wait in it.
@@ -91,8 +91,8 @@ def _remove_partials(tensors: Path) -> None:
 
 def _survey(comm: Comm, store: Path) -> Survey:
     """Verify and measure the rows, each rank its share; collective."""
-    on_root(comm, lambda: open_store(store).close())
-    with open_store(store) as file:
+    on_root(comm, lambda: open_store_file(store).close())
+    with open_store_file(store) as file:
         total = len(file["runs/outcome"])
         share = survey(file, range(comm.rank * total // comm.size, (comm.rank + 1) * total // comm.size))
     return Survey.joined(comm.allgather(share))

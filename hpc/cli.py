@@ -337,13 +337,13 @@ def report(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
     from xanesml.assessment.summary import write_summary
     from xanesml.files.hdf5 import open_file
     from xanesml.files.layout import TENSORS
-    from xanesml.store.rows import open_store, outcome_counts
+    from xanesml.store.rows import open_store_file, outcome_counts
 
     campaign, folder = _campaign(None, campaign_file, output)
     outcomes: dict[str, int] = {}
     averages: dict[str, int] = {}
     if (folder / "store.h5").exists():
-        with open_store(folder / "store.h5") as file:
+        with open_store_file(folder / "store.h5") as file:
             outcomes = outcome_counts(file)
     if (folder / "tensors.h5").exists():
         with open_file(folder / "tensors.h5", TENSORS) as file:
@@ -505,9 +505,9 @@ def _echo(line: str) -> None:
 
 
 def _campaign(comm: Ranks | None, path: Path, output: Path | None) -> tuple[Campaign, Path]:
-    from xanesml.campaign import load_campaign
+    from xanesml.campaign import Campaign
 
-    campaign = load_campaign(path) if comm is None else from_root(comm, lambda: load_campaign(path))
+    campaign = Campaign.load(path) if comm is None else from_root(comm, lambda: Campaign.load(path))
     return campaign, output or Path(campaign.name)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from xanesml.campaign import Campaign
 from xanesml.feff.outcomes import Outcome
 from xanesml.store.create import lay_out
-from xanesml.store.rows import Row, RowWriter, StoredSpectrum, open_store
+from xanesml.store.rows import Row, RowWriter, StoredSpectrum, open_store_file
 from xanesml.store.tasks import expand
 
 EDGE = 11919.0
@@ -28,7 +28,7 @@ def made_store(path: Path, campaign: Campaign, *, missing: tuple[int, ...] = ())
     table = expand(campaign)
     lay_out(path, campaign, table, "made up")
     delta = np.nan_to_num(table.delta)
-    with open_store(path, mode="r+") as file:
+    with open_store_file(path, mode="r+") as file:
         writer = RowWriter(file)
         for task in range(len(table)):
             lost = task in missing

@@ -572,11 +572,6 @@ def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def load_campaign(path: str | os.PathLike[str]) -> Campaign:
-    """Read and check a campaign file; see `Campaign.load`."""
-    return Campaign.load(path)
-
-
 def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
     """Describe the first problem of a file's content in one line.
 

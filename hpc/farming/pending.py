@@ -12,7 +12,7 @@ from hpc.comm import Comm
 from xanesml.feff.outcomes import Outcome
 from xanesml.files.arrays import Floats, Integers
 from xanesml.store.cost import expected_seconds, table_seconds
-from xanesml.store.rows import count_outcomes, open_store, torn_rows
+from xanesml.store.rows import count_outcomes, open_store_file, torn_rows
 from xanesml.store.tasks import TaskTable
 
 
@@ -60,7 +60,7 @@ def find_pending(comm: Comm, table: TaskTable, store: Path, *, native: bool, ech
         The tasks without a sound row, longest first by expected wall time.
     """
     total = len(table)
-    with open_store(store) as file:
+    with open_store_file(store) as file:
         torn = torn_rows(file, range(comm.rank * total // comm.size, (comm.rank + 1) * total // comm.size))
     shares = comm.gather(torn)
     pending = None
@@ -71,7 +71,7 @@ def find_pending(comm: Comm, table: TaskTable, store: Path, *, native: bool, ech
 
 
 def _order(table: TaskTable, store: Path, torn: Integers, *, native: bool, echo: Callable[[str], None]) -> Pending:
-    with open_store(store) as file:
+    with open_store_file(store) as file:
         outcome, seconds = file["runs/outcome"][:], file["runs/seconds"][:]
     outcome[torn] = Outcome.PENDING
     seconds[outcome != Outcome.DONE] = np.nan

@@ -26,7 +26,7 @@ from xanesml.files.lock import WriteLock
 from xanesml.store.cost import is_native
 from xanesml.store.create import continued, lay_out
 from xanesml.store.journal import Journal
-from xanesml.store.rows import RowWriter, StoreView, copy_done_rows, open_store, outcome_counts
+from xanesml.store.rows import RowWriter, StoreView, copy_done_rows, open_store_file, outcome_counts
 from xanesml.store.tasks import expand, stored_table
 from xanesml.structures import Cluster
 
@@ -118,7 +118,7 @@ def simulate(
             comm, lambda: Journal(store, outcomes=pending.outcomes, pending=pending.count, ranks=comm.size)
         )
         writes = parallel or comm.rank == 0
-        file = open_store(store, mode="r+", comm=comm if parallel else None) if writes else None
+        file = open_store_file(store, mode="r+", comm=comm if parallel else None) if writes else None
         shared = SharedFile(comm, store) if parallel else None
         rows = None if file is None else RowWriter(file, None if shared is None else shared.write_pieces)
 
@@ -148,7 +148,7 @@ def simulate(
         ran = int(comm.bcast(None if lead is None else lead.ran))
 
     def summarize() -> SimulateReport:
-        with open_store(store) as file:
+        with open_store_file(store) as file:
             outcomes = outcome_counts(file)
         return SimulateReport(outcomes, ran, time.monotonic() - began, drained=ran < pending.count)
 
@@ -173,15 +173,15 @@ def _prepare(
     if not store.exists():
         table = expand(campaign)
         with ExitStack() as opened:
-            others = [(path, opened.enter_context(open_store(path))) for path in reuse]
+            others = [(path, opened.enter_context(open_store_file(path))) for path in reuse]
             lay_out(store, campaign, table, engine.identity)
             echo(f"store: {store}, laid out for {len(table)} tasks in {table.positions.shape[0]} structures")
             for path, other in others:
-                with open_store(store, mode="r+") as file:
+                with open_store_file(store, mode="r+") as file:
                     echo(f"store: {copy_done_rows(other, file)} tasks taken over from {path}")
     if not os.access(store, os.W_OK):
         raise StoreError(f"{store} is read-only; give it write permission or another --output folder")
-    with open_store(store) as file:
+    with open_store_file(store) as file:
         return continued(store, file, campaign, engine.identity)
 
 

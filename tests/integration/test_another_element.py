@@ -12,7 +12,7 @@ from conftest import ROOT
 
 from xanesml.assessment.assess import TYPICAL, distances
 from xanesml.averages.mesh import edge_step
-from xanesml.campaign import Campaign, DistortionSection, EngineSection, FeffSection, StructureSection, load_campaign
+from xanesml.campaign import Campaign, DistortionSection, EngineSection, FeffSection, StructureSection
 from xanesml.feff.engine import make_engine, run_feff
 from xanesml.feff.outcomes import Outcome
 from xanesml.feff.process import raise_stack_limit
@@ -39,7 +39,7 @@ def test_copper_is_unlike_gold(tmp_path: Path, xanesml: str) -> None:
     gold = ROOT / "reference" / "au55.toml"
     shutil.copy(ROOT / "reference" / "au55" / "store.h5", tmp_path)
     subprocess.run([xanesml, "average", str(gold), "-o", str(tmp_path)], check=True, capture_output=True)
-    data, section = load_tensors(tmp_path / "tensors.h5"), load_campaign(gold).training
+    data, section = load_tensors(tmp_path / "tensors.h5"), Campaign.load(gold).training
     sums = FeatureSums.of(data.spectra, data.spectra[0].astype(np.float64))
     scaling = Scaling.fit(sums, {"msd": data.msd}, noise=section.noise)
     errors = augmenter(section, "direct", data, scaling.ranges["msd"])

@@ -16,7 +16,7 @@ from conftest import FAKE_CAMPAIGN, MPI_AS_ROOT, mpirun_command
 from made_store import made_store
 from synthetic import write_tensors
 
-from xanesml.campaign import load_campaign
+from xanesml.campaign import Campaign
 
 pytestmark = pytest.mark.requires("mpi")
 
@@ -85,7 +85,7 @@ def test_average_keeps_the_old_file_and_the_next_call_removes_what_is_left(
 ) -> None:
     (tmp_path / "campaign.toml").write_text(FAKE_CAMPAIGN, encoding="utf-8")
     out = tmp_path / "out"
-    made_store(out / "store.h5", load_campaign(tmp_path / "campaign.toml"))
+    made_store(out / "store.h5", Campaign.load(tmp_path / "campaign.toml"))
     (out / "tensors.h5").write_text("the old file")
     assert_all_end(tmp_path, "average", FAKE_CAMPAIGN, "--writer", writer)
     assert (out / "tensors.h5").read_text() == "the old file"
@@ -107,5 +107,5 @@ def test_average_keeps_the_old_file_and_the_next_call_removes_what_is_left(
 def test_training_and_tuning(tmp_path: Path, command: str, options: list[str]) -> None:
     (tmp_path / "campaign.toml").write_text(TRAINING, encoding="utf-8")
     (tmp_path / "out").mkdir()
-    write_tensors(tmp_path / "out" / "tensors.h5", load_campaign(tmp_path / "campaign.toml"))
+    write_tensors(tmp_path / "out" / "tensors.h5", Campaign.load(tmp_path / "campaign.toml"))
     assert_all_end(tmp_path, command, TRAINING, *options)

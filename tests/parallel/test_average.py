@@ -14,9 +14,9 @@ from conftest import MpiRun
 from made_store import made_store, spectrum
 from scipy import stats
 
-from xanesml.campaign import load_campaign
+from xanesml.campaign import Campaign
 from xanesml.feff.outcomes import Outcome
-from xanesml.store.rows import Row, RowWriter, open_store
+from xanesml.store.rows import Row, RowWriter, open_store_file
 from xanesml.validation import validate
 
 pytestmark = pytest.mark.requires("mpi")
@@ -48,7 +48,7 @@ class Case:
 
     def write(self, text: str = CAMPAIGN, missing: tuple[int, ...] = ()) -> None:
         self.settings(text)
-        made_store(self.output / "store.h5", load_campaign(self.file), missing=missing)
+        made_store(self.output / "store.h5", Campaign.load(self.file), missing=missing)
 
     def settings(self, text: str) -> None:
         self.file.write_text(text, encoding="utf-8")
@@ -208,7 +208,7 @@ def test_a_rank_that_meets_a_bad_spectrum_while_all_write_ends_all_without_leavi
 def rewrite_energy(store: Path, task: int) -> None:
     made = spectrum(task, 0.0)
     made.energy[50] = made.energy[49]
-    with open_store(store, mode="r+") as file:
+    with open_store_file(store, mode="r+") as file:
         RowWriter(file).write(Row(task=task, outcome=Outcome.DONE, finished=1.7e9, host="node1", spectrum=made))
 
 

@@ -18,12 +18,12 @@ from killing import Simulation, children, different_spectra, done_tasks, run_und
 from requirements import require
 
 from hpc.drain import CLOSING, RESUBMIT
-from xanesml.campaign import load_campaign
+from xanesml.campaign import Campaign
 from xanesml.feff.engine import make_engine
 from xanesml.feff.outcomes import Outcome
 from xanesml.files.layout import STORE, row_arrays
 from xanesml.store.create import lay_out
-from xanesml.store.rows import open_store, torn_rows
+from xanesml.store.rows import open_store_file, torn_rows
 from xanesml.store.tasks import expand
 
 pytestmark = [pytest.mark.requires("mpi"), pytest.mark.timeout(240)]
@@ -101,19 +101,19 @@ def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> str:
 
 def assert_intact(store: Path) -> int:
     """Check a store's format and rows, and return how many are done."""
-    with open_store(store) as file:
+    with open_store_file(store) as file:
         assert torn_rows(file).tolist() == []
     return len(done_tasks(store))
 
 
 def lay_out_store(campaign: Path, store: Path) -> None:
-    content = load_campaign(campaign)
+    content = Campaign.load(campaign)
     lay_out(store, content, expand(content), make_engine(content.engine).identity)
 
 
 def give_row_blocks_back(store: Path) -> None:
     """Make holes of the rows of an empty store, so that writing them needs space again."""
-    with open_store(store) as file:
+    with open_store_file(store) as file:
         places = [(file[array.path].id.get_offset(), file[array.path].nbytes) for array in row_arrays(STORE)]
     for offset, size in places:
         subprocess.run(["fallocate", "--punch-hole", "-o", str(offset), "-l", str(size), str(store)], check=True)
@@ -354,7 +354,7 @@ def test_a_simulation_stops_by_itself_before_its_time_is_over(
     assert "stopped with tasks left to run: start the same command again" in stopped.stdout
     done = assert_intact(store)
     assert 0 < done < TASKS
-    with open_store(store) as file:
+    with open_store_file(store) as file:
         assert set(file["runs/outcome"][:]) == {Outcome.PENDING, Outcome.DONE}, "what was under way was finished"
         assert np.isnan(file["spectra/mu"][:][file["runs/outcome"][:] == Outcome.PENDING]).all()
 
@@ -410,7 +410,7 @@ def test_tries_and_changed_cards_are_recorded_and_not_averaged_unasked(
     done = mpirun(2, *command(xanesml, campaign, store), env={"FAKE_FEFF": "picky"}, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     changes = "feff.scf.mixing = 0.05, feff.scf.iterations = 100, feff.corval = -200.0"
-    with open_store(store) as file:
+    with open_store_file(store) as file:
         assert set(file["runs/outcome"][:]) == {Outcome.DONE}
         assert set(file["runs/changes"][:]) == {changes.encode()}
         # As it is, with more room for corval, and twice with less mixing.

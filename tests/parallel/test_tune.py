@@ -17,7 +17,7 @@ from processes import wait_for
 from synthetic import write_tensors
 
 from hpc.drain import RESUBMIT
-from xanesml.campaign import load_campaign
+from xanesml.campaign import Campaign
 
 pytestmark = pytest.mark.requires("mpi", "optuna")
 
@@ -35,7 +35,7 @@ def campaign(folder: Path, **tuning: Any) -> str:
     file = folder / "synthetic.toml"
     file.write_text(f'name = "synthetic"\nseed = 7\n[distortion]\n[training]\n{TRAINING}[tuning]\n{CHOICES}{keys}')
     if not (folder / "tensors.h5").exists():
-        write_tensors(folder / "tensors.h5", load_campaign(file))
+        write_tensors(folder / "tensors.h5", Campaign.load(file))
     return str(file)
 
 

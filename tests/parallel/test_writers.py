@@ -9,7 +9,7 @@ from conftest import MpiRun
 
 from xanesml.files.hdf5 import create
 from xanesml.files.layout import STORE
-from xanesml.store.rows import open_store, outcome_counts, torn_rows
+from xanesml.store.rows import open_store_file, outcome_counts, torn_rows
 
 pytestmark = pytest.mark.requires("mpi", "mpio")
 
@@ -32,6 +32,6 @@ def test_both_writers_make_the_same_file_bit_for_bit(mpirun: MpiRun, tmp_path: P
         assert done.returncode == 0, done.stderr
     assert (tmp_path / "mpio.h5").read_bytes() == (tmp_path / "root.h5").read_bytes()
     assert (tmp_path / "mpio.h5").read_bytes() != empty.read_bytes()
-    with open_store(tmp_path / "mpio.h5") as file:
+    with open_store_file(tmp_path / "mpio.h5") as file:
         assert outcome_counts(file) == {"done": 20, "crashed": 3}
         assert torn_rows(file).size == 0

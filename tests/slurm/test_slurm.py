@@ -20,9 +20,9 @@ from private_slurm import NODES, PrivateSlurm, processes_of
 from processes import wait_for
 from synthetic import write_tensors
 
-from xanesml.campaign import load_campaign
 from xanesml.feff.outcomes import Outcome
 from xanesml.store.journal import journal_path
+from xanesml.store.tasks import load_campaign
 
 pytestmark = [pytest.mark.requires("slurm"), pytest.mark.timeout(240)]
 

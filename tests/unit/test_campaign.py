@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from xanesml.campaign import Campaign, load_campaign
+from xanesml.campaign import Campaign
 from xanesml.errors import CampaignError
 
 EXAMPLES = ROOT / "examples"
@@ -16,11 +16,11 @@ MINIMAL = 'name = "x"\n[distortion]\n'
 def load(text: str, folder: Path) -> Campaign:
     path = folder / "campaign.toml"
     path.write_text(text, encoding="utf-8")
-    return load_campaign(path)
+    return Campaign.load(path)
 
 
 def test_defaults_are_the_reference_case(tmp_path: Path) -> None:
-    reference = load_campaign(EXAMPLES / "au55-l3.toml")
+    reference = Campaign.load(EXAMPLES / "au55-l3.toml")
     minimal = load(MINIMAL + "[disorder]\n", tmp_path)
     assert minimal.feff == reference.feff
     assert minimal.structure == reference.structure
@@ -59,7 +59,7 @@ def test_bad_input_is_one_clear_line(text: str, message: str, tmp_path: Path) ->
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(CampaignError, match=r"none\.toml: No such file"):
-        load_campaign(tmp_path / "none.toml")
+        Campaign.load(tmp_path / "none.toml")
 
 
 def test_a_structure_file_is_relative_to_the_campaign(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from xanesml.campaign import load_campaign
+from xanesml.campaign import Campaign
 from xanesml.store.create import check_campaign
-from xanesml.store.rows import open_store, outcome_counts
+from xanesml.store.rows import open_store_file, outcome_counts
 from xanesml.validation import validate
 
 
@@ -16,8 +16,8 @@ from xanesml.validation import validate
 def test_the_reference_data_are_whole(name: str, runs: int) -> None:
     path = ROOT / "reference" / name / "store.h5"
     assert validate(path).ok
-    with open_store(path) as file:
-        check_campaign(path, file, load_campaign(ROOT / "reference" / f"{name}.toml"), "")
+    with open_store_file(path) as file:
+        check_campaign(path, file, Campaign.load(ROOT / "reference" / f"{name}.toml"), "")
         assert outcome_counts(file) == {"done": runs}
         assert np.char.startswith(file["runs/solver"][:], b"xanesml fms: ").all()
         assert set(file["runs/changes"][:]) == {b""}

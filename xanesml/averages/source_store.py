@@ -17,7 +17,7 @@ from xanesml.errors import StoreError
 from xanesml.feff.outcomes import Outcome
 from xanesml.files.arrays import Floats, Wholes
 from xanesml.files.hdf5 import text_attribute
-from xanesml.store.rows import open_store, torn_rows
+from xanesml.store.rows import open_store_file, torn_rows
 
 #: Different hosts, solvers and the like that are named; the others are counted.
 NAMED = 4
@@ -52,7 +52,7 @@ def open_source(tensors: h5py.File) -> Iterator[SourceStore]:
         yield SourceStore(None, f"{named} does not exist; {unread}")
         return
     try:
-        store = open_store(found)
+        store = open_store_file(found)
     except StoreError as error:
         yield SourceStore(None, f"{error}; {unread}")
         return

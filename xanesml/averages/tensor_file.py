@@ -30,7 +30,7 @@ from xanesml.files.arrays import Floats, Indices, Integers
 from xanesml.files.hdf5 import create, text_attribute
 from xanesml.files.layout import TENSORS
 from xanesml.store.create import check_campaign
-from xanesml.store.rows import BLOCK, open_store, torn_rows
+from xanesml.store.rows import BLOCK, open_store_file, torn_rows
 from xanesml.store.tasks import Kind
 from xanesml.structures import bonds
 
@@ -160,7 +160,7 @@ def prepare(campaign: Campaign, store: Path, surveyed: Survey, echo: Callable[[s
             f"{store}: {len(surveyed.torn)} rows with an outcome do not match their checksum (the first is task "
             f"{surveyed.torn[0]}); run `xanesml simulate` to compute them again"
         )
-    with open_store(store) as file:
+    with open_store_file(store) as file:
         check_campaign(store, file, campaign, "average it with its own campaign file, or give another --output folder")
         done = file["runs/outcome"][:] == Outcome.DONE
         structure, kind = file["tasks/structure"][:], file["structures/kind"][:]
@@ -313,7 +313,7 @@ def lay_out(path: Path, campaign: Campaign, store: Path, plan: Plan) -> None:
 
 
 def _tasks_digest(store: Path) -> str:
-    with open_store(store) as file:
+    with open_store_file(store) as file:
         return text_attribute(file, "tasks_digest")
 
 

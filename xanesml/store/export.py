@@ -19,7 +19,7 @@ from xanesml.files.arrays import Integers
 from xanesml.files.lock import unused
 from xanesml.files.rows_text import about
 from xanesml.files.whole import whole_file, write_text
-from xanesml.store.rows import BLOCK, open_store, read_spectrum, torn_rows
+from xanesml.store.rows import BLOCK, open_store_file, read_spectrum, torn_rows
 from xanesml.store.tasks import how_made, stored_atoms
 
 Echo = Callable[[str], None]
@@ -64,7 +64,7 @@ def chosen_tasks(store: Path, text: str | None) -> list[int] | None:
     """Parse a selection of a store's tasks; see `parse_tasks`. None stands for all."""
     if text is None:
         return None
-    with open_store(store) as file:
+    with open_store_file(store) as file:
         return parse_tasks(text, len(file["runs/outcome"]))
 
 
@@ -101,7 +101,7 @@ def export_xdi(store: Path, folder: Path, tasks: Sequence[int] | None = None, *,
     ----------
     XDI 1.0, https://github.com/XraySpectroscopy/XAS-Data-Interchange.
     """
-    with unused(store), open_store(store) as file:
+    with unused(store), open_store_file(store) as file:
         done = _done(file, store, tasks, echo)
         edge = _edge(file, store)
         for task in done.tolist():
@@ -141,7 +141,7 @@ def export_extxyz(store: Path, target: Path, tasks: Sequence[int] | None = None,
     """
     with (
         unused(store),
-        open_store(store) as file,
+        open_store_file(store) as file,
         whole_file(target) as partial,
         partial.open("w", encoding="utf-8") as frames,
     ):

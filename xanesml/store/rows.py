@@ -328,7 +328,7 @@ def count_outcomes(outcomes: NDArray[np.uint8]) -> dict[str, int]:
     return {labels.get(int(c), f"unknown-{c}"): int(n) for c, n in zip(codes, counts, strict=True)}
 
 
-def open_store(path: Path, *, mode: Literal["r", "r+"] = "r", comm: object | None = None) -> h5py.File:
+def open_store_file(path: Path, *, mode: Literal["r", "r+"] = "r", comm: object | None = None) -> h5py.File:
     """Open a store; see `xanesml.files.hdf5.open_file`."""
     return open_file(path, STORE, mode=mode, comm=comm)
 

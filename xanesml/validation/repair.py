@@ -15,7 +15,7 @@ from xanesml.files.arrays import Integers
 from xanesml.files.layout import STORE, row_arrays
 from xanesml.files.rows_text import about, stretches
 from xanesml.files.whole import reason
-from xanesml.store.rows import open_store
+from xanesml.store.rows import open_store_file
 from xanesml.validation.opening import Extent
 from xanesml.validation.rows import BLOCK, RowFindings, fill_value
 
@@ -47,7 +47,7 @@ def repair_store(path: Path, found: Extent, rows: RowFindings) -> list[str]:
         if found.truncated:
             os.truncate(path, found.whole)
             did.append(f"extended from {found.size} to its full {found.whole} bytes")
-        with open_store(path, mode="r+") as file:
+        with open_store_file(path, mode="r+") as file:
             back = np.sort(np.concatenate((rows.torn, rows.unfinished, rows.unknown)))
             _set_back(file, np.sort(np.concatenate((back, rows.cut))))
             _mark(file, rows.unmarked, rows.marks)

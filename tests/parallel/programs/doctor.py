@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hpc.comm import world
 from hpc.doctor import diagnose
-from xanesml.campaign import load_campaign
+from xanesml.campaign import Campaign
 
 
 def say(line: str) -> None:
@@ -19,7 +19,7 @@ def main(output: Path, scratch: Path, campaign: Path | None) -> None:
     comm = world()
     verdict = diagnose(
         comm,
-        campaign=None if campaign is None else load_campaign(campaign),
+        campaign=None if campaign is None else Campaign.load(campaign),
         output=output,
         scratch=scratch,
         echo=say,

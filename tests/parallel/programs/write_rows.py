@@ -11,7 +11,7 @@ from hpc.comm import world
 from hpc.farming.shared_file import SharedFile
 from xanesml.feff.outcomes import Outcome
 from xanesml.feff.xmu import Spectrum
-from xanesml.store.rows import Row, RowWriter, open_store
+from xanesml.store.rows import Row, RowWriter, open_store_file
 
 TASKS, POINTS = 23, 40
 
@@ -46,14 +46,14 @@ def main(store: Path, writer: str) -> None:
     comm = world()
     mine = range(comm.rank, TASKS, comm.size)
     if writer == "mpio":
-        with open_store(store, mode="r+", comm=comm) as file:
+        with open_store_file(store, mode="r+", comm=comm) as file:
             shared = SharedFile(comm, store)
             writer = RowWriter(file, shared.write_pieces)
             for task in mine:
                 writer.write(row(task))
             shared.close()
     elif comm.rank == 0:
-        with open_store(store, mode="r+") as file:
+        with open_store_file(store, mode="r+") as file:
             root = RowWriter(file)
             for task in range(TASKS):
                 root.write(row(task) if task % comm.size == 0 else comm.recv(source=task % comm.size))

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from xanesml.assessment.model_card import write_card
 from xanesml.assessment.report import TrainingReport
 from xanesml.assessment.sensitivity import Sensitivity, write_sensitivity
-from xanesml.campaign import Campaign, load_campaign
+from xanesml.campaign import Campaign
 from xanesml.learning.model import ModelMetadata
 from xanesml.learning.scaling import Scaling
 
@@ -143,7 +143,7 @@ def test_the_campaign_in_the_card_is_the_campaign(tmp_path: Path, campaign: dict
     text = card(tmp_path, metadata(campaign), training)
     toml = tmp_path / "campaign.toml"
     toml.write_text(text.partition("```toml\n")[2].partition("```")[0], encoding="utf-8")
-    assert load_campaign(toml) == Campaign.model_validate(campaign)
+    assert Campaign.load(toml) == Campaign.model_validate(campaign)
     assert "batch_size" not in toml.read_text()
 
 

@@ -21,7 +21,7 @@ from xanesml.feff.outcomes import Outcome
 from xanesml.files.hdf5 import create, text_attribute
 from xanesml.files.layout import TENSORS
 from xanesml.store.create import lay_out
-from xanesml.store.rows import Row, RowWriter, StoredSpectrum, open_store
+from xanesml.store.rows import Row, RowWriter, StoredSpectrum, open_store_file
 from xanesml.store.tasks import expand
 
 SERIES, STRUCTURES, ABSORBERS = 13, 2, 13
@@ -60,7 +60,7 @@ def write_store(path: Path, made_for: Campaign) -> np.ndarray:
     """Lay a store out and fill it; return the positions."""
     table = expand(made_for)
     lay_out(path, made_for, table, engine="fake 1")
-    with open_store(path, mode="r+") as file:
+    with open_store_file(path, mode="r+") as file:
         writer = RowWriter(file)
         for task in range(len(table)):
             writer.write(
@@ -88,7 +88,7 @@ def bond_lengths(positions: np.ndarray) -> np.ndarray:
 
 def write_file(path: Path, made_for: Campaign, positions: np.ndarray, **attributes: Any) -> None:
     """Average naively: one statistical average and both particle averages."""
-    with open_store(path.with_name("store.h5")) as store:
+    with open_store_file(path.with_name("store.h5")) as store:
         digest, first_shell = text_attribute(store, "tasks_digest"), float(store.attrs["first_shell"])
     delta = np.round(np.arange(-0.12, 0.121, 0.02), 10)
     location, scale, alpha = SHAPE

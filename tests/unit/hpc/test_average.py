@@ -20,7 +20,7 @@ import hpc.average
 from hpc.average import average
 from hpc.comm import Writer
 from xanesml.averages.tensor_file import Block, blocks
-from xanesml.campaign import Campaign, load_campaign
+from xanesml.campaign import Campaign
 from xanesml.errors import EnvironmentProblem, StoreError
 from xanesml.files.lock import WriteLock
 
@@ -30,7 +30,7 @@ OLD = b"the old file"
 @pytest.fixture
 def campaign(tmp_path: Path) -> Campaign:
     (tmp_path / "fake.toml").write_text(FAKE_CAMPAIGN, encoding="utf-8")
-    made = load_campaign(tmp_path / "fake.toml")
+    made = Campaign.load(tmp_path / "fake.toml")
     made_store(tmp_path / "out" / "store.h5", made)
     (tmp_path / "out" / "tensors.h5").write_bytes(OLD)
     return made

@@ -20,7 +20,7 @@ from synthetic import campaign, write_tensors
 from hpc.cli import main
 from xanesml.averages.comparison import compare
 from xanesml.averages.trace import trace_lines
-from xanesml.campaign import load_campaign
+from xanesml.campaign import Campaign
 
 EXAMPLES = ROOT / "examples"
 SERIES = 'name = "x"\n[distortion]\nstep = 0.45\n'
@@ -168,7 +168,7 @@ def test_plan_counts_prints_and_touches_nothing(xanesml: str, tmp_path: Path) ->
 
 
 def test_the_demo_has_what_it_promises() -> None:
-    demo = load_campaign(EXAMPLES / "demo.toml")
+    demo = Campaign.load(EXAMPLES / "demo.toml")
     assert demo.averaging.families * demo.averaging.means_per_family >= 20_000
 
 

@@ -15,7 +15,7 @@ from xanesml.feff.outcomes import Outcome
 from xanesml.measured import read_spectrum
 from xanesml.store.create import lay_out
 from xanesml.store.export import chosen_tasks, export_extxyz, export_xdi, parse_tasks
-from xanesml.store.rows import Row, RowWriter, StoredSpectrum, open_store
+from xanesml.store.rows import Row, RowWriter, StoredSpectrum, open_store_file
 from xanesml.store.tasks import expand
 
 CAMPAIGN = Campaign.model_validate(
@@ -42,7 +42,7 @@ def spectrum(task: int) -> StoredSpectrum:
 def store(tmp_path: Path) -> Path:
     path = tmp_path / "store.h5"
     lay_out(path, CAMPAIGN, expand(CAMPAIGN), engine="fake 1: a b")
-    with open_store(path, mode="r+") as file:
+    with open_store_file(path, mode="r+") as file:
         writer = RowWriter(file)
         for task in DONE:
             changes = "SCF 4.6 0 30 0.2 1" if task == 2 else ""

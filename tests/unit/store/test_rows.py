@@ -13,7 +13,7 @@ from xanesml.errors import EnvironmentProblem, StoreError
 from xanesml.feff.outcomes import Outcome
 from xanesml.files.hdf5 import create, open_file, parallel_problem, text_attribute
 from xanesml.files.layout import STORE, TENSORS
-from xanesml.store.rows import Row, RowWriter, open_store, outcome_counts, torn_rows
+from xanesml.store.rows import Row, RowWriter, open_store_file, outcome_counts, torn_rows
 
 
 @pytest.fixture
@@ -52,9 +52,9 @@ def write(file: h5py.File, *rows: Row) -> None:
 
 
 def test_a_row_reads_back_as_written(store: Path) -> None:
-    with open_store(store, mode="r+") as file:
+    with open_store_file(store, mode="r+") as file:
         write(file, row(3))
-    with open_store(store) as file:
+    with open_store_file(store) as file:
         expected = row(3)
         assert expected.spectrum is not None
         np.testing.assert_array_equal(file["spectra/mu"][3, :8], expected.spectrum.mu)
@@ -67,9 +67,9 @@ def test_a_row_reads_back_as_written(store: Path) -> None:
 
 
 def test_a_failed_run_is_an_outcome_with_a_reason_and_no_numbers(store: Path) -> None:
-    with open_store(store, mode="r+") as file:
+    with open_store_file(store, mode="r+") as file:
         write(file, row(1, Outcome.TIMED_OUT, "took longer than 3 s"))
-    with open_store(store) as file:
+    with open_store_file(store) as file:
         assert file["runs/outcome"][1] == Outcome.TIMED_OUT
         assert file["runs/message"][1] == b"took longer than 3 s"
         assert np.isnan(file["spectra/mu"][1]).all()
@@ -77,33 +77,33 @@ def test_a_failed_run_is_an_outcome_with_a_reason_and_no_numbers(store: Path) ->
 
 @pytest.mark.parametrize("name", ["energy", "mu", "mu0"])
 def test_one_flipped_bit_is_found(store: Path, name: str) -> None:
-    with open_store(store, mode="r+") as file:
+    with open_store_file(store, mode="r+") as file:
         for task in range(5):
             write(file, row(task))
     with h5py.File(store, "r+") as file:
         bits = file[f"spectra/{name}"][2].view(np.uint64)
         bits[4] ^= np.uint64(1)
         file[f"spectra/{name}"][2] = bits.view(np.float64)
-    with open_store(store) as file:
+    with open_store_file(store) as file:
         assert torn_rows(file).tolist() == [2]
 
 
 @pytest.mark.parametrize("name", ["seconds", "memory", "host", "message", "log", "tries", "outcome", "checksum"])
 def test_a_changed_byte_of_a_run_is_found(store: Path, name: str) -> None:
-    with open_store(store, mode="r+") as file:
+    with open_store_file(store, mode="r+") as file:
         write(file, *(row(task, Outcome.CRASHED, "signal 11") for task in range(5)))
     with h5py.File(store, "r+") as file:
         offset = file[f"runs/{name}"].id.get_offset() + 2 * file[f"runs/{name}"].dtype.itemsize
     content = bytearray(store.read_bytes())
     content[offset] ^= 1
     store.write_bytes(content)
-    with open_store(store) as file:
+    with open_store_file(store) as file:
         assert torn_rows(file).tolist() == [2]
         assert torn_rows(file, range(3, 5)).tolist() == []
 
 
 def test_a_row_that_fails_the_next_time_leaves_no_numbers(store: Path) -> None:
-    with open_store(store, mode="r+") as file:
+    with open_store_file(store, mode="r+") as file:
         write(file, row(2))
         write(file, row(2, Outcome.CRASHED, "signal 11"))
         assert np.isnan(file["spectra/mu"][2]).all()
@@ -112,7 +112,7 @@ def test_a_row_that_fails_the_next_time_leaves_no_numbers(store: Path) -> None:
 
 
 def test_rows_are_on_disk_before_the_file_is_closed(store: Path) -> None:
-    file = open_store(store, mode="r+")
+    file = open_store_file(store, mode="r+")
     write(file, row(0))
     content = store.read_bytes()
     file.close()
@@ -123,14 +123,14 @@ def test_rows_are_on_disk_before_the_file_is_closed(store: Path) -> None:
 
 def test_nothing_but_rows_changes_after_layout(store: Path) -> None:
     before = store.stat().st_size
-    with open_store(store, mode="r+") as file:
+    with open_store_file(store, mode="r+") as file:
         for task in range(5):
             write(file, row(task))
     assert store.stat().st_size == before
 
 
 def test_long_text_is_cut_to_its_column(store: Path) -> None:
-    with open_store(store, mode="r+") as file:
+    with open_store_file(store, mode="r+") as file:
         write(file, dataclasses.replace(row(0, Outcome.CRASHED, "x" * 500), host="h" * 90))
         assert file["runs/message"][0] == b"x" * 240
         assert file["runs/host"][0] == b"h" * 64
@@ -146,7 +146,7 @@ def test_nothing_lies_behind_the_datasets_however_long_the_texts(tmp_path: Path)
     for length in range(1, 4200, 41):
         attributes = {"campaign": "c" * length, "inputs_digest": np.bytes_("-" * 32)}
         create(path, STORE, sizes=sizes, attributes=attributes, initial={}, fill=fill)
-        with open_store(path) as file:
+        with open_store_file(path) as file:
             assert text_attribute(file, "inputs_digest") == "1" * 32
             outcome = file["runs/outcome"]
             assert path.stat().st_size == outcome.id.get_offset() + outcome.nbytes, f"a text of {length} bytes"

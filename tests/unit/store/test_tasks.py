@@ -5,7 +5,7 @@ import pytest
 from conftest import ROOT
 from numpy.typing import NDArray
 
-from xanesml.campaign import Campaign, load_campaign
+from xanesml.campaign import Campaign
 from xanesml.errors import CampaignError, StructureError
 from xanesml.store.tasks import Kind, expand
 
@@ -18,7 +18,7 @@ def campaign(**sections: object) -> Campaign:
 
 
 def test_the_reference_campaign_is_91_and_13000_runs() -> None:
-    reference = load_campaign(EXAMPLES / "au55-l3.toml")
+    reference = Campaign.load(EXAMPLES / "au55-l3.toml")
     assert reference.disorder is not None
     few = reference.model_copy(update={"disorder": reference.disorder.model_copy(update={"structures": 4})})
     table = expand(few)

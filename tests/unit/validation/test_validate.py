@@ -22,7 +22,7 @@ from xanesml.files.hdf5 import create, full_size
 from xanesml.files.layout import STORE, TENSORS, fixed_arrays, row_arrays
 from xanesml.files.rows_text import ranges
 from xanesml.store.create import lay_out
-from xanesml.store.rows import Row, RowWriter, StoredSpectrum, open_store, torn_rows
+from xanesml.store.rows import Row, RowWriter, StoredSpectrum, open_store_file, torn_rows
 from xanesml.store.tasks import expand
 from xanesml.validation import ValidationReport, validate
 
@@ -55,7 +55,7 @@ def row(task: int, outcome: Outcome = Outcome.DONE, **changes: Any) -> Row:
 
 
 def write(path: Path, *rows: Row) -> None:
-    with open_store(path, mode="r+") as file:
+    with open_store_file(path, mode="r+") as file:
         writer = RowWriter(file)
         for one in rows:
             writer.write(one)
@@ -126,12 +126,12 @@ def test_any_flipped_bit_of_a_row_names_that_row(full: Path, tmp_path: Path, dat
     assert report.torn.tolist() == [task]
     assert len(report.problems) == 1
     assert report.problems[0].startswith(f"row {task} ")
-    with open_store(path) as file:
+    with open_store_file(path) as file:
         assert set(torn_rows(file).tolist()) <= {task}
     # And a repaired store is valid, with nothing lost but that row.
     repaired = validate(path, repair=True)
     assert repaired.ok
-    with open_store(path) as file, open_store(full) as original:
+    with open_store_file(path) as file, open_store_file(full) as original:
         others = np.delete(np.arange(TASKS), task)
         for array in row_arrays(STORE):
             np.testing.assert_array_equal(file[array.path][others], original[array.path][others])
@@ -185,7 +185,7 @@ def test_a_repaired_row_is_as_in_a_fresh_store(store: Path, tmp_path: Path) -> N
     assert report.repairs == ("rows 1–2, 6 are pending again",)
     fresh = tmp_path / "fresh.h5"
     lay_out(fresh, CAMPAIGN, expand(CAMPAIGN), engine="fake 1")
-    with open_store(store) as file, open_store(fresh) as empty:
+    with open_store_file(store) as file, open_store_file(fresh) as empty:
         for array in row_arrays(STORE):
             assert file[array.path][[1, 2, 6]].tobytes() == empty[array.path][[1, 2, 6]].tobytes()
 
@@ -226,7 +226,7 @@ def test_a_truncated_store_is_read_and_repaired(full: Path, store: Path, lost: i
     ends = {name: (offset, size) for name, offset, _, size in where(full, [a.path for a in row_arrays(STORE)])}
     os.truncate(store, whole - lost)
     with pytest.raises(StoreError, match=r"is truncated.*--repair keeps the others"):
-        open_store(store)
+        open_store_file(store)
 
     def kept(name: str) -> int:
         offset, size = ends[name]
@@ -241,7 +241,7 @@ def test_a_truncated_store_is_read_and_repaired(full: Path, store: Path, lost: i
 
     assert validate(store, repair=True).ok
     assert store.stat().st_size == whole == full_size(store)
-    with open_store(store) as file, open_store(full) as original:
+    with open_store_file(store) as file, open_store_file(full) as original:
         # Rows whose checksum is there are whole, and are marked again.
         outcomes = original["runs/outcome"][:]
         outcomes[kept("runs/checksum") :] = Outcome.PENDING

@@ -16,7 +16,7 @@ from hpc.training.checkpoint import Epoch
 from hpc.training.share import read_split
 from hpc.tuning.study import Study, import_optuna, outcome, repair_journal, settings_of
 from hpc.tuning.tune import BEST_FILE, TRIALS_FILE, TuningReport, tune
-from xanesml.campaign import Campaign, TuningSection, load_campaign
+from xanesml.campaign import Campaign, TuningSection
 from xanesml.errors import CampaignError, EnvironmentProblem, StoreError
 
 TRAINING: dict[str, Any] = {"filters": [4], "dense": [8], "heads": [], "modes": ["direct"], "batch_size": 64}
@@ -59,12 +59,12 @@ def epochs(*errors: float) -> list[Epoch]:
 def test_a_search_that_makes_no_sense_is_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "campaign.toml").write_text(f"{TOML}[tuning]\n{text}\n")
     with pytest.raises(CampaignError, match=message):
-        load_campaign(tmp_path / "campaign.toml")
+        Campaign.load(tmp_path / "campaign.toml")
 
 
 def test_what_is_false_is_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "campaign.toml").write_text(f"{TOML}[tuning]\nkernel = false\ndropout = false\n")
-    assert load_campaign(tmp_path / "campaign.toml").tuning.searched().keys() == {
+    assert Campaign.load(tmp_path / "campaign.toml").tuning.searched().keys() == {
         "learning_rate",
         "batch_size",
         "filters",
@@ -243,7 +243,7 @@ def test_a_stopped_search_goes_on_and_its_best_settings_make_a_campaign(
     best = (tmp_path / "tuning" / BEST_FILE).read_text()
     (tmp_path / "own.toml").write_text(TOML)
     (tmp_path / "best.toml").write_text(TOML + best)
-    found, own = (load_campaign(tmp_path / f"{name}.toml").training for name in ("best", "own"))
+    found, own = (Campaign.load(tmp_path / f"{name}.toml").training for name in ("best", "own"))
     changed = {line.split(" = ")[0] for line in best.splitlines() if " = " in line}
     assert {"learning_rate", "kernel", "dropout"} <= changed <= set(TUNING) | {"learning_rate"}
     assert 0.01 <= found.learning_rate <= 0.02
