@@ -22,6 +22,8 @@ pytestmark = pytest.mark.requires("mpi")
 
 PROGRAM = str(Path(__file__).with_name("programs") / "break_command.py")
 
+WRITERS = [pytest.param("mpio", marks=pytest.mark.requires("mpio")), "root"]
+
 #: From the exception to the end of mpirun, s.
 LIMIT = 10.0
 
@@ -74,12 +76,12 @@ def assert_all_end(folder: Path, command: str, campaign: str, *options: str) -> 
     assert [one for one in left if one.status() != psutil.STATUS_ZOMBIE] == []
 
 
-@pytest.mark.parametrize("writer", ["mpio", "root"])
+@pytest.mark.parametrize("writer", WRITERS)
 def test_simulate(tmp_path: Path, writer: str) -> None:
     assert_all_end(tmp_path, "simulate", FAKE_CAMPAIGN, "--writer", writer)
 
 
-@pytest.mark.parametrize("writer", ["mpio", "root"])
+@pytest.mark.parametrize("writer", WRITERS)
 def test_average_keeps_the_old_file_and_the_next_call_removes_what_is_left(
     tmp_path: Path, xanesml: str, writer: str
 ) -> None:
