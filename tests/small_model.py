@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from conftest import ROOT
-from mpi4py import MPI
 
 from hpc.average import average
 from hpc.training.train import train
@@ -16,6 +15,8 @@ STORE = ROOT / "reference" / "au561" / "store.h5"
 
 def small_model(folder: Path) -> None:
     """Write `tensors.h5` and `model/` into a folder."""
+    from mpi4py import MPI
+
     campaign = Campaign.load(ROOT / "reference" / "au561.toml")
     averaging = campaign.averaging.model_copy(update={"families": 40, "means_per_family": 8})
     quick = {"members": 1, "epochs": 1, "filters": [4], "kernel": 3, "dense": [4], "fine_tuning": 0}

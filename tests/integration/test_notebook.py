@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import nbformat
+from typing import Any
+
 import pytest
 from conftest import ROOT
-from nbclient import NotebookClient
 
 NOTEBOOK = ROOT / "examples" / "store-to-msd.ipynb"
 
+pytestmark = pytest.mark.requires("notebook", "mpi", "keras", "sklearn", "larch", "pandas", "xarray")
+
 
 @pytest.fixture
-def notebook() -> nbformat.NotebookNode:
+def notebook() -> Any:
+    import nbformat
+
     return nbformat.read(NOTEBOOK, as_version=4)
 
 
-def test_the_notebook_is_kept_without_outputs(notebook: nbformat.NotebookNode) -> None:
+def test_the_notebook_is_kept_without_outputs(notebook: Any) -> None:
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(not cell.outputs and cell.execution_count is None for cell in cells)
 
 
-def test_the_notebook_predicts_what_it_says(notebook: nbformat.NotebookNode) -> None:
+def test_the_notebook_predicts_what_it_says(notebook: Any) -> None:
+    from nbclient import NotebookClient
+
     NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     shown = [output.data for output in outputs if "data" in output]

@@ -20,6 +20,10 @@ PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 FOIL = ROOT / "examples" / "Au_Foil_L3_rt_2016Foils.xdi"
 
 
+#: To train one, and to predict from the foil.
+NEEDS_A_MODEL = pytest.mark.requires("mpi", "keras", "sklearn", "larch")
+
+
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder like the repository after `make model`, its model trained in seconds."""
@@ -32,6 +36,8 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@NEEDS_A_MODEL
+@pytest.mark.requires("pandas", "xarray")
 @pytest.mark.timeout(180)
 def test_every_example_of_the_page_runs(
     repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -56,6 +62,7 @@ def test_the_page_describes_the_front_door() -> None:
     assert {*xm.__all__, "__version__"} <= set(dir(xm))
 
 
+@NEEDS_A_MODEL
 def test_a_model_prints_itself_and_names_its_predictors(repository: Path) -> None:
     model = xm.load_model(str(repository / "reference" / "au561" / "model"))
     lines = dict(line.split(":", 1) for line in repr(model).splitlines()[1:])

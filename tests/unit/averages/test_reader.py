@@ -62,6 +62,7 @@ def test_columns_are_read_by_their_rows(tensors: TensorFile) -> None:
         tensors.particle(slice(None, None, -1))
 
 
+@pytest.mark.requires("xarray")
 def test_weights_that_the_file_does_not_keep_are_no_column(tmp_path: Path) -> None:
     with open_tensors(small.write_small(tmp_path / "tensors.h5")) as tensors:
         assert "weights" not in tensors.statistical().names
@@ -69,6 +70,7 @@ def test_weights_that_the_file_does_not_keep_are_no_column(tmp_path: Path) -> No
         assert "weights" not in tensors.statistical().to_xarray()
 
 
+@pytest.mark.requires("xarray")
 def test_xarray_has_dimensions_and_units(tensors: TensorFile) -> None:
     dataset = tensors.statistical().to_xarray()
     assert dict(dataset.sizes) == {"average": 6, "energy": 12, "delta": 5, "r": 6}
@@ -81,6 +83,7 @@ def test_xarray_has_dimensions_and_units(tensors: TensorFile) -> None:
     assert particles.task.dims == ("structure", "absorber")
 
 
+@pytest.mark.requires("pandas")
 def test_pandas_has_the_labels(tensors: TensorFile) -> None:
     table = tensors.statistical(slice(2, 4)).to_pandas()
     assert table.index.tolist() == [2, 3]

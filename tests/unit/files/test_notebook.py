@@ -45,6 +45,7 @@ def test_a_table_with_a_head_has_plain_rows() -> None:
     ]
 
 
+@pytest.mark.requires("pandas")
 def test_a_missing_library_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     assert notebook_library("pandas").__name__ == "pandas"
     monkeypatch.setitem(sys.modules, "pandas", None)

@@ -262,6 +262,7 @@ def test_several_predictions_are_drawn_with_their_intervals() -> None:
     np.testing.assert_allclose(segments.get_segments()[0], [[3.0, 0.0], [6.0, 0.0]])
 
 
+@pytest.mark.requires("pandas")
 def test_predictions_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
     good = predict_spectrum(model(), foil())
     written = Predictions([good, good], [("bad.xdi", "no edge")])

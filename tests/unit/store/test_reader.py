@@ -82,6 +82,7 @@ def test_a_slice_is_in_the_order_of_the_tasks(store: Store) -> None:
     assert repr(store.spectra()[5:]).startswith("no spectra of")
 
 
+@pytest.mark.requires("xarray")
 def test_xarray_has_dimensions_coordinates_and_units(store: Store) -> None:
     dataset = store.spectra().to_xarray()
     assert dict(dataset.sizes) == {"task": 5, "energy_point": 101}
@@ -96,6 +97,7 @@ def test_xarray_has_dimensions_coordinates_and_units(store: Store) -> None:
     assert dataset.attrs["engine"] == "made up"
 
 
+@pytest.mark.requires("pandas")
 def test_pandas_has_a_row_for_each_energy(store: Store) -> None:
     table = store.spectra(kind="distorted", done=False).to_pandas()
     assert len(table) == 2 * 101
@@ -105,6 +107,7 @@ def test_pandas_has_a_row_for_each_energy(store: Store) -> None:
     assert table.attrs["units"] == {"delta": "Å", "sigma": "Å", "edge": "eV", "energy": "eV"}
 
 
+@pytest.mark.requires("pandas")
 def test_tasks_are_those_of_the_campaign(store: Store) -> None:
     read, planned = store.tasks(), expand(CAMPAIGN)
     assert read.to_pandas().equals(planned.to_pandas())
@@ -163,6 +166,7 @@ def test_without_the_extra_the_message_says_what_to_install(
         getattr(spectra, method)()
 
 
+@pytest.mark.requires("pandas")
 def test_a_campaign_with_tasks_has_the_same_digest(tmp_path: Path) -> None:
     file = tmp_path / "c.toml"
     file.write_text('name = "c"\n[distortion]\nstep = 0.45\n')
