@@ -7,7 +7,6 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-import xarray
 from conftest import ROOT
 
 from xanesml.feff.outcomes import Outcome
@@ -75,8 +74,11 @@ def test_a_file_is_laid_out_as_data_schema_says(layout: Layout, name: str, tmp_p
                 np.testing.assert_array_equal(dataset[...], np.full(dataset.shape, float(entry["fill"])))
 
 
+@pytest.mark.requires("xarray", "h5netcdf")
 @pytest.mark.parametrize("layout", [STORE, TENSORS])
 def test_xarray_shows_dimensions_coordinates_and_units(layout: Layout, tmp_path: Path) -> None:
+    import xarray
+
     sizes = {name: 4 + i for i, name in enumerate(layout.dimensions)} | SIZES
     path = tmp_path / "file.h5"
     values = {name: np.arange(sizes[name]) + 7 for name in layout.dimensions}
@@ -100,7 +102,10 @@ def test_xarray_shows_dimensions_coordinates_and_units(layout: Layout, tmp_path:
                 np.testing.assert_array_equal(dataset.indexes[name], values[name])
 
 
+@pytest.mark.requires("xarray", "h5netcdf")
 def test_averages_of_no_structure_and_no_kept_weights_show_empty_dimensions(tmp_path: Path) -> None:
+    import xarray
+
     path = tmp_path / "file.h5"
     sizes = dict.fromkeys(TENSORS.dimensions, 3) | {"structure": 0, "weighted": 0}
     create(path, TENSORS, sizes=sizes, attributes={}, initial={"mesh/energy": [1, 2, 3], "mesh/r": [1, 2, 3]})
