@@ -130,7 +130,7 @@ class Setting:
         self.none = Augmenter(Augmentation(), self.data.mesh, self.data.edge)
 
     def network(self) -> Any:
-        return build_network(POINTS, SECTION, bins=self.data.r.size, seed=1)
+        return build_network(POINTS, SECTION, bins=self.data.series.r.size, seed=1)
 
     def stored(self, errors: Augmenter) -> StoredBatches:
         return StoredBatches(

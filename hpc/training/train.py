@@ -214,7 +214,7 @@ def _metadata(
         baseline_intervals={mode: assessment.report.baseline_intervals for mode, assessment in assessments.items()},
         distances={mode: assessment.distance for mode, assessment in assessments.items()},
         edge_energy=data.edge,
-        first_shell=data.first_shell,
+        first_shell=data.series.first_shell,
         normalization=data.normalization,
         normalization_energy=data.normalization_energy,
         campaign=campaign,

@@ -152,7 +152,7 @@ class Trainer:
         weights = seed_of(campaign.seed, Stream.WEIGHTS, *key, self._collective.rank)
         # The ranks start from rank 0's weights, but each draws its own dropout.
         network = build_network(
-            self._data.mesh.size, section, bins=self._data.r.size, seed=int(weights.generate_state(1)[0])
+            self._data.mesh.size, section, bins=self._data.series.r.size, seed=int(weights.generate_state(1)[0])
         )
         errors = augmenter(section, mode, self._data, self._scaling.ranges["msd"])
         return network, fit(

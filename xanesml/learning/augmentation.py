@@ -41,25 +41,7 @@ PARTNERS = 32
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Sizes of the errors of measurement; 0 is off. Units as in the campaign's training section.
-
-    Attributes
-    ----------
-    noise : float
-        Standard deviation of the white noise, edge steps.
-    energy_shift : float
-        Bound of a uniform shift of the energies, eV.
-    broadening : float
-        Bound of a uniform standard deviation of a Gaussian, eV.
-    step_error : float
-        Relative standard deviation of the edge step.
-    slope : float
-        Standard deviation of the background's slope, edge steps per 50 eV.
-    drift : float
-        Bound of a uniform shift of the sample against its partner, eV.
-    amplitude : float
-        Relative standard deviation of the amplitude of differences from the partner.
-    """
+    """Sizes of the errors of measurement, with names and units as in the campaign's training section; 0 is off."""
 
     noise: float = 0.0
     energy_shift: float = 0.0
@@ -159,20 +141,9 @@ class Augmenter:
 def augmenter(section: TrainingSection, mode: Mode, data: Tensors, msd: tuple[float, float]) -> Augmenter:
     """Return the augmenter of a campaign.
 
-    Parameters
-    ----------
-    section : TrainingSection
-        Training section of the campaign.
-    mode : {"direct", "reference"}
-        Whether spectra are measured alone or beside a reference.
-    data : Tensors
-        Mesh, edge and series.
-    msd : (float, float)
-        Range of the training labels, Å²; the partners' labels span it.
+    In the mode `reference`, the labels of its partners span the range `msd` of the training labels, Å².
     """
-    partners = None
-    if mode == "reference":
-        partners = gaussian_averages(data.series, np.linspace(*msd, PARTNERS))
+    partners = gaussian_averages(data.series, np.linspace(*msd, PARTNERS)) if mode == "reference" else None
     return Augmenter(Augmentation.of(section, mode), data.mesh, data.edge, partners)
 
 
@@ -191,11 +162,6 @@ def convolved(spectra: Any, shift: Any, width: Any, *, step: float, taps: int) -
         Step of the mesh, eV.
     taps : int
         Mesh points of the kernel on either side; at least |s| + 4 b wide.
-
-    Returns
-    -------
-    tensor, shape (n, M)
-        The convolved spectra.
     """
     ops = import_keras().ops
     weights = _kernel(shift, width, step=step, taps=taps)
@@ -225,19 +191,9 @@ def _kernel(shift: Any, width: Any, *, step: float, taps: int) -> Any:
 
 
 def gaussian_averages(series: Series, msd: Floats) -> Floats:
-    """Return Gaussian averages of a series about its undistorted structure.
+    """Return normalized Gaussian averages of a series about its undistorted structure, shape (R, M), edge steps.
 
-    Parameters
-    ----------
-    series : Series
-        The distorted series.
-    msd : ndarray of float64, shape (R,)
-        Mean squared displacements of the Gaussians, positive, Å².
-
-    Returns
-    -------
-    ndarray of float64, shape (R, M)
-        Normalized averages, edge steps.
+    `msd` holds the mean squared displacements of the Gaussians, shape (R,), positive, Å².
     """
     zero = np.zeros(len(msd))
     return series.average(skew_normal_weights(series.delta, zero, np.sqrt(msd), zero))

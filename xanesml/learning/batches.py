@@ -125,18 +125,10 @@ class EndlessBatches:
     ----------
     data : Tensors
         Arrays of the tensor file, of which the series is used.
-    names : list of str
-        Answers of the network.
-    scaling : Scaling
-        Scaling from the training side.
-    augmenter : Augmenter
-        Adds the errors of measurement.
     campaign : Campaign
-        The campaign.
-    key : tuple of int
-        Part of the seed: the numbers of this network and this rank.
-    steps : int
-        Steps of an epoch.
+        Distributions, batch size and seed.
+    names, scaling, augmenter, key, steps
+        As in `StoredBatches`.
     """
 
     def __init__(
@@ -210,12 +202,10 @@ class MixedBatches:
 
     def prepare(self, *arrays: Any) -> tuple[Any, Targets]:
         """Prepare both and concatenate them; see `Batches`."""
-        ops = import_keras().ops
+        join = import_keras().ops.concatenate
         features, labels = self._first.prepare(*arrays[: self._first.width])
         others, more = self._second.prepare(*arrays[self._first.width :])
-        return ops.concatenate([features, others]), {
-            name: ops.concatenate([labels[name], more[name]]) for name in labels
-        }
+        return join([features, others]), {name: join([labels[name], more[name]]) for name in labels}
 
 
 def scaled(spectra: Any, scaling: Scaling) -> Any:
@@ -226,12 +216,7 @@ def scaled(spectra: Any, scaling: Scaling) -> Any:
 
 
 def averaging_function(series: Series) -> Callable[[Any], tuple[Any, dict[str, Any]]]:
-    """Return a function that averages a series on the device of Keras' backend, in single precision.
-
-    Parameters
-    ----------
-    series : Series
-        The distorted series, evenly spaced.
+    """Return a function that averages an evenly spaced series on the device of Keras' backend, in single precision.
 
     Returns
     -------

@@ -27,8 +27,6 @@ class Tensors:
     ----------
     mesh : ndarray
         Photon energies, shape (M,), float64, eV.
-    r : ndarray
-        Centers of the bins of the bond length, shape (R,), float64, Å.
     spectra : ndarray
         Statistical averages, shape (N, M), float32, edge steps.
     msd : ndarray
@@ -37,10 +35,8 @@ class Tensors:
         Their mean first-shell shifts, shape (N,), float64, Å.
     skewness : ndarray
         Skewness of their distributions, shape (N,), float64.
-    kurtosis : ndarray
-        Excess kurtosis of their distributions, shape (N,), float64.
     distribution : ndarray
-        Share of the first shell in each bin, shape (N, R), float32; rows sum to 1.
+        Share of the first shell in each bin of the bond length, shape (N, R), float32; rows sum to 1.
     family : ndarray
         Their families of weights, shape (N,), int32.
     series : Series
@@ -55,8 +51,6 @@ class Tensors:
         Skewness of their bond lengths, shape (P,), float64.
     particle_distribution : ndarray
         Share of their bonds in each bin, shape (P, R), float32.
-    first_shell : float
-        Length of the undistorted first shell, Å.
     edge : float
         Photon energy of the edge that the mesh refers to, eV.
     normalization : str
@@ -70,12 +64,10 @@ class Tensors:
     """
 
     mesh: Floats
-    r: Floats
     spectra: Singles
     msd: Floats
     mean_shift: Floats
     skewness: Floats
-    kurtosis: Floats
     distribution: Singles
     family: NDArray[np.int32]
     series: Series
@@ -84,7 +76,6 @@ class Tensors:
     particle_mean_shift: Floats
     particle_skewness: Floats
     particle_distribution: Singles
-    first_shell: float
     edge: float
     normalization: str
     normalization_energy: float
@@ -100,19 +91,7 @@ def read_families(path: Path) -> NDArray[np.int32]:
 
 
 def load_tensors(path: Path, rows: slice = slice(None)) -> Tensors:
-    """Read a tensor file.
-
-    Parameters
-    ----------
-    path : Path
-        A file with the layout `xanesml.files.layout.TENSORS`.
-    rows : slice, optional
-        Statistical averages to read, in steps of 1. Default all.
-
-    Returns
-    -------
-    Tensors
-        The arrays, in memory.
+    """Read a tensor file; of its statistical averages, only these rows, in steps of 1.
 
     Raises
     ------
@@ -139,43 +118,23 @@ def _read_tensors(file: h5py.File, path: Path, rows: slice) -> Tensors:
     def array(name: str) -> NDArray[Any]:
         return _array(file, path, name, sizes, rows if name.startswith("statistical/") else slice(None))
 
-    mesh, r, first_shell = array("mesh/energy"), array("mesh/r"), float(_attribute(file, path, "first_shell"))
-    return Tensors(
-        mesh=mesh,
-        r=r,
-        spectra=array("statistical/spectra"),
-        msd=array("statistical/msd"),
-        mean_shift=array("statistical/mean_shift"),
-        skewness=array("statistical/skewness"),
-        kurtosis=array("statistical/kurtosis"),
-        distribution=array("statistical/distribution"),
-        family=array("statistical/family"),
-        series=Series(
-            energy=mesh,
-            delta=array("series/delta"),
-            mu=array("series/mu"),
-            edge_step=array("series/edge_step"),
-            r=r,
-            first_shell=first_shell,
-        ),
-        particle_spectra=array("particle/spectra"),
-        particle_msd=array("particle/msd"),
-        particle_mean_shift=array("particle/mean_shift"),
-        particle_skewness=array("particle/skewness"),
-        particle_distribution=array("particle/distribution"),
-        first_shell=first_shell,
-        edge=float(_attribute(file, path, "edge")),
-        normalization=str(_attribute(file, path, "normalization")),
-        normalization_energy=float(_attribute(file, path, "normalization_energy")),
-        campaign=str(_attribute(file, path, "campaign")),
-        campaign_digest=str(_attribute(file, path, "campaign_digest")),
+    def attribute(name: str) -> Any:
+        if name not in file.attrs:
+            raise StoreError(f"{path} is incomplete: it lacks the attribute {name!r}; {_REMEDY}")
+        return file.attrs[name]
+
+    series = Series(
+        energy=array("mesh/energy"),
+        r=array("mesh/r"),
+        first_shell=float(attribute("first_shell")),
+        **{name: array(f"series/{name}") for name in ("delta", "mu", "edge_step")},
     )
-
-
-def _attribute(file: h5py.File, path: Path, name: str) -> Any:
-    if name not in file.attrs:
-        raise StoreError(f"{path} is incomplete: it lacks the attribute {name!r}; {_REMEDY}")
-    return file.attrs[name]
+    labels = ("msd", "mean_shift", "skewness", "distribution")
+    arrays: dict[str, Any] = {name: array(f"statistical/{name}") for name in ("spectra", *labels, "family")}
+    arrays |= {f"particle_{name}": array(f"particle/{name}") for name in ("spectra", *labels)}
+    texts: dict[str, Any] = {name: str(attribute(name)) for name in ("normalization", "campaign", "campaign_digest")}
+    numbers: dict[str, Any] = {name: float(attribute(name)) for name in ("edge", "normalization_energy")}
+    return Tensors(mesh=series.energy, series=series, **arrays, **texts, **numbers)
 
 
 def _array(file: h5py.File, path: Path, name: str, sizes: dict[str, int], rows: slice = slice(None)) -> NDArray[Any]:

@@ -48,13 +48,7 @@ class Interval:
     particle_count: int = 0
 
     @classmethod
-    def fit(
-        cls,
-        confidence: float,
-        *,
-        held_out: tuple[Floats, Floats],
-        particles: tuple[Floats, Floats],
-    ) -> Interval:
+    def fit(cls, confidence: float, *, held_out: tuple[Floats, Floats], particles: tuple[Floats, Floats]) -> Interval:
         """Calibrate an interval.
 
         Parameters
@@ -65,11 +59,6 @@ class Interval:
             Absolute residuals and spreads on held-out statistical averages, each of shape (n,), Å², n > 0.
         particles : (ndarray, ndarray)
             The same on held-out particle averages; may be empty.
-
-        Returns
-        -------
-        Interval
-            The interval.
         """
         residuals, spreads = held_out
         # A single network has no spread; all intervals are then equally wide.
@@ -104,17 +93,7 @@ class Interval:
 def conformal_quantile(scores: Floats, confidence: float) -> float | None:
     """Return the score that the next score exceeds with a probability of at most 1 − confidence.
 
-    Parameters
-    ----------
-    scores : ndarray of float64, shape (n,)
-        Scores of exchangeable draws, no NaN.
-    confidence : float
-        Between 0 and 1.
-
-    Returns
-    -------
-    float or None
-        The ⌈(n + 1) confidence⌉-th smallest; None if there are fewer.
+    Of n exchangeable scores, shape (n,), no NaN, it is the ⌈(n + 1) confidence⌉-th smallest; None if there are fewer.
     """
     rank = int(np.ceil(round((len(scores) + 1) * confidence, 9)))
     return float(np.sort(scores)[rank - 1]) if 0 < rank <= len(scores) else None

@@ -263,18 +263,7 @@ def complete_model(folder: Path, metadata: ModelMetadata, series: Series, networ
     """Turn a folder of networks and baselines into a model: write the series and, last, `model.json`.
 
     `model.json` holds the checksums of all other files, so that a half-written folder is
-    recognized. Networks that do not belong to the model are removed.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder that the networks are in.
-    metadata : ModelMetadata
-        Their metadata.
-    series : Series
-        The distorted series that the training spectra are averages of.
-    networks : sequence of str
-        Names of the networks' files.
+    recognized. `networks` names the files of its networks; others are removed.
 
     Raises
     ------
@@ -297,17 +286,7 @@ def complete_model(folder: Path, metadata: ModelMetadata, series: Series, networ
 
 
 def load_model(folder: Path) -> TrainedModel:
-    """Read a trained model.
-
-    Parameters
-    ----------
-    folder : Path
-        A folder that `complete_model` wrote.
-
-    Returns
-    -------
-    TrainedModel
-        The networks, ready to predict.
+    """Read a trained model, ready to predict, from a folder that `complete_model` wrote.
 
     Raises
     ------

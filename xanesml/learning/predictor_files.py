@@ -23,14 +23,7 @@ _REMEDY = "train again with `xanesml train`"
 
 
 def save_baselines(folder: Path, baselines: Mapping[Mode, Mapping[str, Predictor]]) -> None:
-    """Write fitted baselines to `baselines.npz`, whole or not at all.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder of a model.
-    baselines : mapping of str to mapping of str to Predictor
-        By mode of training and by name.
+    """Write fitted baselines, by mode of training and by name, to `baselines.npz`, whole or not at all.
 
     Raises
     ------
@@ -48,17 +41,9 @@ def save_baselines(folder: Path, baselines: Mapping[Mode, Mapping[str, Predictor
 
 
 def load_baselines(folder: Path) -> dict[Mode, dict[str, Predictor]]:
-    """Read the fitted baselines of a model.
+    """Read the fitted baselines of a model, by mode of training and by name.
 
-    Parameters
-    ----------
-    folder : Path
-        A folder that `save_baselines` wrote to.
-
-    Returns
-    -------
-    dict of str to dict of str to Predictor
-        By mode of training and by name; they give the same answers as those that were saved, bit for bit.
+    They give the same answers as those that were saved, bit for bit.
 
     Raises
     ------

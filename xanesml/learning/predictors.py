@@ -31,13 +31,7 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True)
 class Constant:
-    """The same answer to every spectrum.
-
-    Attributes
-    ----------
-    value : float
-        The answer, Å².
-    """
+    """The same answer to every spectrum, Å²."""
 
     value: float
 
@@ -175,10 +169,8 @@ def scores_of(features: Reals, center: Floats, components: Floats) -> Singles:
     ----------
     features : ndarray
         Scaled features, shape (n, M).
-    center : ndarray
-        Mean of the training features, shape (M,), float64.
-    components : ndarray
-        Principal components, shape (S, M), float64.
+    center, components : ndarray
+        As in `Trees`.
 
     Returns
     -------

@@ -51,11 +51,6 @@ def split_by_family(family: Wholes, *, validation: float, calibration: float, te
     seed : int
         Seed of the campaign.
 
-    Returns
-    -------
-    Split
-        Row indices.
-
     Raises
     ------
     StoreError
@@ -101,43 +96,15 @@ def split_structures(count: int, *, test: float, seed: int) -> tuple[Integers, I
 
 
 def batches(rows: Integers, *, batch_size: int, steps: int, random: np.random.Generator) -> Iterator[Integers]:
-    """Yield one rank's batches of one epoch.
+    """Yield one rank's batches of an epoch, shape (batch_size,), of its rows of the training split, shape (n,), n > 0.
 
     All batches are full: if the rows do not fill the last one, their permutation starts again.
-
-    Parameters
-    ----------
-    rows : ndarray
-        Rows of this rank's part of the training split, shape (n,), n > 0.
-    batch_size : int
-        Spectra per step.
-    steps : int
-        Number of batches, the same on every rank.
-    random : numpy.random.Generator
-        Source of the order.
-
-    Yields
-    ------
-    ndarray
-        Rows of one batch, shape (batch_size,).
     """
     order = np.resize(random.permutation(rows), steps * batch_size)
     yield from order.reshape(steps, batch_size)
 
 
 def steps_per_epoch(split: Split, count: int, *, batch_size: int, size: int) -> int:
-    """Return the number of steps in which every rank sees all of its training rows.
-
-    Parameters
-    ----------
-    split : Split
-        Split of all rows.
-    count : int
-        Number of all rows.
-    batch_size : int
-        Spectra per step on each rank.
-    size : int
-        Number of ranks.
-    """
+    """Return the number of steps in which each of `size` ranks sees all its training rows, of `count` rows in all."""
     most = max(split.within(shard(count, rank, size)).training.size for rank in range(size))
     return -(-most // batch_size)

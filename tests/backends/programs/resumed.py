@@ -42,7 +42,7 @@ source = StoredBatches(
 
 def fitted(checkpoint: Path, *, stop_at: int = 10**6) -> tuple[Fitted, Any]:
     """Fit from the same start, stopped at the look of that number; return also the network."""
-    network = build_network(data.mesh.size, section, bins=data.r.size, seed=1)
+    network = build_network(data.mesh.size, section, bins=data.series.r.size, seed=1)
     looks = itertools.count(1)
     result = fit(
         network,

@@ -26,8 +26,8 @@ def test_arrays_and_attributes_are_those_of_the_file(tensor_file: Path) -> None:
     with h5py.File(tensor_file) as file:
         np.testing.assert_array_equal(tensors.spectra, file["statistical/spectra"][:])
         np.testing.assert_array_equal(tensors.particle_msd, file["particle/msd"][:])
-        np.testing.assert_array_equal(tensors.r, file["mesh/r"][:])
-        np.testing.assert_array_equal(tensors.kurtosis, file["statistical/kurtosis"][:])
+        np.testing.assert_array_equal(tensors.series.r, file["mesh/r"][:])
+        np.testing.assert_array_equal(tensors.skewness, file["statistical/skewness"][:])
         np.testing.assert_array_equal(tensors.distribution, file["statistical/distribution"][:])
     assert tensors.spectra.dtype == np.float32
     assert tensors.mesh[0] == 11910.0
