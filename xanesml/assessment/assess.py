@@ -122,8 +122,7 @@ def assess(
     errors_of_measurement = augmenter(section, mode, tensors, scaling.ranges["msd"])
 
     def measured(rows: Indices, stream: Stream) -> Singles:
-        drawn = errors_of_measurement.on_arrays(tensors.spectra[rows], seed_of(seed, stream))
-        return scaling.scale_features(drawn)
+        return scaling.scale_features(errors_of_measurement.on_arrays(tensors.spectra[rows], seed_of(seed, stream)))
 
     def everyone(features: Singles) -> dict[str, Answers]:
         ours = answers_of_ensemble(networks, features, scaling)
@@ -192,27 +191,12 @@ def distances(features: Reals) -> Floats:
 def _nearest(spectra: Floats, mode: Mode, tensors: Tensors, campaign: Campaign) -> Floats:
     """Return the mean squared displacement of the simulated spectrum nearest to each, (n,), Å²."""
     section = campaign.training
+    largest = {"largest_slope": 3 * section.slope}
     # In the mode `reference`, errors that both measurements share cancel in the difference.
-    free = (
-        {
-            "largest_gain": 3 * section.step_error,
-            "largest_shift": section.energy_shift,
-            "largest_broadening": section.broadening,
-        }
-        if mode == "direct"
-        else {}
-    )
-    found = [
-        nearest(
-            spectrum,
-            tensors.series,
-            campaign.averaging,
-            edge=tensors.edge,
-            largest_slope=3 * section.slope,
-            **free,
-        )
-        for spectrum in spectra
-    ]
+    if mode == "direct":
+        largest |= {"largest_gain": 3 * section.step_error, "largest_shift": section.energy_shift}
+        largest["largest_broadening"] = section.broadening
+    found = (nearest(one, tensors.series, campaign.averaging, edge=tensors.edge, **largest) for one in spectra)
     return np.array([one.msd for one in found])
 
 

@@ -31,23 +31,16 @@ def fit_mean(labels: Floats) -> Constant:
 def fit_edge_slope(features: Singles, labels: Floats, scaling: Scaling, mesh: Floats, edge: float) -> SlopeLine:
     """Fit a straight line through the labels over the slopes of the edges.
 
+    The predictor answers the mean of the labels where all slopes are equal.
+
     Parameters
     ----------
     features : ndarray
-        Scaled training spectra, shape (n, M), float32, no NaN.
+        Training spectra, scaled by `scaling`, shape (n, M), float32, no NaN.
     labels : ndarray
         Training labels, shape (n,), Å².
-    scaling : Scaling
-        What they were scaled by.
-    mesh : ndarray
-        Photon energies, shape (M,), evenly spaced, M ≥ 5, eV.
-    edge : float
-        Nominal photon energy of the edge, eV.
-
-    Returns
-    -------
-    SlopeLine
-        The predictor; the mean of the labels where all slopes are equal.
+    mesh, edge
+        As in `xanesml.learning.predictors.edge_slope`.
     """
     slopes = edge_slope(features * scaling.feature_scale + scaling.feature_mean, mesh, edge)
     center, value = float(slopes.mean()), float(labels.mean())

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from xanesml.assessment.report import TrainingReport
-from xanesml.assessment.sensitivity import BESIDE_A_REFERENCE, ERRORS, most_harmful, read_sensitivity, sensitivity_file
-from xanesml.assessment.summary import assessment_lines, reduced_cards, series_length, training_line
+from xanesml.assessment.sensitivity import ERRORS, errors_of_mode, most_harmful, read_sensitivity, sensitivity_file
+from xanesml.assessment.summary import assessment_lines, reduced_cards, series_length, table, training_line
 from xanesml.campaign import Campaign, DisorderSection, TrainingSection
 from xanesml.files.whole import write_text
 from xanesml.learning.model import ModelMetadata
@@ -25,15 +25,6 @@ _MODES = {
 
 def write_card(folder: Path, metadata: ModelMetadata, report: TrainingReport) -> Path:
     """Write `README.md` into a model's folder; it quotes the tables `sensitivity-*.csv` there.
-
-    Parameters
-    ----------
-    folder : Path
-        The model's folder.
-    metadata : ModelMetadata
-        The model's metadata.
-    report : TrainingReport
-        Its errors, sizes and times.
 
     Returns
     -------
@@ -86,6 +77,7 @@ def _data(report: TrainingReport, campaign: Campaign) -> list[str]:
     # All modes have the same test split.
     held_out = max(content.test.n for content in report.modes.values())
     averages = report.training + report.validation + report.calibration + held_out
+    tested = (f"{content.particle.n} in the test of `{mode}`" for mode, content in report.modes.items())
     rows = {
         "campaign": f"{campaign.name}, digest `{report.campaign_digest}`, seed {campaign.seed}",
         "structure": f"{structure.element}, {cluster}",
@@ -97,9 +89,9 @@ def _data(report: TrainingReport, campaign: Campaign) -> list[str]:
         f"σ {_range(averaging.sigma)} Å, μ {_range(averaging.location)} Å, α {_range(averaging.alpha)}",
         "splits, by whole families": f"{report.training:,} training, {report.validation:,} validation (chooses "
         f"the epoch), {report.calibration:,} calibration (of the interval), {held_out:,} test",
-        "particle averages": _particles(report),
+        "particle averages": ", ".join([f"{report.tuned} to fine-tune on", *tested]),
     }
-    return ["## Data", "", *_table(("what", "which"), rows.items())]
+    return ["## Data", "", *table(("what", "which"), rows.items(), texts=2)]
 
 
 def _series(campaign: Campaign) -> str:
@@ -122,20 +114,14 @@ def _disorder(disorder: DisorderSection | None) -> str:
     return f"{disorder.structures}, displaced by N(0, σ), σ {sigma} Å; absorbers: {absorbers}, one FEFF run each"
 
 
-def _particles(report: TrainingReport) -> str:
-    tested = [f"{content.particle.n} in the test of `{mode}`" for mode, content in report.modes.items()]
-    return f"{report.tuned} to fine-tune on, {', '.join(tested)}"
-
-
 def _networks(report: TrainingReport, campaign: Campaign) -> list[str]:
     section = campaign.training
-    answers = ", ".join(["MSD", *(name.replace("_", " ") for name in section.heads)])
     rows = {
         "ensemble": f"{section.members} for each mode, from different initial weights",
         "convolutions": f"{_numbers(section.filters)} filters, {section.kernel} points wide, each with "
         f"{'batch normalization, ' if section.batch_normalization else ''}ReLU and pooling by two",
         "dense layers": f"{_numbers(section.dense) or 'none'}, dropout {section.dropout:g}",
-        "answers": answers,
+        "answers": ", ".join(["MSD", *(name.replace("_", " ") for name in section.heads)]),
         "loss": f"squared error of the scaled MSD; {section.head_weight:g} of those of the other answers",
         "training": f"Adam, learning rate {section.learning_rate:g} for one rank, {section.batch_size} spectra a step "
         f"on each rank, warm-up over {section.warmup_epochs:g} epochs, source {section.source}",
@@ -143,7 +129,7 @@ def _networks(report: TrainingReport, campaign: Campaign) -> list[str]:
             f"`{mode}`: {_numbers(content.best_epochs)}" for mode, content in report.modes.items()
         ),
     }
-    return ["## Networks", "", *_table(("what", "which"), rows.items()), "", training_line(report)]
+    return ["## Networks", "", *table(("what", "which"), rows.items(), texts=2), "", training_line(report)]
 
 
 def _errors(folder: Path, report: TrainingReport) -> list[str]:
@@ -179,9 +165,9 @@ def _limits(metadata: ModelMetadata, report: TrainingReport) -> list[str]:
         )
     if reductions := reduced_cards(campaign):
         lines.append(f"- Not for publication; the campaign is reduced: {'; '.join(reductions)}.")
-    trained = [name for name in ERRORS if "reference" in report.modes or name not in BESIDE_A_REFERENCE]
+    trained = errors_of_mode("reference" if "reference" in report.modes else "direct")
     errors = ((ERRORS[name][0], _size(campaign.training, name)) for name in trained)
-    return [*lines, "", *_table(("error of a measurement", "trained with"), errors)]
+    return [*lines, "", *table(("error of a measurement", "trained with"), errors, texts=2)]
 
 
 def _size(section: TrainingSection, name: str) -> str:
@@ -223,10 +209,6 @@ def _toml(content: Mapping[str, Any], prefix: str = "") -> list[str]:
 def _value(value: Any) -> str:
     # `false` leaves an optional part out; every other scalar is the same in JSON and TOML.
     return json.dumps(False if value is None else value, ensure_ascii=False)
-
-
-def _table(head: tuple[str, str], rows: Iterable[tuple[str, str]]) -> list[str]:
-    return [f"| {' | '.join(head)} |", "| --- | --- |", *(f"| {name} | {text} |" for name, text in rows)]
 
 
 def _range(limits: tuple[float, float]) -> str:

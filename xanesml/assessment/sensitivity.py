@@ -133,18 +133,7 @@ def sensitivity(
 
 
 def most_harmful(rows: Sequence[Sensitivity]) -> str:
-    """Return in one sentence which error, at the campaign's size, hurts the network most.
-
-    Parameters
-    ----------
-    rows : sequence of Sensitivity
-        From `sensitivity`.
-
-    Returns
-    -------
-    str
-        The sentence, without a full stop.
-    """
+    """Return in one sentence, without a full stop, which error, at the campaign's size, hurts the network most."""
     ours = [row for row in rows if row.predictor == NETWORK]
     none = next(row.mae for row in ours if row.factor == 0)
     worst = max((row for row in ours if row.factor == 1), key=lambda row: row.mae)

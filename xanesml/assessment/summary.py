@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -70,15 +70,11 @@ def write_summary(
         ["## Measured spectra", "", *_predictions(output / "predictions.json")],
     ]
     if reductions := reduced_cards(campaign):
-        sections.append(
-            [
-                "## Not for publication",
-                "",
-                f"The campaign is reduced: {'; '.join(reductions)}. "
-                "A single number from cheap cards has no known uncertainty; "
-                "agreement with another number proves nothing.",
-            ]
+        warning = (
+            f"The campaign is reduced: {'; '.join(reductions)}. A single number from cheap cards has no known "
+            "uncertainty; agreement with another number proves nothing."
         )
+        sections.append(["## Not for publication", "", warning])
     text = "\n\n".join("\n".join(lines) for lines in sections) + "\n"
     write_text(output / "summary.md", text)
     return text
@@ -137,24 +133,11 @@ def _errors(path: Path) -> list[str]:
 
 
 def assessment_lines(mode: Mode, content: ModeReport) -> list[str]:
-    """Return the errors of a mode as Markdown lines: a table, the verdict, fine-tuning and intervals.
-
-    Parameters
-    ----------
-    mode : {"direct", "reference"}
-        The mode of training.
-    content : ModeReport
-        Its errors.
-
-    Returns
-    -------
-    list of str
-        Lines of Markdown.
-    """
+    """Return the errors of a mode as lines of Markdown: a table, the verdict, fine-tuning and intervals."""
     test, particle, untuned = content.test, content.particle, content.particle_before_fine_tuning
     also = f", and on {particle.n} {PARTICLES[mode]}" if particle.n else ""
     lines = [f"Errors in 10⁻³ Å² on {test.n} {test.spectra}{also}:", ""]
-    lines += [*_table(test, particle, untuned), "", content.verdict()]
+    lines += [*_error_table(test, particle if particle.n else None, untuned), "", content.verdict()]
     if untuned is not None:
         tuned = particle.errors[NETWORK]
         lines += [
@@ -162,29 +145,27 @@ def assessment_lines(mode: Mode, content: ModeReport) -> list[str]:
             f"Fine-tuning changed the network's mean absolute error on the particle averages from {untuned.mae:.3g} Å² "
             f"(bias {untuned.bias:+.2g}) to {tuned.mae:.3g} Å² (bias {tuned.bias:+.2g}).",
         ]
-    fitted = content.fitted
-    if fitted.n:
-        lines += [
-            "",
-            f"On {fitted.n} of these spectra, each also fitted by an average of the series (least squares):",
-            "",
-            "| predictor | MAE | RMSE | R² | bias |",
-            "| --- | ---: | ---: | ---: | ---: |",
-            *(f"| {LABELS[name]} | {' | '.join(_cells(fitted.errors[name]))} |" for name in fitted.by_error()),
-        ]
+    if n := content.fitted.n:
+        title = f"On {n} of these spectra, each also fitted by an average of the series (least squares):"
+        lines += ["", title, "", *_error_table(content.fitted)]
     return [*lines, "", *_interval_lines(content)]
 
 
-def _table(test: Comparison, particle: Comparison, untuned: Errors | None) -> list[str]:
+def _error_table(test: Comparison, particle: Comparison | None = None, untuned: Errors | None = None) -> list[str]:
     columns = ("MAE", "RMSE", "R²", "bias")
-    names = [*columns, *(f"particles: {name}" for name in columns if particle.n)]
-    lines = [f"| predictor | {' | '.join(names)} |", "| --- " + "| ---: " * len(names) + "|"]
-    for name in test.by_error():
-        cells = _cells(test.errors[name]) + (_cells(particle.errors[name]) if particle.n else [])
-        lines.append(f"| {LABELS[name]} | {' | '.join(cells)} |")
+    rows = [[LABELS[name], *_cells(test.errors[name])] for name in test.by_error()]
+    if particle is None:
+        return table(("predictor", *columns), rows)
+    rows = [[*row, *_cells(particle.errors[name])] for row, name in zip(rows, test.by_error(), strict=True)]
     if untuned is not None:
-        lines.append(f"| {LABELS[NETWORK]}, not fine-tuned | {' | '.join(['–'] * len(columns) + _cells(untuned))} |")
-    return lines
+        rows.append([f"{LABELS[NETWORK]}, not fine-tuned", *["–"] * len(columns), *_cells(untuned)])
+    return table(("predictor", *columns, *(f"particles: {name}" for name in columns)), rows)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1) -> list[str]:
+    """Return a table as lines of Markdown; all columns after the first `texts` hold numbers."""
+    rule = ["---"] * texts + ["---:"] * (len(head) - texts)
+    return [f"| {' | '.join(cells)} |" for cells in (head, rule, *rows)]
 
 
 def _cells(errors: Errors) -> list[str]:
@@ -243,8 +224,7 @@ def _prediction_lines(predictions: Sequence[Mapping[str, Any]], refused: Sequenc
     if predictions:
         names = ["spectrum", "mode", "predictor", "MSD (Å²)", "interval (Å²)", "spread (Å²)"]
         names += ["mean shift (Å)", "skewness", "nearest simulated (Å²)", "its rms", "energy shift (eV)"]
-        lines += [f"| {' | '.join(names)} |", "| --- " * 3 + "| ---: " * (len(names) - 3) + "|"]
-        lines += [f"| {' | '.join(_prediction_cells(prediction))} |" for prediction in predictions]
+        lines = table(names, map(_prediction_cells, predictions), texts=3)
     remarks = [f"- `{one['source']}`: {remark}." for one in predictions for remark in _remarks(one)]
     remarks += [f"- `{one['source']}` was refused: {one['reason']}." for one in refused]
     return lines + ([""] if lines and remarks else []) + remarks
@@ -273,14 +253,12 @@ def _number(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
 
 
-def _remarks(one: Mapping[str, Any]) -> list[str]:
-    remarks = [f"warning: {warning}" for warning in one["warnings"]]
+def _remarks(one: Mapping[str, Any]) -> Iterator[str]:
     if (one["element"], one["edge"]) == ("Au", "L3"):
         low, high = one["interval"]
         holds = "holds" if low <= FOIL_MSD <= high else "does not hold"
-        remarks.insert(
-            0,
+        yield (
             f"bulk gold foil at room temperature has {FOIL_MSD:.4f}({FOIL_MSD_ERROR * 1e4:.0f}) Å² by EXAFS; this MSD "
-            f"differs by {one['msd'] - FOIL_MSD:+.4f} Å², and the interval {holds} that value",
+            f"differs by {one['msd'] - FOIL_MSD:+.4f} Å², and the interval {holds} that value"
         )
-    return remarks
+    yield from (f"warning: {warning}" for warning in one["warnings"])

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,19 +22,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-_COLUMNS = (
-    "source",
-    "mode",
-    "predictor",
-    "msd",
-    "low",
-    "high",
-    "spread",
-    "mean_shift",
-    "shift",
-    "distance",
-    "warnings",
-)
+#: Attributes of a prediction that are columns: those before the ends of its interval, and those behind them.
+_BEFORE, _BEHIND = ("source", "mode", "predictor", "msd"), ("spread", "mean_shift", "shift", "distance")
+_COLUMNS = (*_BEFORE, "low", "high", *_BEHIND, "warnings")
 
 #: Units of the columns that have one.
 _UNITS = dict.fromkeys(("msd", "low", "high", "spread"), "Å²") | {"mean_shift": "Å", "shift": "eV"}
@@ -89,12 +80,7 @@ class Predictions:
         return names
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return the table that `write` puts into `predictions.csv`.
-
-        Returns
-        -------
-        pandas.DataFrame
-            A row for each prediction; units in `attrs["units"]`.
+        """Return the table that `write` puts into `predictions.csv`, a row a prediction; units in `attrs["units"]`.
 
         Raises
         ------
@@ -133,15 +119,10 @@ class Predictions:
     def write(self, folder: str | os.PathLike[str]) -> None:
         """Write `predictions.json` and `predictions.csv` into a folder, each whole or not at all.
 
-        Parameters
-        ----------
-        folder : str or PathLike
-            The folder; made where it is missing.
-
         Raises
         ------
         EnvironmentProblem
-            If the folder cannot be written to.
+            If the folder cannot be made or written to.
         """
         content = {
             "predictions": [prediction.as_dict() for prediction in self],
@@ -154,21 +135,8 @@ class Predictions:
         write_text(Path(folder) / "predictions.csv", buffer.getvalue())
 
     def _rows(self) -> list[tuple[str | float | None, ...]]:
-        return [
-            (
-                one.source,
-                one.mode,
-                one.predictor,
-                one.msd,
-                *one.interval,
-                one.spread,
-                one.mean_shift,
-                one.shift,
-                one.distance,
-                "; ".join(one.warnings),
-            )
-            for one in self
-        ]
+        before, behind = attrgetter(*_BEFORE), attrgetter(*_BEHIND)
+        return [(*before(one), *one.interval, *behind(one), "; ".join(one.warnings)) for one in self]
 
     def _repr_html_(self) -> str:
         head = ("spectrum", "MSD (Å²)", "interval (Å²)", "predictor", "warnings")

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import ndtri
 
 from xanesml.assessment.assess import distances
 from xanesml.assessment.report import LABELS, NETWORK
@@ -37,8 +38,7 @@ if TYPE_CHECKING:
 
 #: Largest differences of the nearest simulated spectrum from a spectrum without a reference: of a factor from 1,
 #: a shift, eV, a broadening, eV, and a slope, edge steps per 50 eV.
-NEAREST_GAIN, NEAREST_SHIFT, NEAREST_BROADENING, NEAREST_SLOPE = 0.05, 2.0, 2.0, 0.05
-
+NEAREST_BOUNDS = {"largest_gain": 0.05, "largest_shift": 2.0, "largest_broadening": 2.0, "largest_slope": 0.05}
 
 #: Fields of a prediction that are not written to files.
 _DRAWN = ("mesh", "spectrum", "nearest_spectrum", "band", "edge_energy", "first_shell")
@@ -231,7 +231,6 @@ def predict_spectrum(
     name: str = "",
     reference: Reference | None = None,
     predictor: str = NETWORK,
-    largest_shift: float = 15.0,
 ) -> Prediction:
     """Put a normalized spectrum on the theory's energies, and predict its MSD.
 
@@ -247,8 +246,6 @@ def predict_spectrum(
         From `xanesml.prediction.reference.make_reference`; by default there is none.
     predictor : str, optional
         A baseline of the model's in place of its networks.
-    largest_shift : float, optional
-        Bound on the energy shift without a reference, eV. Default 15.
 
     Returns
     -------
@@ -269,13 +266,13 @@ def predict_spectrum(
         # Theory needs no calibration: its difference from the simulated reference is exact.
         shift, spectrum = 0.0, on_mesh(normalized, mesh, 0.0)
     elif reference is None:
-        shift = align(normalized, mesh, metadata.mean_spectrum, largest_shift=largest_shift).shift
+        shift = align(normalized, mesh, metadata.mean_spectrum).shift
         spectrum = on_mesh(normalized, mesh, shift)
     else:
         shift = reference.calibration.shift
         spectrum = reference.simulated + reference.calibration.apply(normalized, mesh) - reference.measured
     answers, interval = _answered(model, spectrum, mode, predictor)
-    msd = float(answers.msd[0])
+    msd, shares = float(answers.msd[0]), answers.distribution
     if not np.isfinite(msd):
         raise SpectrumError(
             f"{normalized.source}: the {LABELS[predictor]} answers {msd}; check that its training converged and "
@@ -283,10 +280,10 @@ def predict_spectrum(
         )
     half = float(interval.half_width(answers.spread)[0])
     if reference is not None:
-        half = float(np.hypot(half, _quantile_of_normal(interval.confidence) * reference.msd_error))
+        half = float(np.hypot(half, ndtri(0.5 + interval.confidence / 2) * reference.msd_error))
     found = _nearest(model, spectrum, reference)
     distance = float(distances(model.scaling.scale_features(spectrum[np.newaxis]))[0])
-    typical, labels = metadata.distances[mode], model.scaling.ranges["msd"]
+    typical = metadata.distances[mode]
     return Prediction(
         source=normalized.source,
         name=name,
@@ -300,8 +297,8 @@ def predict_spectrum(
         spread=float(answers.spread[0]),
         mean_shift=None if answers.mean_shift is None else float(answers.mean_shift[0]),
         skewness=None if answers.skewness is None else float(answers.skewness[0]),
-        distribution=_distribution(model, answers),
-        nearest=_without_spectrum(found),
+        distribution=None if shares is None else {"r": model.series.r.tolist(), "share": shares[0].tolist()},
+        nearest={name: value for name, value in vars(found).items() if name != "spectrum"},
         shift=shift,
         rms=float(np.sqrt(np.mean((spectrum - metadata.mean_spectrum) ** 2))),
         distance=distance,
@@ -309,12 +306,12 @@ def predict_spectrum(
         noise=normalized.noise,
         energy_range=(float(normalized.energy[0]) + shift, float(normalized.energy[-1]) + shift),
         mesh_range=(float(mesh[0]), float(mesh[-1])),
-        label_range=labels,
+        label_range=model.scaling.ranges["msd"],
         e0=normalized.e0,
         edge_step=normalized.edge_step,
         normalization=normalized.parameters,
         reference=None if reference is None else plain(reference),
-        warnings=(*normalized.doubts, *_doubts(model, reference, msd, labels, distance, typical)),
+        warnings=(*normalized.doubts, *_doubts(model, reference, msd, distance, typical)),
         mesh=mesh,
         spectrum=spectrum,
         nearest_spectrum=found.spectrum,
@@ -336,43 +333,13 @@ def _nearest(model: TrainedModel, spectrum: Floats, reference: Reference | None)
     averaging = model.metadata.campaign.averaging
     if reference is not None:
         return nearest(spectrum, model.series, averaging)
-    return nearest(
-        spectrum,
-        model.series,
-        averaging,
-        largest_gain=NEAREST_GAIN,
-        largest_shift=NEAREST_SHIFT,
-        largest_broadening=NEAREST_BROADENING,
-        largest_slope=NEAREST_SLOPE,
-        edge=model.metadata.edge_energy,
-    )
-
-
-def _quantile_of_normal(confidence: float) -> float:
-    from scipy.special import ndtri  # noqa: PLC0415 (slow)
-
-    return float(ndtri(0.5 + confidence / 2))
-
-
-def _distribution(model: TrainedModel, answers: Answers) -> dict[str, list[float]] | None:
-    if answers.distribution is None:
-        return None
-    return {"r": model.series.r.tolist(), "share": answers.distribution[0].tolist()}
-
-
-def _without_spectrum(found: Nearest) -> dict[str, Any]:
-    return {one.name: getattr(found, one.name) for one in fields(found) if one.name != "spectrum"}
+    return nearest(spectrum, model.series, averaging, edge=model.metadata.edge_energy, **NEAREST_BOUNDS)
 
 
 def _doubts(
-    model: TrainedModel,
-    reference: Reference | None,
-    msd: float,
-    labels: tuple[float, float],
-    distance: float,
-    typical: float,
+    model: TrainedModel, reference: Reference | None, msd: float, distance: float, typical: float
 ) -> Iterator[str]:
-    lowest, highest = labels
+    lowest, highest = model.scaling.ranges["msd"]
     if not lowest <= msd <= highest:
         yield f"the MSD {msd:.4f} Å² lies outside the {lowest:.4f} … {highest:.4f} Å² of the training labels"
     if distance > typical:

@@ -44,30 +44,16 @@ class Reference:
 
 
 def make_reference(
-    model: TrainedModel,
-    normalized: NormalizedSpectrum,
-    msd: float,
-    *,
-    msd_error: float = 0.0,
-    largest_shift: float = 15.0,
+    model: TrainedModel, normalized: NormalizedSpectrum, msd: float, *, msd_error: float = 0.0
 ) -> Reference:
-    """Calibrate with a measured spectrum of known disorder.
+    """Calibrate a model with a measured spectrum of known disorder; doubts about it are in its calibration.
 
     Parameters
     ----------
-    model : TrainedModel
-        The model.
     normalized : NormalizedSpectrum
         The measured spectrum, from `normalized_for`.
     msd, msd_error : float, Å²
         Mean squared displacement of the sample, and its standard uncertainty.
-    largest_shift : float, optional
-        Bound on the energy shift, eV. Default 15.
-
-    Returns
-    -------
-    Reference
-        The reference; doubts about it are in its calibration.
 
     Raises
     ------
@@ -81,27 +67,13 @@ def make_reference(
             "give another reference, or widen averaging.sigma and train again"
         )
     simulated = gaussian_averages(model.series, np.array([msd]))[0]
-    calibration = calibrate(
-        normalized, model.mesh, simulated, edge=model.metadata.edge_energy, largest_shift=largest_shift
-    )
+    calibration = calibrate(normalized, model.mesh, simulated, edge=model.metadata.edge_energy)
     on_theory = calibration.apply(normalized, model.mesh)
     return Reference(normalized.source, msd, msd_error, simulated, on_theory, calibration)
 
 
 def normalized_for(model: TrainedModel, measured: MeasuredSpectrum) -> NormalizedSpectrum:
-    """Normalize a measured spectrum as the training spectra of a model were.
-
-    Parameters
-    ----------
-    model : TrainedModel
-        The model.
-    measured : MeasuredSpectrum
-        From `xanesml.measured.read_spectra`.
-
-    Returns
-    -------
-    NormalizedSpectrum
-        The spectrum; its edge step is taken where that of the training spectra was.
+    """Normalize a measured spectrum as the training spectra of a model were, with the edge step taken where theirs was.
 
     Raises
     ------
