@@ -40,19 +40,8 @@ def read_athena(path: Path, text: str) -> list[Found]:
     """Read all groups of a project, by their labels.
 
     Athena keeps the energies of a group as they were read, and the shift of its
-    calibration beside them; the shift is added here.
-
-    Parameters
-    ----------
-    path : Path
-        The file, for messages.
-    text : str
-        Its content, unpacked.
-
-    Returns
-    -------
-    list of Found
-        Every group; one without μ(E) has a `problem`.
+    calibration beside them; the shift is added here. A group without μ(E) has a `problem`.
+    `text` is the content of the file, unpacked.
 
     Raises
     ------

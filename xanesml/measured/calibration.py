@@ -35,7 +35,7 @@ from xanesml.errors import SpectrumError
 from xanesml.files.arrays import Floats
 from xanesml.files.records import RECORD
 from xanesml.measured.broadening import broadened
-from xanesml.measured.normalization import TINY_ENERGY, NormalizedSpectrum, align
+from xanesml.measured.normalization import LARGEST_SHIFT, TINY_ENERGY, NormalizedSpectrum, align
 
 #: Bounds of the fit: relative stretch; Gaussian sigma, eV; and amplitude, a factor either way.
 LARGEST_STRETCH = 0.1
@@ -133,9 +133,7 @@ class Calibration:
         return self.amplitude * np.interp(wanted, measured.energy, measured.mu)
 
 
-def calibrate(
-    measured: NormalizedSpectrum, mesh: Floats, simulated: Floats, *, edge: float, largest_shift: float = 15.0
-) -> Calibration:
+def calibrate(measured: NormalizedSpectrum, mesh: Floats, simulated: Floats, *, edge: float) -> Calibration:
     """Fit shift, stretch, broadening and amplitude of a measured reference to the simulated one.
 
     The fit starts at the best shift alone and maximizes the posterior probability. The
@@ -158,8 +156,6 @@ def calibrate(
         The spectrum simulated with the disorder of the reference, no NaN.
     edge : float, eV
         The theory's edge energy.
-    largest_shift : float, optional
-        Bound on the shift, eV. Default 15.
 
     Returns
     -------
@@ -174,7 +170,7 @@ def calibrate(
         of 0), the calibrated spectra differ by more than 0.15 edge steps, or the measured one
         does not cover the mesh.
     """
-    start = align(measured, mesh, simulated, largest_shift=largest_shift)
+    start = align(measured, mesh, simulated)
     if measured.theory:
         nothing = dict.fromkeys(_NAMES, 0.0)
         return Calibration(0.0, 0.0, 0.0, 1.0, float(edge), start.rms, start.rms, nothing, measured.source)
@@ -184,8 +180,8 @@ def calibrate(
         spectrum = np.interp(_measured_energies(mesh, edge, shift, stretch), measured.energy, measured.mu)
         return np.asarray(amplitude * spectrum - broadened(simulated, mesh, float(np.sqrt(variance))))
 
-    lower = np.array([-largest_shift, -LARGEST_STRETCH, 0.0, 1 / LARGEST_AMPLITUDE])
-    upper = np.array([largest_shift, LARGEST_STRETCH, LARGEST_BROADENING**2, LARGEST_AMPLITUDE])
+    lower = np.array([-LARGEST_SHIFT, -LARGEST_STRETCH, 0.0, 1 / LARGEST_AMPLITUDE])
+    upper = np.array([LARGEST_SHIFT, LARGEST_STRETCH, LARGEST_BROADENING**2, LARGEST_AMPLITUDE])
     values, errors, pull = _fitted(misfit, np.array([start.shift, 0.0, _FIRST_VARIANCE, 1.0]), lower, upper)
     near = _AT_BOUND * (upper - lower)
     for name, value, low, high, margin in zip(_FITTED, values, lower, upper, near, strict=True):

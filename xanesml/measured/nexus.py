@@ -22,18 +22,8 @@ def read_nexus(path: Path) -> list[Found]:
     An entry (NXentry, NXsubentry) is a spectrum if it has `energy`: its own, that of an
     NXdata in it, or the monochromator's. μ is `intensity`, or one of the columns that text
     may have, in the entry, an NXdata, or as `data` of an NXxasproc; or computed from
-    `incoming_beam` and `absorbed_beam`, by the entry's `mode`.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    list of Found
-        Every entry with energies; one without absorption has a `problem`. The rows of a
-        stack of spectra are numbered from 0.
+    `incoming_beam` and `absorbed_beam`, by the entry's `mode`. An entry without absorption has
+    a `problem`. The rows of a stack of spectra are numbered from 0.
 
     Raises
     ------

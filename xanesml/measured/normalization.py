@@ -8,7 +8,7 @@ post-edge polynomial and pre-edge line, at the same distance from the edge.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,8 @@ SMALLEST_STEP = 10.0
 _LARCH_FINDS_EDGES = 101
 #: Spacing of the coarse scan of shifts, eV: finer than any XANES feature.
 SCAN_STEP = 0.25
+#: Largest shift of a measured spectrum onto the theory's energies, either way, eV.
+LARGEST_SHIFT = 15.0
 #: Energies this close count as equal, eV.
 TINY_ENERGY = 1e-6
 
@@ -74,17 +76,8 @@ class NormalizedSpectrum:
     doubts: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Alignment:
-    """The shift of a measured spectrum onto the theory's energies.
-
-    Attributes
-    ----------
-    shift : float, eV
-        Added to the measured energies.
-    rms : float, edge steps
-        Root mean square difference from the simulated spectrum.
-    """
+class Alignment(NamedTuple):
+    """The shift, eV, of a measured spectrum, and the root mean square difference, edge steps, from a simulated one."""
 
     shift: float
     rms: float
@@ -191,8 +184,8 @@ def _normalize_theory(
     )
 
 
-def align(measured: NormalizedSpectrum, mesh: Floats, simulated: Floats, *, largest_shift: float = 15.0) -> Alignment:
-    """Find the shift of the measured energies that brings it closest to a simulated spectrum.
+def align(measured: NormalizedSpectrum, mesh: Floats, simulated: Floats) -> Alignment:
+    """Find the shift of the measured energies, up to 15 eV, that brings it closest to a simulated spectrum.
 
     Theory places the edge only to a few eV, and monochromators follow another
     convention, so one number is fitted: the shift. A coarse scan finds the global minimum,
@@ -206,8 +199,6 @@ def align(measured: NormalizedSpectrum, mesh: Floats, simulated: Floats, *, larg
         Energies of the simulated spectrum, increasing.
     simulated : ndarray, shape (M,), float64, edge steps
         The simulated spectrum, no NaN.
-    largest_shift : float, optional
-        Bound on the shift, eV. Default 15.
 
     Returns
     -------
@@ -224,10 +215,10 @@ def align(measured: NormalizedSpectrum, mesh: Floats, simulated: Floats, *, larg
 
     if measured.theory:
         return Alignment(shift=0.0, rms=float(np.sqrt(np.mean((on_mesh(measured, mesh, 0.0) - simulated) ** 2))))
-    lowest = max(-largest_shift, float(mesh[-1] - measured.energy[-1]))
-    highest = min(largest_shift, float(mesh[0] - measured.energy[0]))
+    lowest = max(-LARGEST_SHIFT, float(mesh[-1] - measured.energy[-1]))
+    highest = min(LARGEST_SHIFT, float(mesh[0] - measured.energy[0]))
     if lowest > highest:
-        raise SpectrumError(_not_covered(measured, mesh, 0.0, f"with shifts up to {largest_shift:g} eV"))
+        raise SpectrumError(_not_covered(measured, mesh, 0.0, f"with shifts up to {LARGEST_SHIFT:g} eV"))
 
     def misfit(shift: float) -> float:
         difference = np.interp(mesh, measured.energy + shift, measured.mu) - simulated
@@ -245,16 +236,7 @@ def align(measured: NormalizedSpectrum, mesh: Floats, simulated: Floats, *, larg
 
 
 def on_mesh(measured: NormalizedSpectrum, mesh: Floats, shift: float) -> Floats:
-    """Interpolate a shifted spectrum linearly on a mesh, never beyond its own range.
-
-    Parameters
-    ----------
-    measured : NormalizedSpectrum
-        The measured spectrum.
-    mesh : ndarray, shape (M,), float64, eV
-        Target energies, increasing.
-    shift : float, eV
-        Added to the measured energies.
+    """Interpolate a spectrum, shifted in eV, linearly on a mesh of increasing energies, never beyond its own range.
 
     Returns
     -------

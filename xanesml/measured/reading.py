@@ -38,11 +38,6 @@ def read_spectrum(
     element, edge : str, optional
         The expected ones; required if the file does not state them.
 
-    Returns
-    -------
-    MeasuredSpectrum
-        The spectrum.
-
     Raises
     ------
     EnvironmentProblem
@@ -116,8 +111,8 @@ def read_spectra(
             refused.append(str(error))
     if not spectra:
         raise SpectrumError(f"{path} has no spectrum that can be used: {'; '.join(refused)}")
-    for line in refused:
-        if refuse is not None:
+    if refuse is not None:
+        for line in refused:
             refuse(line)
     return spectra
 

@@ -33,17 +33,7 @@ _NORMAL_MEDIAN = 0.6744897501960817
 
 
 def tabulated_edge(element: str, edge: str) -> float:
-    """Return the tabulated energy of an absorption edge.
-
-    Parameters
-    ----------
-    element, edge : str
-        Such as "Au" and "L3".
-
-    Returns
-    -------
-    float, eV
-        The energy in xraydb.
+    """Return the energy, eV, in xraydb of an absorption edge, such as "Au" and "L3".
 
     Raises
     ------
@@ -66,27 +56,13 @@ def tabulated_edge(element: str, edge: str) -> float:
 
 
 def edge_offset(source: str, e0: float, element: str, edge: str) -> float:
-    """Return the distance of an edge from its tabulated energy.
-
-    Parameters
-    ----------
-    source : str
-        The spectrum, for messages.
-    e0 : float, eV
-        Energy of its largest slope.
-    element, edge : str
-        The stated ones.
-
-    Returns
-    -------
-    float, eV
-        Measured minus tabulated.
+    """Return the steepest point `e0` of a spectrum minus the tabulated energy of its stated edge, eV.
 
     Raises
     ------
     SpectrumError
-        If it exceeds 25 eV: another edge, or energies without calibration; or if there is
-        no such edge.
+        If the offset exceeds 25 eV: another edge, or energies without calibration; or if there is
+        no such edge. The message names the `source`.
     """
     tabulated = tabulated_edge(element, edge)
     offset = e0 - tabulated
@@ -104,12 +80,8 @@ def check_range(source: str, energy: Floats, e0: float, *, fitted: int, step_off
 
     Parameters
     ----------
-    source : str
-        The spectrum, for messages.
-    energy : ndarray, shape (E,), float64, eV
-        Photon energies, increasing.
-    e0 : float, eV
-        Energy of the edge.
+    source, energy, e0
+        As in `noise_level`.
     fitted : int
         Number of points of the pre-edge fit.
     step_offset : float
@@ -190,15 +162,7 @@ def noise_level(source: str, energy: Floats, mu: Floats, e0: float) -> float:
 
 
 def doubts(offset: float, noise: float) -> Iterator[str]:
-    """Yield the reasons to doubt a spectrum that can be used, one sentence each.
-
-    Parameters
-    ----------
-    offset : float, eV
-        Measured minus tabulated energy of the edge.
-    noise : float, edge steps
-        Standard deviation of the noise.
-    """
+    """Yield the reasons to doubt a usable spectrum with this offset of its edge, eV, and noise, edge steps."""
     if abs(offset) > DOUBTFUL_OFFSET:
         yield f"its edge lies {offset:+.1f} eV from the tabulated one: check the calibration and the edge"
     if noise > DOUBTFUL_NOISE:

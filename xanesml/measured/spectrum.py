@@ -124,12 +124,7 @@ def import_larch() -> Any:
 
 
 def absorption(columns: Mapping[str, Floats]) -> tuple[Floats, str] | None:
-    """Return μ(E) from the columns: μ itself, or from counts, transmission before fluorescence.
-
-    Parameters
-    ----------
-    columns : mapping of str to ndarray, shape (E,), float64
-        Columns by name, in lower case.
+    """Return μ(E) from columns by name, in lower case: μ itself, or from counts, transmission before fluorescence.
 
     Returns
     -------

@@ -25,17 +25,10 @@ def read_text(path: Path, text: str, choice: str = "") -> Found:
 
     Parameters
     ----------
-    path : Path
-        The file, for messages.
-    text : str
-        Its content.
+    path, text
+        The file, for messages, and its content.
     choice : str, optional
         The column that holds μ: its name, or its number counted from 1.
-
-    Returns
-    -------
-    Found
-        With the columns used, and the unit if the header states it.
 
     Raises
     ------

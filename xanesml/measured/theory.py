@@ -18,17 +18,7 @@ def is_xmu(text: str) -> bool:
 
 
 def read_theory(path: Path) -> Found:
-    """Read an xmu.dat, with μ0 and the energy of its edge.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    Found
-        Photon energies as FEFF printed them.
+    """Read an xmu.dat, with μ0, the energy of its edge, and photon energies as FEFF printed them.
 
     Raises
     ------

@@ -17,19 +17,7 @@ def is_xdi(text: str) -> bool:
 
 
 def read_xdi(path: Path, text: str) -> Found:
-    """Read an XDI file; one of `xanesml export` is theory.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    text : str
-        Its content.
-
-    Returns
-    -------
-    Found
-        Transmission before fluorescence if there are both.
+    """Read an XDI file with this text; one of `xanesml export` is theory.
 
     Raises
     ------

@@ -18,20 +18,10 @@ CUBOCTAHEDRON_BONDS = (36, 120)
 
 
 def expected_bonds(structure: StructureSection, section: DisorderSection) -> int | None:
-    """Return the number of bonds that `bonds` must find, if it is known beforehand.
+    """Return the number of bonds that `bonds` must find, None if it is not known beforehand.
 
-    Parameters
-    ----------
-    structure : StructureSection
-        The undistorted cluster.
-    section : DisorderSection
-        The absorbers.
-
-    Returns
-    -------
-    int or None
-        With the central atom of a cuboctahedron and its first shell as absorbers, 36 for
-        13 atoms and 120 = 12 + 24 + 84 for more; otherwise None.
+    With the central atom of a cuboctahedron and its first shell as absorbers, it is 36 for 13 atoms and
+    120 = 12 + 24 + 84 for more.
     """
     if structure.file is not None or structure.absorber is not None or section.absorbers != "first_shell":
         return None
@@ -76,23 +66,9 @@ def bonds(cluster: Cluster, absorbers: Wholes, expected: int | None = None) -> I
 
 
 def bond_lengths(positions: Floats, bonds: Indices) -> Floats:
-    """Measure bonds.
-
-    Parameters
-    ----------
-    positions : ndarray of float64, shape (..., A, 3)
-        Positions of one or many structures, Å.
-    bonds : ndarray of int, shape (B, 2)
-        Pairs of atoms.
-
-    Returns
-    -------
-    ndarray of float64, shape (..., B)
-        Lengths, Å.
-    """
-    ends = positions[..., bonds, :]
-    lengths: Floats = np.linalg.norm(ends[..., 1, :] - ends[..., 0, :], axis=-1)
-    return lengths
+    """Return the lengths, shape (..., B), Å, of bonds, pairs of atoms (B, 2), at positions of shape (..., A, 3), Å."""
+    first, second = np.moveaxis(positions[..., bonds, :], -2, 0)
+    return np.asarray(np.linalg.norm(second - first, axis=-1))
 
 
 def bond_weights(bonds: Indices, absorbers: Wholes, multiplicity: ArrayLike) -> Floats:
@@ -100,10 +76,8 @@ def bond_weights(bonds: Indices, absorbers: Wholes, multiplicity: ArrayLike) -> 
 
     Parameters
     ----------
-    bonds : ndarray of int, shape (B, 2)
-        Pairs of atoms, each with an end among the absorbers.
-    absorbers : ndarray of int, shape (n,)
-        The absorbers.
+    bonds, absorbers
+        Pairs of atoms, shape (B, 2), each with an end among the absorbers, shape (n,).
     multiplicity : array_like, shape (n,)
         Weight of each absorber in the average, positive.
 
@@ -115,9 +89,8 @@ def bond_weights(bonds: Indices, absorbers: Wholes, multiplicity: ArrayLike) -> 
     counts = np.zeros(max(int(bonds.max()), int(np.max(absorbers))) + 1)
     counts[absorbers] = multiplicity
     ends = counts[bonds]
-    weights: Floats = ends.sum(axis=1) / np.count_nonzero(ends, axis=1)
-    weights /= weights.sum()
-    return weights
+    weights = ends.sum(axis=1) / np.count_nonzero(ends, axis=1)
+    return np.asarray(weights / weights.sum())
 
 
 def coordination(bonds: Indices, absorbers: Wholes, multiplicity: ArrayLike) -> float:
@@ -131,10 +104,8 @@ def shares_in_bins(lengths: Floats, weights: Floats, centers: Floats) -> Floats:
 
     Parameters
     ----------
-    lengths : ndarray of float64, shape (n, B)
-        Bond lengths of n structures, Å.
-    weights : ndarray of float64, shape (B,)
-        Weights of the bonds, of sum 1.
+    lengths, weights : ndarray of float64, shape (n, B) and (B,)
+        Bond lengths of n structures, Å, and the weights of the bonds, of sum 1.
     centers : ndarray of float64, shape (R,)
         Centers of the bins, evenly spaced, ascending, Å.
 
@@ -156,10 +127,8 @@ def shares_in_series(shifts: Floats, weights: Floats, delta: Floats) -> tuple[Fl
 
     Parameters
     ----------
-    shifts : ndarray of float64, shape (n, B)
-        Bond lengths minus that of the undistorted first shell, Å.
-    weights : ndarray of float64, shape (B,)
-        Weights of the bonds, of sum 1.
+    shifts, weights : ndarray of float64, shape (n, B) and (B,)
+        Bond lengths minus that of the undistorted first shell, Å, and the weights of the bonds, of sum 1.
     delta : ndarray of float64, shape (D,)
         Shifts of the series, evenly spaced, ascending, Å.
 

@@ -42,22 +42,7 @@ class Cluster:
 
 
 def first_neighbors(positions: Floats, index: int, cutoff: float) -> Indices:
-    """Find the atoms within a distance of one atom.
-
-    Parameters
-    ----------
-    positions : ndarray of float64, shape (A, 3)
-        Positions, Å, finite.
-    index : int
-        The central atom.
-    cutoff : float
-        Largest distance, Å.
-
-    Returns
-    -------
-    ndarray of int, shape (n,)
-        Indices, ascending, without `index` itself.
-    """
+    """Return the indices, ascending, of the atoms up to a distance, Å, from one atom, without that atom."""
     near = np.linalg.norm(positions - positions[index], axis=1) <= cutoff
     near[index] = False
     return np.flatnonzero(near)
@@ -65,13 +50,6 @@ def first_neighbors(positions: Floats, index: int, cutoff: float) -> Indices:
 
 def absorbers(cluster: Cluster, section: DisorderSection) -> Indices:
     """Return the absorbers of a particle average.
-
-    Parameters
-    ----------
-    cluster : Cluster
-        The undistorted cluster.
-    section : DisorderSection
-        `first_shell`, or a list of atoms.
 
     Returns
     -------

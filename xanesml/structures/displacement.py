@@ -12,18 +12,9 @@ from xanesml.structures.cluster import Cluster
 
 
 def deltas(section: DistortionSection) -> Floats:
-    """Return the shifts of an isotropic series.
+    """Return the shifts δ of an isotropic series, shape (D,), ascending, Å.
 
-    Parameters
-    ----------
-    section : DistortionSection
-        Smallest and largest shift, and the step.
-
-    Returns
-    -------
-    ndarray of float64, shape (D,)
-        Shifts δ, ascending, Å, rounded to 1e-10 Å: 0 is exact, and the shifts of a
-        symmetric range differ by their signs only.
+    They are rounded to 1e-10 Å: 0 is exact, and the shifts of a symmetric range differ by their signs only.
     """
     count = round((section.maximum - section.minimum) / section.step) + 1
     # Adding zero turns the −0 that rounding may leave into 0.
@@ -72,18 +63,7 @@ def distort(cluster: Cluster, deltas: Floats, length: str = "first_shell") -> Fl
 
 
 def sigmas(section: DisorderSection) -> Floats:
-    """Return the displacement σ of each disordered structure.
-
-    Parameters
-    ----------
-    section : DisorderSection
-        Number of structures, smallest and largest σ.
-
-    Returns
-    -------
-    ndarray of float64, shape (S,)
-        Evenly spaced from smallest to largest, Å; a single structure has the smallest.
-    """
+    """Return the displacement σ of each disordered structure, shape (S,), evenly spaced from smallest to largest, Å."""
     return np.linspace(section.sigma_minimum, section.sigma_maximum, section.structures)
 
 
@@ -127,8 +107,7 @@ def disorder(cluster: Cluster, sigmas: Floats, *, seed: int, first: int, directi
         rng.standard_normal(out=lengths[row])
         rng.random(out=fractions[row])
     lengths *= sigmas[:, np.newaxis]
-    azimuth = 2.0 * np.pi * fractions[:, 0]
-    polar = fractions[:, 1]
+    azimuth, polar = 2.0 * np.pi * fractions[:, 0], fractions[:, 1]
     cosine = 2.0 * polar - 1.0 if directions == "sphere" else np.cos(np.pi * polar)
     sine = np.sqrt(1.0 - cosine**2)
     displaced = np.empty((*shape, 3))
