@@ -14,14 +14,7 @@ from xanesml.files.arrays import Floats, Wholes
 DECIMALS = 6
 
 
-def feff_input(
-    *,
-    numbers: Wholes,
-    positions: Floats,
-    absorber: int,
-    feff: FeffSection,
-    scale: float = 1.0,
-) -> str:
+def feff_input(*, numbers: Wholes, positions: Floats, absorber: int, feff: FeffSection, scale: float = 1.0) -> str:
     """Return the feff.inp of one absorber in one cluster.
 
     Lengths are rounded to 10⁻⁶ Å and the atoms sorted by distance from the absorber,
@@ -41,11 +34,6 @@ def feff_input(
     scale : float, optional
         Factor of the SCF and FMS radii if `feff.radii` is `"scaled"`: the cluster's own
         isotropic scale, so that all distortions see the same atoms.
-
-    Returns
-    -------
-    str
-        The file's content.
 
     Raises
     ------
@@ -108,8 +96,7 @@ def _cards(numbers: Wholes, absorber: int, feff: FeffSection, scale: float) -> l
     symbols = (chemical_symbols[z] for z in present)
     formula = Formula.from_dict(dict(zip(symbols, counts.tolist(), strict=True))).format("hill")
     cards = [f"TITLE {formula}, {chemical_symbols[numbers[absorber]]} {feff.edge} edge", f"EDGE {feff.edge}"]
-    if feff.scf is not None:
-        scf = feff.scf
+    if (scf := feff.scf) is not None:
         cards.append(
             f"SCF {scf_radius(feff, scale):.{DECIMALS}f} {scf.lfms} {scf.iterations} {float(scf.mixing)} "
             f"{scf.mixing_iterations}"

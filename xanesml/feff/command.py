@@ -10,7 +10,7 @@ from pathlib import Path
 
 from xanesml.errors import EngineError
 from xanesml.feff.request import Request
-from xanesml.feff.run import FeffRun, prepare
+from xanesml.feff.run import FeffRun
 
 _DIGEST_BYTES = 8
 
@@ -46,8 +46,7 @@ class CommandEngine:
 
     def start(self, folder: Path, text: str, request: Request) -> FeffRun:
         """Start a run; see `Engine.start`."""
-        prepare(folder, text)
-        return FeffRun(self._commands, folder=folder, request=request, timeout=self.timeout)
+        return FeffRun(self._commands, folder=folder, text=text, request=request, timeout=self.timeout)
 
 
 def _program(name: str) -> str:
@@ -61,14 +60,10 @@ def _program(name: str) -> str:
 
 
 def _digest(path: Path) -> str:
-    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
     try:
-        with path.open("rb") as file:
-            while chunk := file.read(1024**2):
-                digest.update(chunk)
+        return hashlib.blake2b(path.read_bytes(), digest_size=_DIGEST_BYTES).hexdigest()
     except OSError as error:
         raise EngineError(
             f"cannot read {path} of engine.commands, whose content identifies the engine: {error.strerror}; "
             "make it readable"
         ) from error
-    return digest.hexdigest()

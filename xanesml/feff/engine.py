@@ -40,11 +40,6 @@ class Engine(Protocol):
         request : Request
             The expected output.
 
-        Returns
-        -------
-        FeffRun
-            The run.
-
         Raises
         ------
         EnvironmentProblem
@@ -54,17 +49,7 @@ class Engine(Protocol):
 
 
 def make_engine(section: EngineSection) -> Engine:
-    """Return the engine that a campaign asks for.
-
-    Parameters
-    ----------
-    section : EngineSection
-        The campaign's engine section.
-
-    Returns
-    -------
-    Engine
-        The engine, its programs found.
+    """Return the engine that a campaign asks for, its programs found.
 
     Raises
     ------
@@ -78,11 +63,6 @@ def make_engine(section: EngineSection) -> Engine:
 
 def run_feff(engine: Engine, folder: Path, text: str, request: Request) -> RunResult:
     """Run FEFF once and wait for it; parameters as in `Engine.start`.
-
-    Returns
-    -------
-    RunResult
-        The result.
 
     Raises
     ------

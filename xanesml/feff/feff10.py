@@ -10,7 +10,7 @@ from typing import Literal
 
 from xanesml.errors import EngineError
 from xanesml.feff.request import Request
-from xanesml.feff.run import FeffRun, prepare
+from xanesml.feff.run import FeffRun
 from xanesml.fms import VERSION
 
 #: FEFF10's stages that a XANES spectrum needs; the wheel's other nine do not change xmu.dat.
@@ -48,9 +48,8 @@ class Feff10Engine:
 
     def start(self, folder: Path, text: str, request: Request) -> FeffRun:
         """Start a run; see `Engine.start`."""
-        folder = folder.absolute()
-        prepare(folder, text)
-        return FeffRun([stage_command(folder, *self._stages)], folder=folder, request=request, timeout=self.timeout)
+        command = stage_command(folder.absolute(), *self._stages)
+        return FeffRun([command], folder=folder.absolute(), text=text, request=request, timeout=self.timeout)
 
 
 def stage_command(folder: Path, *stages: str) -> list[str]:

@@ -40,18 +40,10 @@ NOT_STARTED = 127
 
 
 def clean_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment for a FEFF program.
+    """Return the environment for a FEFF program, made of `base` or, by default, of this process's.
 
-    Parameters
-    ----------
-    base : mapping, optional
-        The environment to start from; by default this process's.
-
-    Returns
-    -------
-    dict of str
-        `base` without the variables that would make the program an MPI rank, with one
-        thread and, under glibc, with freed memory kept.
+    It lacks the variables that would make the program an MPI rank, and sets one thread and, under glibc, that freed
+    memory is kept.
     """
     source = os.environ if base is None else base
     kept = {name: value for name, value in source.items() if not name.startswith(MPI_PREFIXES)}

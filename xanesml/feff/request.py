@@ -105,15 +105,7 @@ class Request:
 
 
 def problems(spectrum: Spectrum, request: Request) -> Iterator[str]:
-    """Yield the faults of a spectrum, one line each: it differs from the request or is implausible.
-
-    Parameters
-    ----------
-    spectrum : Spectrum
-        The spectrum.
-    request : Request
-        The expected output.
-    """
+    """Yield the faults of a spectrum, one line each: it differs from the request or is implausible."""
     got = (spectrum.absorber_number, spectrum.shell, spectrum.scf)
     asked = (request.absorber_number, request.edge, request.scf)
     if got != asked:

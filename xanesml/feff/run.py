@@ -13,8 +13,7 @@ from xanesml.errors import EnvironmentProblem
 from xanesml.feff.outcomes import Outcome
 from xanesml.feff.process import ChildRun, clean_environment, raise_stack_limit
 from xanesml.feff.request import Request
-from xanesml.feff.verdict import LOG_NAME, judge, log_end, one_line, read_log
-from xanesml.feff.xmu import Spectrum
+from xanesml.feff.verdict import LOG_NAME, Verdict, judge, log_end, one_line, read_log
 from xanesml.files.layout import text_width
 
 #: File in the run's folder that names the solver of the full multiple scattering in one line.
@@ -24,16 +23,12 @@ SOLVER_NAME = "solver.txt"
 MIN_FREE = 16 * 1024**2
 
 
-@dataclass(frozen=True)
-class RunResult:
-    """The result of a run, or of several attempts.
+@dataclass(frozen=True, kw_only=True)
+class RunResult(Verdict):
+    """The result of a run, or of several attempts: the verdict on the last one, and more about the run.
 
     Attributes
     ----------
-    outcome : Outcome
-        The outcome.
-    message : str
-        Why the run is not done: one line, no longer than a store's `runs/message`; empty if it is.
     seconds : float
         Wall time of all attempts, s.
     cpu_seconds : float
@@ -51,14 +46,8 @@ class RunResult:
     log : str
         The end of FEFF's log, no longer than a store's `runs/log`, line breaks kept; empty if
         the run is done.
-    spectrum : Spectrum or None
-        The spectrum if done.
-    incomplete : bool
-        Whether FEFF stopped early without an error, or left no complete xmu.dat.
     """
 
-    outcome: Outcome
-    message: str
     seconds: float
     cpu_seconds: float
     memory: float
@@ -66,8 +55,6 @@ class RunResult:
     changes: str = ""
     solver: str = ""
     log: str = ""
-    spectrum: Spectrum | None = None
-    incomplete: bool = False
 
 
 class FeffRun:
@@ -78,7 +65,9 @@ class FeffRun:
     commands : sequence of sequence of str
         Argument vectors, run one after the other.
     folder : Path
-        The run's folder, with feff.inp.
+        The run's folder; created if missing. Output of an earlier run is removed.
+    text : str
+        Content of feff.inp.
     request : Request
         The expected output.
     timeout : float
@@ -90,24 +79,28 @@ class FeffRun:
         If the folder cannot be written.
     """
 
-    def __init__(self, commands: Sequence[Sequence[str]], *, folder: Path, request: Request, timeout: float) -> None:
+    def __init__(
+        self, commands: Sequence[Sequence[str]], *, folder: Path, text: str, request: Request, timeout: float
+    ) -> None:
         self._folder = folder
         self._request = request
         self._timeout = timeout
-        self._started = time.monotonic()
         self._result: RunResult | None = None
+        raise_stack_limit()
         try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for old in (folder / "xmu.dat", folder / SOLVER_NAME, *folder.glob("log*.dat")):
+                old.unlink(missing_ok=True)
+            (folder / "feff.inp").write_text(text, encoding="utf-8")
+            self._started = time.monotonic()
             self._child = ChildRun(commands, folder=folder, log=folder / LOG_NAME, environment=clean_environment())
         except OSError as error:
-            raise _unwritable(folder, error) from error
+            raise EnvironmentProblem(
+                f"cannot write the run's folder {folder}: {error.strerror}; choose another scratch folder"
+            ) from error
 
     def poll(self) -> RunResult | None:
-        """Poll without blocking; kill the run on timeout.
-
-        Returns
-        -------
-        RunResult or None
-            None while the run continues; then its result.
+        """Poll without blocking; kill the run on timeout; return None while it continues, then its result.
 
         Raises
         ------
@@ -135,47 +128,13 @@ class FeffRun:
             _check_space(self._folder)
             log = log_end(read_log(self._folder))
         self._result = RunResult(
-            outcome=verdict.outcome,
-            message=verdict.message,
+            **vars(verdict),
             seconds=seconds,
             cpu_seconds=self._child.cpu_seconds,
             memory=self._child.memory,
             solver=_solver(self._folder / SOLVER_NAME),
             log=log,
-            spectrum=verdict.spectrum,
-            incomplete=verdict.incomplete,
         )
-
-
-def prepare(folder: Path, text: str) -> None:
-    """Prepare a run's folder: remove the output of an earlier run and write feff.inp.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder; created if missing.
-    text : str
-        Content of feff.inp.
-
-    Raises
-    ------
-    EnvironmentProblem
-        If the folder cannot be written.
-    """
-    raise_stack_limit()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in (folder / "xmu.dat", folder / SOLVER_NAME, *folder.glob("log*.dat")):
-            old.unlink(missing_ok=True)
-        (folder / "feff.inp").write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-
-
-def _unwritable(folder: Path, error: OSError) -> EnvironmentProblem:
-    return EnvironmentProblem(
-        f"cannot write the run's folder {folder}: {error.strerror}; choose another scratch folder"
-    )
 
 
 def _check_space(folder: Path) -> None:

@@ -52,7 +52,7 @@ class Verdict:
     outcome : Outcome
         The outcome.
     message : str
-        Why the run is not done, one line; empty if it is.
+        Why the run is not done: one line, no longer than a store's `runs/message`; empty if it is.
     spectrum : Spectrum or None
         The spectrum if done.
     incomplete : bool
@@ -96,11 +96,6 @@ def judge(folder: Path, request: Request, *, returncode: int, timed_out: bool = 
         Return code of the last program; −n if signal n ended it.
     timed_out : bool, optional
         Whether the run was killed on timeout.
-
-    Returns
-    -------
-    Verdict
-        The outcome, and the spectrum if that is `DONE`.
     """
     log = read_log(folder)
     if timed_out:
@@ -132,8 +127,7 @@ def _not_done(outcome: Outcome, message: str, *, incomplete: bool = False) -> Ve
 
 
 def _judge_end(log: str, returncode: int) -> Verdict | None:
-    refusal = _refusal(log)
-    if refusal:
+    if refusal := _refusal(log):
         return _not_done(Outcome.BAD_INPUT, f"FEFF refused its input: {refusal}")
     if "Fatal error in subroutine corval" in log:
         message = "FEFF stopped in corval (core-valence separation); set feff.corval lower, such as -120"
@@ -145,12 +139,11 @@ def _judge_end(log: str, returncode: int) -> Verdict | None:
 
 
 def _judge_log(log: str, request: Request) -> Verdict | None:
-    missing = _unfinished(log)
-    if missing:
+    done = r"Done with module\s*\d*\s*:\s*"
+    if missing := next((module for module, words in _FINISHED.items() if not re.search(done + words, log)), ""):
         message = f"FEFF stopped early, before the end of '{missing}'; the log ends: {_end(log)}"
         return _not_done(Outcome.BAD_OUTPUT, message, incomplete=True)
-    ignored = _ignored(log, request)
-    if ignored:
+    if ignored := _ignored(log, request):
         return _not_done(Outcome.BAD_OUTPUT, ignored)
     if request.scf and ("Convergence not reached" in log or "Convergence reached" not in log):
         charges = re.findall(r"Charge distance= *([\d.]+)", log)
@@ -165,25 +158,15 @@ def _judge_spectrum(path: Path, request: Request) -> Verdict:
         spectrum = read_xmu(path)
     except SpectrumError as error:
         return _not_done(Outcome.BAD_OUTPUT, str(error), incomplete=isinstance(error, IncompleteSpectrum))
-    problem = next(problems(spectrum, request), None)
-    if problem is not None:
+    if problem := next(problems(spectrum, request), ""):
         return _not_done(Outcome.BAD_OUTPUT, problem)
     return Verdict(Outcome.DONE, spectrum=spectrum)
 
 
-def _unfinished(log: str) -> str:
-    for module, words in _FINISHED.items():
-        if not re.search(rf"Done with module\s*\d*\s*:\s*{words}", log):
-            return module
-    return ""
-
-
 def _ignored(log: str, request: Request) -> str:
-    found = _IGNORED.search(log)
-    if found is not None:
+    if found := _IGNORED.search(log):
         return f"FEFF ignored a card: {found[0].strip()}; check feff.extra_cards"
-    used = _USED.search(log)
-    if used is None:
+    if not (used := _USED.search(log)):
         return ""
     # FEFF compares the first four letters of cards, and lists them under its own names.
     known = {name[:4] for name in used[1].split()}
@@ -194,8 +177,7 @@ def _ignored(log: str, request: Request) -> str:
 
 
 def _refusal(log: str) -> str:
-    found = _REFUSED.search(log)
-    if found is None:
+    if not (found := _REFUSED.search(log)):
         return ""
     # FEFF says why before it stops, and quotes a bad line after it.
     before = [line for line in log[: found.start()].splitlines() if line.strip()][-2:]

@@ -84,17 +84,7 @@ class Spectrum:
 
 
 def read_xmu(path: Path) -> Spectrum:
-    """Read an xmu.dat of FEFF 8, 9 or 10.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    Spectrum
-        Its content, all numbers finite, energies strictly increasing.
+    """Read an xmu.dat of FEFF 8, 9 or 10, all of whose numbers are finite and whose energies increase.
 
     Raises
     ------

@@ -43,7 +43,7 @@ class Script:
     def result(end):
         outcome, incomplete = end if isinstance(end, tuple) else (end, False)
         message = "" if outcome is Outcome.DONE else f"ends as {outcome.label}"
-        return RunResult(outcome, message, 1.5, 1.0, 100.0, incomplete=incomplete)
+        return RunResult(outcome, message, incomplete=incomplete, seconds=1.5, cpu_seconds=1.0, memory=100.0)
 
     def start(self, folder, text, request):  # noqa: ARG002
         (folder / "left").mkdir()
