@@ -18,19 +18,12 @@ def solve_dense(
 
     Parameters
     ----------
-    cluster : FmsInput
-        The cluster.
-    phases : Phases
-        Energies and phase shifts.
+    cluster, phases
+        The cluster, and energies and phase shifts of its potentials.
     pivoting : bool, optional
         LU with pivoting at all energies, instead of LDLᵀ with LU only after a large residual.
     dtype : dtype, optional
         complex64 or complex128, the precision of the factorizations.
-
-    Returns
-    -------
-    Solution
-        The absorber's G in real harmonics at every energy.
     """
     absorber = cluster.absorber
     order = np.append(np.delete(np.arange(len(cluster.positions)), absorber), absorber)

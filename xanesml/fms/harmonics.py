@@ -57,14 +57,7 @@ def real_harmonics(directions: Floats, lmax: int) -> Floats:
 
 @lru_cache(maxsize=8)
 def real_gaunt(lmax: int, lmax_third: int) -> Floats:
-    """Return the integrals of three real spherical harmonics over the sphere.
-
-    Parameters
-    ----------
-    lmax : int
-        Largest angular momentum of the first two.
-    lmax_third : int
-        Largest angular momentum of the third.
+    """Return the integrals of three real spherical harmonics, the third up to `lmax_third`, over the sphere.
 
     Returns
     -------
@@ -87,12 +80,7 @@ def real_gaunt(lmax: int, lmax_third: int) -> Floats:
 
 
 def complex_from_real(lmax: int) -> Complexes:
-    """Return the matrix that takes real harmonics to the complex ones of FEFF's Green's function.
-
-    Parameters
-    ----------
-    lmax : int
-        Largest angular momentum.
+    """Return the matrix that takes real harmonics up to `lmax` to the complex ones of FEFF's Green's function.
 
     Returns
     -------

@@ -48,16 +48,6 @@ class FmsInput:
 def read_input(folder: Path) -> FmsInput:
     """Read a run's fms.inp, geom.dat, global.inp and the files that can select another method.
 
-    Parameters
-    ----------
-    folder : Path
-        The run's folder.
-
-    Returns
-    -------
-    FmsInput
-        The cluster.
-
     Raises
     ------
     FmsNotApplicable
@@ -78,16 +68,7 @@ def read_input(folder: Path) -> FmsInput:
 
 
 def orbital_scattering(cluster: FmsInput, phases: Phases, order: Indices | None = None) -> Complexes:
-    """Return the scattering amplitude of every orbital.
-
-    Parameters
-    ----------
-    cluster : FmsInput
-        The cluster.
-    phases : Phases
-        Energies and phase shifts of its potentials.
-    order : (A,) int, optional
-        Order of the atoms; by default the cluster's.
+    """Return the scattering amplitude of every orbital, the atoms in this order or, by default, in the cluster's.
 
     Returns
     -------
@@ -148,7 +129,7 @@ def _cluster(folder: Path, *, max_atoms: int, lmax_limit: int) -> FmsInput:
     words = [word for line in records[7 : 7 + -(-count // 20)] for word in line][:count]
     lmax = np.array([int(word) for word in words], dtype=np.intp)
     lmax = np.where((lmax < 0) | (lmax > lmax_limit), lmax_limit, lmax)
-    if _flag(records, 7 + -(-count // 20) + 3):
+    if records[7 + -(-count // 20) + 3][0].strip(".").upper().startswith("T"):
         raise FmsNotApplicable("save_gg_slice asks for the whole Green's function")
 
     # FEFF's single precision and order decide whether an atom on the sphere's surface is inside.
@@ -166,7 +147,3 @@ def _cluster(folder: Path, *, max_atoms: int, lmax_limit: int) -> FmsInput:
         cutoff=cutoff / BOHR,
         sigma2=sigma2,
     )
-
-
-def _flag(records: list[list[str]], line: int) -> bool:
-    return records[line][0].strip(".").upper().startswith("T")

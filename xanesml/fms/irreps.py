@@ -130,15 +130,8 @@ def _eigenspaces(representation: Floats, seed: int) -> list[tuple[Floats, Floats
 def projector_range(projector: Floats) -> Floats:
     """Return orthonormal columns that span the range of an orthogonal projector, along the axes where it can.
 
-    Parameters
-    ----------
-    projector : ndarray of float64, shape (n, n)
-        Symmetric, its own square.
-
-    Returns
-    -------
-    ndarray of float64, shape (n, rank)
-        The first column is the projection of the axis closest to the range.
+    The projector has the shape (n, n), the columns (n, rank); the first is the projection of the axis closest to the
+    range.
     """
     remaining = np.array(projector)
     columns = np.empty((len(remaining), round(float(np.trace(remaining)))))

@@ -21,16 +21,12 @@ class SymmetricCluster:
 
     Parameters
     ----------
-    positions : ndarray of float, shape (atoms, 3)
-        Positions in Å, finite.
+    positions, absorber, tolerance
+        As in `xanesml.fms.point_group.point_group`.
     potentials : ndarray of int, shape (atoms,)
         Index of the potential of each atom.
     lmax : int or ndarray of int, shape (atoms,)
         Largest angular momentum, of all atoms or of each.
-    absorber : int
-        Index of the absorber.
-    tolerance : float
-        Largest distance in Å between the image of an atom and the atom it lands on.
 
     Attributes
     ----------
@@ -49,12 +45,7 @@ class SymmetricCluster:
     """
 
     def __init__(
-        self,
-        positions: Floats,
-        potentials: Wholes,
-        lmax: int | Wholes,
-        absorber: int,
-        tolerance: float,
+        self, positions: Floats, potentials: Wholes, lmax: int | Wholes, absorber: int, tolerance: float
     ) -> None:
         potentials = np.asarray(potentials)
         self.lmax = np.broadcast_to(np.asarray(lmax, dtype=np.intp), potentials.shape)
@@ -104,11 +95,6 @@ class SymmetricCluster:
         The functions of one row on a set of equivalent atoms are those that a function
         on the first of them induces; that function is invariant under the operations which
         keep the first atom, in the product of the representation with the harmonics.
-
-        Parameters
-        ----------
-        irrep : Irrep
-            The representation, one of `irreps`.
 
         Returns
         -------

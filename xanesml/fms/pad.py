@@ -6,23 +6,20 @@ import numpy as np
 
 from xanesml.files.arrays import Floats
 
-#: Characters of one number in the files that FEFF10 writes.
-WIDTH = 8
-
 _BASE = 90
 _OFFSET = 37
 _EXPONENT_ZERO = 45
 
 
-def decode(text: bytes, width: int = WIDTH) -> Floats:
+def decode(text: bytes, width: int) -> Floats:
     """Decode numbers packed as text.
 
     Parameters
     ----------
     text : bytes
         The numbers' characters, without line starts and line ends.
-    width : int, optional
-        Characters of one number.
+    width : int
+        Characters of one number; FEFF10 writes 8.
 
     Returns
     -------

@@ -29,19 +29,9 @@ class Phases:
     shifts: tuple[Complexes, ...]
 
     def scattering(self, potential: int, lmax: int) -> Complexes:
-        """Return the scattering amplitudes of a potential.
+        """Return the scattering amplitudes of a potential, (E, lmax + 1) complex128, without NaN.
 
-        Parameters
-        ----------
-        potential : int
-            The potential.
-        lmax : int
-            Largest angular momentum; beyond the phase shifts there is no scattering.
-
-        Returns
-        -------
-        (E, lmax + 1) complex128
-            t_l = (exp(2iδ_l) − 1) / 2i; no NaN.
+        They are t_l = (exp(2iδ_l) − 1) / 2i; beyond the phase shifts there is no scattering.
         """
         known = self.shifts[potential][:, : lmax + 1]
         result = np.zeros((len(known), lmax + 1), dtype=np.complex128)
@@ -51,16 +41,6 @@ class Phases:
 
 def read_phases(path: Path) -> Phases:
     """Read a phase.bin of FEFF10 without spin.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    Phases
-        Its energies and phase shifts.
 
     Raises
     ------

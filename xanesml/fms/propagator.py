@@ -87,16 +87,9 @@ def radial_factors(x: Complexes, lmax: int) -> Complexes:
 
 
 def damping(momentum: Complexes, sigma2: float, bohr: float) -> Complexes:
-    """Return the factor of every free propagation that a mean squared displacement gives, (E,).
+    """Return the factor of every free propagation that a mean squared displacement, Å², gives, (E,).
 
-    Parameters
-    ----------
-    momentum : (E,) complex
-        k, 1/bohr.
-    sigma2 : float
-        Mean squared displacement, Å².
-    bohr : float
-        Length of the bohr, Å.
+    `momentum` holds k, 1/bohr, (E,); `bohr` is the length of the bohr, Å.
     """
     return np.asarray(np.exp(-sigma2 * (momentum / bohr) ** 2))
 

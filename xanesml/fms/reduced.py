@@ -53,20 +53,7 @@ class _OrbitPair:
 def solve_symmetric(cluster: FmsInput, phases: Phases, *, dtype: npt.DTypeLike = np.complex64) -> Solution | None:
     """Solve full multiple scattering with the cluster's point group.
 
-    Parameters
-    ----------
-    cluster : FmsInput
-        The cluster.
-    phases : Phases
-        Energies and phase shifts.
-    dtype : dtype, optional
-        complex64 or complex128, the precision of the factorizations.
-
-    Returns
-    -------
-    Solution or None
-        The absorber's G in real harmonics at every energy; None if the
-        identity is the only operation.
+    Parameters and results are as in `solve_dense`; None if the identity is the only operation.
     """
     symmetric = SymmetricCluster(
         cluster.positions * BOHR, cluster.potentials, cluster.lmax, cluster.absorber, TOLERANCE

@@ -37,8 +37,8 @@ class Solution:
     ----------
     blocks : (E, w, w) complex128
         G in real harmonics; NaN if the equations have no solution in the precision.
-    method : str
-        `"lu"`, `"ldl"` or `"symmetric"`.
+    method : {"lu", "ldl", "symmetric"}
+        The method.
     largest : int
         Order of the largest matrix that was factorized.
     by_lu : int
@@ -55,19 +55,9 @@ class Solution:
 
 
 def inverse_scattering(scattering: Complex, dtype: npt.DTypeLike) -> Complex:
-    """Return 1/t, with |t| at least the smallest value that the precision can invert.
+    """Return 1/t in a precision, complex64 or complex128, with |t| at least the smallest value that it can invert.
 
-    Parameters
-    ----------
-    scattering : (...) complex
-        Scattering amplitudes t; no NaN.
-    dtype : dtype
-        complex64 or complex128, the precision of the result.
-
-    Returns
-    -------
-    (...) complex64 or complex128
-        1/t; no NaN.
+    `scattering` holds the amplitudes t, of any shape, without NaN.
     """
     least = _LEAST_SCATTERING[np.dtype(dtype)]
     return (1 / np.where(np.abs(scattering) < least, least, scattering)).astype(dtype)
@@ -148,19 +138,9 @@ def solve_ldl(system: Complex, width: int) -> Returned:
 
 
 def solve_checked(system: Complex, width: int) -> tuple[Returned, bool]:
-    """Solve with LDLᵀ, or with LU if its residual is large.
+    """Solve with LDLᵀ, or with LU if its residual is large; return also whether it was LU.
 
-    Parameters
-    ----------
-    system, width
-        As in `solve_lu`.
-
-    Returns
-    -------
-    Returned
-        Σ, and the residual of the method taken.
-    bool
-        Whether it was LU.
+    Parameters and results are as in `solve_lu`.
     """
     returned = solve_ldl(system, width)
     # A residual that is NaN fails this comparison too.
@@ -187,19 +167,9 @@ def _probe(system: Complex, factors: Complex, width: int) -> float:
 
 
 def absorber_block(sigma: Complex, scattering: Complex) -> Complexes:
-    """Return the absorber's block of G.
+    """Return the absorber's block of G in real harmonics, (..., w, w) complex128, for Σ and its amplitudes t, (..., w).
 
-    Parameters
-    ----------
-    sigma : (..., w, w) complex
-        Σ; NaN gives NaN.
-    scattering : (..., w) complex
-        Amplitudes t of the absorber's orbitals.
-
-    Returns
-    -------
-    (..., w, w) complex128
-        G_aa in real harmonics.
+    Where Σ is NaN, the block is NaN.
     """
     double = sigma.astype(np.complex128)
     return np.linalg.solve(np.eye(double.shape[-1]) - double * scattering[..., None, :], double)

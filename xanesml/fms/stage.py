@@ -21,40 +21,17 @@ Precision = Literal["single", "double"]
 Method = Literal["auto", "lu", "ldl", "symmetric"]
 
 
-@dataclass(frozen=True)
-class StageReport:
-    """Size, method and accuracy of a solution.
+@dataclass(frozen=True, kw_only=True)
+class StageReport(Solution):
+    """A solution, with the number of orbitals of the cluster and the wall time, s."""
 
-    Attributes
-    ----------
-    method : {"lu", "ldl", "symmetric"}
-        The method.
-    size : int
-        Orbitals of the cluster.
-    largest_block : int
-        Order of the largest matrix that was factorized.
-    energies : int
-        Number of energies.
-    by_lu : int
-        Number of factorizations without pivoting that LU replaced.
-    residual : float
-        Worst residual, relative to the right-hand side.
-    seconds : float
-        Wall time, s.
-    """
-
-    method: str
     size: int
-    largest_block: int
-    energies: int
-    by_lu: int
-    residual: float
     seconds: float
 
     @property
     def solver(self) -> str:
         """One line of ASCII that says how gg.bin was made, short enough for `runs/solver` of a store."""
-        detail = f" in blocks up to {self.largest_block}" if self.method == "symmetric" else ""
+        detail = f" in blocks up to {self.largest}" if self.method == "symmetric" else ""
         detail += f", {self.by_lu} by lu" if self.by_lu else ""
         return f"xanesml fms: {self.method}, {self.size}{detail}"
 
@@ -71,11 +48,6 @@ def solve_stage(folder: Path, *, precision: Precision = "single", method: Method
     method : {"auto", "lu", "ldl", "symmetric"}, optional
         LU with pivoting; LDLᵀ without, replaced by LU if its residual is large; or the cluster's point
         group. `auto` takes the point group if there is one, else LDLᵀ.
-
-    Returns
-    -------
-    StageReport
-        Size, method and accuracy.
 
     Raises
     ------
@@ -102,15 +74,8 @@ def solve_stage(folder: Path, *, precision: Precision = "single", method: Method
         raise FmsNotApplicable(f"the equations have no solution: {error}") from error
     if not finite:
         raise FmsNotApplicable("the Green's function is not finite at every energy")
-    report = StageReport(
-        method=solution.method,
-        size=int(((cluster.lmax + 1) ** 2).sum()),
-        largest_block=solution.largest,
-        energies=len(solution.blocks),
-        by_lu=solution.by_lu,
-        residual=solution.residual,
-        seconds=time.perf_counter() - started,
-    )
+    size, seconds = int(((cluster.lmax + 1) ** 2).sum()), time.perf_counter() - started
+    report = StageReport(**vars(solution), size=size, seconds=seconds)
     (folder / "gg.bin").write_text(green_text(feff_convention(solution.blocks)), encoding="ascii")
     (folder / "log3.dat").write_text(_log(report, len(cluster.positions)), encoding="ascii")
     return report
@@ -133,7 +98,7 @@ def _log(report: StageReport, atoms: int) -> str:
     return (
         f"FMS calculation of full Green's function ...\n"
         f"{report.solver}\n"
-        f"FMS for a cluster of {atoms} atoms, {report.energies} energy points\n"
+        f"FMS for a cluster of {atoms} atoms, {len(report.blocks)} energy points\n"
         f"largest residual {report.residual:.1e}, {report.seconds:.2f} s\n"
         "Done with module: FMS.\n\n"
     )

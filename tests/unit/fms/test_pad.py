@@ -15,7 +15,7 @@ numbers = st.floats(-1e35, 1e35).filter(lambda number: number == 0 or abs(number
 @settings(deadline=None)
 @given(st.lists(numbers, max_size=20))
 def test_numbers_survive_to_twelve_digits(values: list[float]) -> None:
-    np.testing.assert_allclose(decode("".join(map(packed, values)).encode()), values, rtol=1e-11)
+    np.testing.assert_allclose(decode("".join(map(packed, values)).encode(), 8), values, rtol=1e-11)
 
 
 @settings(deadline=None)
@@ -28,10 +28,10 @@ def test_the_width_sets_the_precision(value: float, width: int) -> None:
 
 def test_a_number_from_feff_is_read() -> None:
     # From a phase.bin of gold: an energy in hartree.
-    assert decode(b"R1no&R3N")[0] == pytest.approx(-0.1515610883031439, rel=1e-13)
+    assert decode(b"R1no&R3N", 8)[0] == pytest.approx(-0.1515610883031439, rel=1e-13)
 
 
 @pytest.mark.parametrize("text", [b"R1no&R3", b"R1no& 3N", b"R1no&R3\x7f"])
 def test_what_is_not_packed_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError, match="packed numbers"):
-        decode(text)
+        decode(text, 8)
