@@ -21,7 +21,7 @@ from xanesml.learning.model import Answers, answers_of_ensemble
 from xanesml.learning.particle_set import ParticleSet
 from xanesml.learning.predictors import Predictor
 from xanesml.learning.scaling import Scaling
-from xanesml.learning.splits import Split
+from xanesml.learning.splits import Split, evenly
 from xanesml.seeds import Stream, seed_of
 
 if TYPE_CHECKING:
@@ -131,16 +131,14 @@ def assess(
 
     # The matrices are small, and threads on cores that other ranks use would wait for each other.
     with threadpool_limits(1):
-        rows = split.training[
-            np.linspace(0, len(split.training) - 1, min(len(split.training), BASELINE_SPECTRA), dtype=int)
-        ]
+        rows = split.training[evenly(len(split.training), BASELINE_SPECTRA)]
         baselines = _fit_baselines(measured(rows, Stream.BASELINE_ERRORS), tensors, rows, scaling, seed=seed)
         calibration = everyone(measured(split.calibration, Stream.CALIBRATION_ERRORS))
         features, labels = measured(split.test, Stream.TEST_ERRORS), tensors.msd[split.test]
         held_out = everyone(features)
         on_particles = everyone(particles.features(scaling, section.noise, seed_of(seed, Stream.PARTICLE_NOISE)))
     test = _compared(HELD_OUT, labels, held_out)
-    sample = np.linspace(0, len(labels) - 1, min(len(labels), FITTED), dtype=int)
+    sample = evenly(len(labels), FITTED)
     spectra = features[sample] * scaling.feature_scale + scaling.feature_mean
     some = {
         NETWORK: Answers(held_out[NETWORK].msd[sample], held_out[NETWORK].spread[sample]),

@@ -19,7 +19,7 @@ from xanesml.learning.augmentation import augmenter
 from xanesml.learning.dataset import Tensors
 from xanesml.learning.predictors import Predictor
 from xanesml.learning.scaling import Scaling
-from xanesml.learning.splits import Split
+from xanesml.learning.splits import Split, evenly
 from xanesml.seeds import Stream, seed_of
 
 #: Names and units of the errors, by their key in the campaign's training section.
@@ -107,8 +107,7 @@ def sensitivity(
         By error, factor and predictor.
     """
     section, default = campaign.training, TrainingSection()
-    count = min(len(split.test), SENSITIVITY_SPECTRA)
-    rows = split.test[np.linspace(0, len(split.test) - 1, count, dtype=int)]
+    rows = split.test[evenly(len(split.test), SENSITIVITY_SPECTRA)]
     labels = tensors.msd[rows]
 
     def errors_with(**sizes: float) -> dict[str, float]:

@@ -21,6 +21,7 @@ from xanesml.campaign import Campaign, Mode
 from xanesml.errors import StoreError
 from xanesml.files.records import read_json
 from xanesml.files.whole import write_text
+from xanesml.structures import deltas
 
 #: Bulk gold foil at room temperature by EXAFS: σ² = 0.0081(5) Å².
 FOIL_MSD, FOIL_MSD_ERROR = 0.0081, 0.0005
@@ -100,8 +101,7 @@ def reduced_cards(campaign: Campaign) -> list[str]:
 
 def series_length(campaign: Campaign) -> int:
     """Return the number of distorted structures of a campaign."""
-    series = campaign.distortion
-    return 0 if series is None else round((series.maximum - series.minimum) / series.step) + 1
+    return 0 if campaign.distortion is None else len(deltas(campaign.distortion))
 
 
 def _files(output: Path, outcomes: Mapping[str, int], tensors: Mapping[str, int]) -> list[str]:

@@ -64,12 +64,8 @@ class FeffRun:
     ----------
     commands : sequence of sequence of str
         Argument vectors, run one after the other.
-    folder : Path
-        The run's folder; created if missing. Output of an earlier run is removed.
-    text : str
-        Content of feff.inp.
-    request : Request
-        The expected output.
+    folder, text, request
+        As in `xanesml.feff.engine.Engine.start`.
     timeout : float
         Time after which the run is killed, s.
 

@@ -39,6 +39,11 @@ def shard(count: int, rank: int, size: int) -> slice:
     return slice(count * rank // size, count * (rank + 1) // size)
 
 
+def evenly(count: int, most: int) -> Integers:
+    """Return at most `most` of the indices from 0 to count − 1, evenly taken."""
+    return np.linspace(0, count - 1, min(count, most), dtype=int)
+
+
 def split_by_family(family: Wholes, *, validation: float, calibration: float, test: float, seed: int) -> Split:
     """Split spectra so that no family of weights lies on two sides.
 

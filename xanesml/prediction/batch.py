@@ -94,20 +94,7 @@ class Predictions:
     def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
         """Draw the MSDs with their intervals, over the range that the model was trained on.
 
-        Parameters
-        ----------
-        path : str or PathLike, optional
-            The PNG file to write; the PDF gets the same name. By default none is written.
-
-        Returns
-        -------
-        Figure
-            The figure; a notebook shows it. `Prediction.plot` draws the spectrum of one.
-
-        Raises
-        ------
-        EnvironmentProblem
-            If matplotlib is not installed, or the file cannot be written.
+        Parameters, result and errors are as in `Prediction.plot`, which draws the spectrum of one.
         """
         from xanesml.plots import msd_overview  # noqa: PLC0415 (prediction itself draws nothing)
 
