@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -186,7 +187,9 @@ def test_with_symmetry_and_without_the_result_is_the_same(group: str, seed: int)
     atoms, phases = symmetric_cluster(seed, group), made_up_phases(seed, 3, 2)
     if len(atoms.positions) == 1:
         return
-    solution = solve_symmetric(atoms, phases, dtype=np.complex128)
+    # The positions are exact: distances that are nearly equal by chance, such as with seed 10958 in Td, are not merged.
+    with mock.patch.object(reduced, "_EQUAL", 1e-9):
+        solution = solve_symmetric(atoms, phases, dtype=np.complex128)
     expected = double(atoms, phases)
     assert solution is not None
     assert solution.largest < int(((atoms.lmax + 1) ** 2).sum())
