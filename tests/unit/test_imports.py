@@ -17,8 +17,6 @@ HEAVY = (
     "keras",
     "larch",
     "matplotlib",
-    "onnxruntime",
-    "skl2onnx",
     "sklearn",
     "pandas",
     "xarray",

@@ -116,7 +116,7 @@ def assess(
     Raises
     ------
     EnvironmentProblem
-        If scikit-learn, skl2onnx or onnxruntime is not installed.
+        If scikit-learn is not installed.
     """
     section, seed = campaign.training, campaign.seed
     errors_of_measurement = augmenter(section, mode, tensors, scaling.ranges["msd"])

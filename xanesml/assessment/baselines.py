@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from xanesml.errors import EnvironmentProblem
 from xanesml.files.arrays import Floats, Singles, Wholes
-from xanesml.learning.predictors import Constant, Linear, LinearMoments, SlopeLine, Trees, edge_slope, scores_of
+from xanesml.learning.predictors import Constant, Linear, LinearMoments, SlopeLine, Trees, edge_slope
 from xanesml.learning.scaling import Scaling
 
 #: Penalties that the regressions choose from, for features of about unit variance.
@@ -71,7 +70,7 @@ class Regressions:
     Raises
     ------
     EnvironmentProblem
-        If scikit-learn or skl2onnx is not installed.
+        If scikit-learn is not installed.
 
     References
     ----------
@@ -81,11 +80,10 @@ class Regressions:
 
     def __init__(self, features: Singles, msd: Floats, mean_shift: Floats, family: Wholes) -> None:
         try:
-            import skl2onnx  # noqa: F401, PLC0415 (heavy, and part of the extra `train`)
-            from sklearn.model_selection import GroupKFold  # noqa: PLC0415
+            from sklearn.model_selection import GroupKFold  # noqa: PLC0415 (heavy, and part of the extra `train`)
         except ImportError as error:
             raise EnvironmentProblem(
-                f"the baselines need scikit-learn and skl2onnx ({error}); run `pip install 'xanesml[train]'`"
+                f"the baselines need scikit-learn ({error}); run `pip install 'xanesml[train]'`"
             ) from error
         self._features, self._msd = features.astype(np.float64), msd
         self._moments = np.column_stack([msd + mean_shift**2, mean_shift])
@@ -138,26 +136,19 @@ class Regressions:
         """Return gradient-boosted trees on the scores of the first 20 principal components.
 
         They are fitted to at most 20,000 spectra, evenly taken, with 200 trees of scikit-learn's
-        HistGradientBoostingRegressor and its other defaults. Early stopping is off: it would hold out
-        spectra of families that it also trains on.
+        HistGradientBoostingRegressor and its other defaults, without early stopping.
         """
-        from skl2onnx import to_onnx  # noqa: PLC0415 (heavy)
-        from skl2onnx.common.data_types import FloatTensorType  # noqa: PLC0415
-        from sklearn.ensemble import HistGradientBoostingRegressor  # noqa: PLC0415
-
         count, points = self._features.shape
         rows = np.arange(min(count, BOOSTING_SPECTRA)) * count // min(count, BOOSTING_SPECTRA)
         components = _components(min(BOOSTING_COMPONENTS, count, points)).fit(self._features)
-        scores = scores_of(self._features[rows], components.mean_, components.components_)
-        boosted = HistGradientBoostingRegressor(
-            max_iter=BOOSTING_TREES, early_stopping=False, random_state=seed % 2**32
+        return Trees.fit(
+            components.mean_,
+            components.components_,
+            self._features[rows],
+            self._msd[rows],
+            trees=BOOSTING_TREES,
+            seed=seed % 2**32,
         )
-        # A limit set by the caller would not hold for the threads of a library loaded here.
-        with threadpool_limits(1):
-            boosted.fit(scores, self._msd[rows])
-        exported = to_onnx(boosted, initial_types=[("scores", FloatTensorType([None, scores.shape[1]]))])
-        onnx = np.frombuffer(exported.SerializeToString(), dtype=np.uint8)
-        return Trees(components.mean_, components.components_, onnx)
 
     def _held_out(self, targets: Floats) -> Floats:
         """Return what ridge regressions predict of each fold from the others, (n, T, penalties), of targets, (n, T)."""

@@ -29,7 +29,10 @@ from xanesml.errors import StoreError
 from xanesml.files.layout import CONVERTIBLE, SIZES, Layout
 from xanesml.files.whole import reason, whole_file
 
-_PACKAGES = ("xanesml", "numpy", "scipy", "h5py", "ase", "feff10-rs", "mpi4py", "tensorflow", "jax", "keras", "horovod")
+_PACKAGES = (
+    *("xanesml", "numpy", "scipy", "h5py", "ase", "feff10-rs", "mpi4py"),
+    *("scikit-learn", "tensorflow", "jax", "keras", "horovod"),
+)
 _MADE_BY = {"xanesml-store": "xanesml simulate", "xanesml-tensors": "xanesml average"}
 
 #: All names and attributes of a file lie in blocks of this size at its front, so that a truncated file

@@ -1,4 +1,4 @@
-"""Fitted baselines, which need no scikit-learn: arrays and a formula, or an ONNX model."""
+"""Fitted baselines, as arrays and a formula, or as boosted trees that scikit-learn fits again from what is kept."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from xanesml.errors import EnvironmentProblem
 from xanesml.files.arrays import Floats, Reals, Singles
@@ -17,8 +17,8 @@ EDGE_WINDOW = 10.0
 #: Mesh points that a straight line is fitted to for its slope.
 SLOPE_POINTS = 5
 
-#: Step of the scores that trees are given.
-_SCORE_STEP = 2.0**-16
+#: Answers of boosted trees that are kept to check a later fit, and how far it may be off, Å².
+CHECKED, SAME = 256, 1e-9
 
 
 class Predictor(Protocol):
@@ -117,7 +117,10 @@ class LinearMoments:
 
 @dataclass(frozen=True)
 class Trees:
-    """A sum of regression trees over principal component scores. No array holds NaN.
+    """Gradient-boosted regression trees over principal component scores. No array holds NaN.
+
+    scikit-learn alone reads its trees, and only in the version that fitted them. Kept is therefore what they are
+    fitted to: the fit takes about a second, is made when the first spectrum comes, and gives the same trees.
 
     Attributes
     ----------
@@ -125,13 +128,34 @@ class Trees:
         Mean of the training features, shape (M,), float64.
     components : ndarray
         Principal components, shape (S, M), float64.
-    onnx : ndarray
-        The trees as an ONNX model that takes scores, (n, S), float32; its bytes, uint8.
+    scores : ndarray
+        Scores of the spectra that the trees are fitted to, shape (n, S), float32.
+    msd : ndarray
+        Their mean squared displacements, shape (n,), float64, Å².
+    trees : int
+        Number of trees.
+    seed : int
+        Seed of the fit.
+    check : ndarray
+        Answers to the first spectra after training, shape (k,), float64, Å²; a later fit has to give them too.
     """
 
     center: Floats
     components: Floats
-    onnx: NDArray[np.uint8]
+    scores: Singles
+    msd: Floats
+    trees: int
+    seed: int
+    check: Floats
+
+    @classmethod
+    def fit(cls, center: Floats, components: Floats, features: Reals, msd: Floats, *, trees: int, seed: int) -> Trees:
+        """Fit trees to the scores of features, shape (n, M), and their mean squared displacements, (n,), Å²."""
+        scores = _scores(features, center, components)
+        fitted = _boosted(scores, msd, trees, seed)
+        made = cls(center, components, scores, msd, trees, seed, _answers(fitted, scores[:CHECKED]))
+        made.__dict__["_fitted"] = fitted
+        return made
 
     def __call__(self, features: Singles) -> Floats:
         """Answer to scaled features, shape (n, M).
@@ -139,46 +163,50 @@ class Trees:
         Raises
         ------
         EnvironmentProblem
-            If onnxruntime is not installed.
+            If scikit-learn is not installed, or fits other trees than in training.
         """
-        scores = scores_of(features, self.center, self.components)
-        (answers,) = self._session.run(None, {"scores": scores})
-        return np.asarray(answers[:, 0], dtype=np.float64)
+        return _answers(self._fitted, _scores(features, self.center, self.components))
 
     @cached_property
-    def _session(self) -> Any:
-        try:
-            import onnxruntime  # noqa: PLC0415 (heavy, and part of the extra `train`)
-        except ImportError as error:
+    def _fitted(self) -> Any:
+        fitted = _boosted(self.scores, self.msd, int(self.trees), int(self.seed))
+        off = float(np.abs(_answers(fitted, self.scores[:CHECKED]) - self.check).max())
+        if off > SAME:
+            from sklearn import __version__ as version  # noqa: PLC0415 (heavy)
+
             raise EnvironmentProblem(
-                f"boosted trees need onnxruntime ({error}); run `pip install 'xanesml[train]'`"
-            ) from error
-        options = onnxruntime.SessionOptions()
-        # The trees are small, and a session would otherwise start a thread for each core of the machine.
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        return onnxruntime.InferenceSession(self.onnx.tobytes(), options, providers=["CPUExecutionProvider"])
+                f"scikit-learn {version} fits other boosted trees than in training (answers differ by {off:.2g} Å²); "
+                "install the version that model.json names, or train again with `xanesml train`"
+            )
+        return fitted
 
 
-def scores_of(features: Reals, center: Floats, components: Floats) -> Singles:
-    """Return principal component scores, rounded to multiples of 2⁻¹⁶.
+def _boosted(scores: Singles, msd: Floats, trees: int, seed: int) -> Any:
+    try:
+        from sklearn.ensemble import HistGradientBoostingRegressor  # noqa: PLC0415 (heavy)
+    except ImportError as error:
+        raise EnvironmentProblem(
+            f"boosted trees need scikit-learn ({error}); run `pip install 'xanesml[train]'`"
+        ) from error
+    # Early stopping would hold out spectra of families that the trees are also fitted to.
+    boosted = HistGradientBoostingRegressor(max_iter=trees, early_stopping=False, random_state=seed)
+    # A limit set by the caller would not hold for the threads of a library loaded here.
+    with threadpool_limits(1):
+        boosted.fit(scores, msd)
+    return boosted
 
-    Boosting puts its thresholds halfway between two scores. Between rounded scores below 128, these are exact in
-    the single precision that ONNX keeps them in, so that no score falls on the wrong side of a threshold.
 
-    Parameters
-    ----------
-    features : ndarray
-        Scaled features, shape (n, M).
-    center, components : ndarray
-        As in `Trees`.
+def _answers(fitted: Any, scores: Singles) -> Floats:
+    if not len(scores):
+        # scikit-learn takes no empty arrays.
+        return np.empty(0)
+    with threadpool_limits(1):
+        return np.asarray(fitted.predict(scores), dtype=np.float64)
 
-    Returns
-    -------
-    ndarray
-        Scores, shape (n, S), float32.
-    """
-    scores = (features - center) @ components.T
-    return np.asarray(np.rint(scores / _SCORE_STEP) * _SCORE_STEP, dtype=np.float32)
+
+def _scores(features: Reals, center: Floats, components: Floats) -> Singles:
+    """Return principal component scores, shape (n, S)."""
+    return np.asarray((features - center) @ components.T, dtype=np.float32)
 
 
 def edge_slope(spectra: Reals, mesh: Floats, edge: float) -> Floats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from pydantic import TypeAdapter
 from xanesml.assessment.baselines import COMPONENTS, PENALTIES, Regressions, fit_edge_slope, fit_mean
 from xanesml.assessment.report import Errors
 from xanesml.errors import EnvironmentProblem
-from xanesml.learning.predictors import edge_slope, scores_of
+from xanesml.learning.predictors import edge_slope
 from xanesml.learning.scaling import Scaling
 
 pytestmark = pytest.mark.requires("sklearn")
@@ -186,7 +187,7 @@ def test_boosted_trees_learn_what_is_not_linear_and_the_same_each_time() -> None
     np.testing.assert_array_equal(regressions.boosting(seed=2**40)(new), answers)
 
 
-def test_exported_trees_answer_as_those_of_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trees_answer_as_those_of_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     rng = np.random.default_rng(11)
@@ -197,33 +198,15 @@ def test_exported_trees_answer_as_those_of_scikit_learn(monkeypatch: pytest.Monk
     monkeypatch.setattr(HistGradientBoostingRegressor, "fit", lambda *given: fitted.append(fit(*given)))
     trees = Regressions(features, labels, np.zeros(5000), np.repeat(np.arange(50), 100)).boosting(seed=1)
     new = np.concatenate([features, rng.standard_normal((5000, 30)).astype(np.float32)])
-    # Single precision that sent one score to another leaf would make a difference of some 1e-5.
-    np.testing.assert_allclose(
-        trees(new), fitted[0].predict(scores_of(new, trees.center, trees.components)), rtol=0, atol=1e-8
-    )
+    scores = ((new - trees.center) @ trees.components.T).astype(np.float32)
+    np.testing.assert_array_equal(trees(new), fitted[0].predict(scores))
+    assert len(fitted) == 1
     assert trees(new[:0]).shape == (0,)
-
-
-def test_scores_are_projections_rounded_to_a_grid_of_single_precision() -> None:
-    rng = np.random.default_rng(12)
-    features = rng.standard_normal((100, 6)).astype(np.float32)
-    center, components = rng.standard_normal(6), 5 * rng.standard_normal((4, 6))
-    scores = scores_of(features, center, components)
-    assert scores.dtype == np.float32
-    np.testing.assert_allclose(scores, (features - center) @ components.T, rtol=0, atol=0.51 * 2.0**-16)
-    steps = scores.astype(np.float64) * 2**16
-    np.testing.assert_array_equal(steps, np.rint(steps))
-    # Halfway between two of them, in single precision as in double.
-    halfway = (scores[1:].astype(np.float64) + scores[:-1]) / 2
-    assert np.abs(scores).max() < 128
-    np.testing.assert_array_equal(halfway.astype(np.float32), halfway)
 
 
 def test_asking_trees_starts_no_threads() -> None:
     trees = Regressions(*averages()).boosting(seed=1)
     features = averages()[0]
-    import onnxruntime  # noqa: F401 (which starts one of its own)
-
     tasks = Path("/proc/self/task")
     before = len(list(tasks.iterdir()))
     trees(features)
@@ -239,16 +222,24 @@ def test_boosted_trees_take_no_more_spectra_than_allowed(monkeypatch: pytest.Mon
     np.testing.assert_allclose(predict(features), 0.01)
 
 
-def test_without_the_libraries_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    for missing in ("sklearn.model_selection", "skl2onnx"):
-        with monkeypatch.context() as patch:
-            patch.setitem(sys.modules, missing, None)
-            with pytest.raises(EnvironmentProblem, match=r"need scikit-learn and skl2onnx .*xanesml\[train\]"):
-                Regressions(*averages(rows=16))
-
-
-def test_without_onnxruntime_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trees_that_are_read_are_fitted_again_and_are_the_same() -> None:
+    features = averages()[0]
     trees = Regressions(*averages()).boosting(seed=1)
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(EnvironmentProblem, match=r"boosted trees need onnxruntime .*xanesml\[train\]"):
+    np.testing.assert_array_equal(replace(trees)(features), trees(features))
+
+
+def test_trees_that_come_out_otherwise_are_refused() -> None:
+    trees = Regressions(*averages()).boosting(seed=1)
+    other = replace(trees, check=trees.check + 1e-6)
+    with pytest.raises(EnvironmentProblem, match=r"fits other boosted trees .*\(answers differ by 1e-06 Å²\); install"):
+        other(averages()[0])
+
+
+def test_without_scikit_learn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    trees = replace(Regressions(*averages()).boosting(seed=1))
+    for module in ("sklearn.model_selection", "sklearn.ensemble"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(EnvironmentProblem, match=r"the baselines need scikit-learn .*xanesml\[train\]"):
+        Regressions(*averages(rows=16))
+    with pytest.raises(EnvironmentProblem, match=r"boosted trees need scikit-learn .*xanesml\[train\]"):
         trees(averages()[0])
