@@ -54,4 +54,4 @@ pythons:
 	@tools/pythons.sh
 
 clean:
-	rm -rf $(DEMO) build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(DEMO) build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
