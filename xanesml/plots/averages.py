@@ -20,14 +20,13 @@ from xanesml.plots.style import (
     colored_curves,
     evenly_spread,
     new_figure,
-    paths,
 )
 
 #: Half the range of energy that an inset magnifies, eV.
 _HALF_INSET = 5.0
 
 
-def disordered(energy: Floats, spectra: Floats, msd: Floats, out: Path, *, edge: float) -> tuple[Path, Path]:
+def disordered(energy: Floats, spectra: Floats, msd: Floats, out: Path, *, edge: float) -> None:
     """Draw particle averages, colored by MSD: all, or a selection evenly spread in it.
 
     An inset magnifies the energies at which they differ most.
@@ -44,11 +43,6 @@ def disordered(energy: Floats, spectra: Floats, msd: Floats, out: Path, *, edge:
         The PNG file; the PDF gets the same name.
     edge : float, eV
         Zero of the energy axis.
-
-    Returns
-    -------
-    tuple of Path
-        The PNG and the PDF.
     """
     rows, relative = evenly_spread(msd), energy - edge
     with new_figure(out, height=2.6) as figure:
@@ -66,7 +60,6 @@ def disordered(energy: Floats, spectra: Floats, msd: Floats, out: Path, *, edge:
             inset.locator_params(nbins=4)
             axes.indicate_inset_zoom(inset, edgecolor=GRAY, alpha=1.0, linewidth=0.5)
         figure.colorbar(lines, ax=axes, label=MSD)
-    return paths(out)
 
 
 def differences(
@@ -77,7 +70,7 @@ def differences(
     out: Path,
     *,
     edge: float,
-) -> tuple[Path, Path]:
+) -> None:
     """Draw the effect of disorder on the spectrum, in particle averages and in statistical averages.
 
     Parameters
@@ -93,11 +86,6 @@ def differences(
         The PNG file; the PDF gets the same name.
     edge : float, eV
         Zero of the energy axis.
-
-    Returns
-    -------
-    tuple of Path
-        The PNG and the PDF.
     """
     limits = (1e3 * particle[1].min(), 1e3 * particle[1].max())
     with new_figure(out, height=2.7, width=TWO_COLUMNS) as figure:
@@ -111,7 +99,6 @@ def differences(
             axes.set(xlabel=ENERGY, title=f"{title}, {_count(len(rows), len(msd))}")
         panels[0].set_ylabel("Difference from δ = 0 (edge steps)")
         figure.colorbar(lines, ax=panels, label=MSD, pad=0.015, aspect=25)
-    return paths(out)
 
 
 def choose_like_particles(
@@ -149,7 +136,7 @@ def choose_like_particles(
     return np.sort(within[ranked[first]])
 
 
-def distribution(r: Floats, shares: Floats, msd: Floats, first_shell: float, out: Path) -> tuple[Path, Path]:
+def distribution(r: Floats, shares: Floats, msd: Floats, first_shell: float, out: Path) -> None:
     """Draw the distribution of bond lengths g(r) of the structures of lowest, middle and highest MSD.
 
     Parameters
@@ -164,11 +151,6 @@ def distribution(r: Floats, shares: Floats, msd: Floats, first_shell: float, out
         Length of the undistorted first shell.
     out : Path
         The PNG file; the PDF gets the same name.
-
-    Returns
-    -------
-    tuple of Path
-        The PNG and the PDF.
     """
     width = r[1] - r[0]
     edges = np.append(r - width / 2, r[-1] + width / 2)
@@ -185,7 +167,6 @@ def distribution(r: Floats, shares: Floats, msd: Floats, first_shell: float, out
         if len(occupied):
             axes.set_xlim(edges[max(occupied[0] - 2, 0)], edges[min(occupied[-1] + 3, len(edges) - 1)])
         axes.legend(title=MSD, title_fontsize=7)
-    return paths(out)
 
 
 def _count(drawn: int, total: int, what: str = "") -> str:

@@ -20,11 +20,10 @@ from xanesml.plots.style import (
     TWO_COLUMNS,
     VERMILION,
     new_figure,
-    paths,
 )
 
 
-def comparison(compared: ParticleComparison, out: Path) -> tuple[Path, Path]:
+def comparison(compared: ParticleComparison, out: Path) -> None:
     """Draw both averages, and their difference below, for the structures of lowest and highest MSD.
 
     Parameters
@@ -33,11 +32,6 @@ def comparison(compared: ParticleComparison, out: Path) -> tuple[Path, Path]:
         With at least one usable structure; the others are not drawn.
     out : Path
         The PNG file; the PDF gets the same name.
-
-    Returns
-    -------
-    tuple of Path
-        The PNG and the PDF.
     """
     counted = np.flatnonzero(compared.usable)
     rising = counted[np.argsort(compared.msd[counted], kind="stable")]
@@ -65,10 +59,9 @@ def comparison(compared: ParticleComparison, out: Path) -> tuple[Path, Path]:
         handles, names = ([one for group in groups for one in group] for groups in zip(*named, strict=True))
         figure.legend(handles, names, loc="outside lower center", ncols=len(names) if len(rows) > 1 else 2)
         figure.align_ylabels(grid[:, 0])
-    return paths(out)
 
 
-def comparison_rms(compared: ParticleComparison, out: Path) -> tuple[Path, Path]:
+def comparison_rms(compared: ParticleComparison, out: Path) -> None:
     """Draw the RMS difference against MSD, with that from the undistorted spectrum.
 
     Parameters
@@ -78,11 +71,6 @@ def comparison_rms(compared: ParticleComparison, out: Path) -> tuple[Path, Path]
         they have no statistical average.
     out : Path
         The PNG file; the PDF gets the same name.
-
-    Returns
-    -------
-    tuple of Path
-        The PNG and the PDF.
     """
     msd, usable = 1e3 * compared.msd, compared.usable
     with new_figure(out, height=2.9) as figure:
@@ -105,4 +93,3 @@ def comparison_rms(compared: ParticleComparison, out: Path) -> tuple[Path, Path]
         axes.set(xlabel=MSD, ylabel="RMS difference (edge steps)")
         axes.set_ylim(0, 1.08 * max(np.nanmax(compared.rms, initial=0.0), compared.rms_undistorted.max()))
         figure.legend(loc="outside upper left", handletextpad=0.2)
-    return paths(out)

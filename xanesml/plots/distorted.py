@@ -21,7 +21,6 @@ from xanesml.plots.style import (
     VERMILION,
     colored_curves,
     new_figure,
-    paths,
 )
 
 #: Line styles for skewness to the left, none, and to the right.
@@ -31,7 +30,7 @@ _LINESTYLES: tuple[Literal["dashed", "solid", "dashdot"], ...] = ("dashed", "sol
 _MOST_NAMED = 12
 
 
-def series(energy: Floats, spectra: Floats, delta: Floats, out: Path, *, edge: float) -> tuple[Path, Path]:
+def series(energy: Floats, spectra: Floats, delta: Floats, out: Path, *, edge: float) -> None:
     """Draw the distorted spectra, colored by the shift δ of the first shell.
 
     Parameters
@@ -46,21 +45,15 @@ def series(energy: Floats, spectra: Floats, delta: Floats, out: Path, *, edge: f
         The PNG file; the PDF gets the same name.
     edge : float, eV
         Zero of the energy axis.
-
-    Returns
-    -------
-    tuple of Path
-        The PNG and the PDF.
     """
     with new_figure(out, height=2.6) as figure:
         axes = figure.subplots()
         lines = colored_curves(axes, energy - edge, spectra, delta)
         axes.set(xlabel=ENERGY, ylabel=ABSORPTION)
         figure.colorbar(lines, ax=axes, label=DELTA)
-    return paths(out)
 
 
-def roughness(rough: Floats, delta: Floats, out: Path) -> tuple[Path, Path]:
+def roughness(rough: Floats, delta: Floats, out: Path) -> None:
     """Draw the roughness of the series in δ, with its median and the outliers named.
 
     Parameters
@@ -71,11 +64,6 @@ def roughness(rough: Floats, delta: Floats, out: Path) -> tuple[Path, Path]:
         The distortions.
     out : Path
         The PNG file; the PDF gets the same name.
-
-    Returns
-    -------
-    tuple of Path
-        The PNG and the PDF.
     """
     values, median, rows = 1e3 * rough, 1e3 * float(np.median(rough[1:-1])), outliers(rough)
     with new_figure(out, height=2.9) as figure:
@@ -98,10 +86,9 @@ def roughness(rough: Floats, delta: Floats, out: Path) -> tuple[Path, Path]:
         axes.set_ylim(0, 1.1 * max(np.nanmax(values), OUTLIER * median) or 1.0)
         axes.margins(x=0.02)
         figure.legend(loc="outside upper left")
-    return paths(out)
 
 
-def weightings(delta: Floats, weights: Floats, msd: Floats, alpha: Floats, out: Path) -> tuple[Path, Path]:
+def weightings(delta: Floats, weights: Floats, msd: Floats, alpha: Floats, out: Path) -> None:
     """Draw weights over the series, colored by their MSD, dashed where they are skewed.
 
     Parameters
@@ -116,11 +103,6 @@ def weightings(delta: Floats, weights: Floats, msd: Floats, alpha: Floats, out: 
         Their shapes α.
     out : Path
         The PNG file; the PDF gets the same name.
-
-    Returns
-    -------
-    tuple of Path
-        The PNG and the PDF.
     """
     # Skewness below a quarter of the strongest is hardly visible.
     side = (1 + np.sign(alpha) * (np.abs(alpha) > 0.25 * np.abs(alpha).max(initial=0.0))).astype(int)
@@ -149,7 +131,6 @@ def weightings(delta: Floats, weights: Floats, msd: Floats, alpha: Floats, out: 
             ncols=len(names),
         )
         figure.colorbar(lines, ax=axes, label=MSD)
-    return paths(out)
 
 
 def choose_weightings(msd: Floats, alpha: Floats, mean_shift: Floats) -> Indices:

@@ -18,7 +18,6 @@ from xanesml.plots.style import (
     TWO_COLUMNS,
     VERMILION,
     new_figure,
-    paths,
     plain_logarithms,
 )
 
@@ -34,7 +33,7 @@ _LOOKS = {
 }
 
 
-def sensitivity_curves(rows: Sequence[Sensitivity], out: Path) -> tuple[Path, Path]:
+def sensitivity_curves(rows: Sequence[Sensitivity], out: Path) -> None:
     """Draw the mean absolute error of every predictor against the size of each error alone.
 
     Parameters
@@ -43,11 +42,6 @@ def sensitivity_curves(rows: Sequence[Sensitivity], out: Path) -> tuple[Path, Pa
         From `xanesml.assessment.sensitivity.sensitivity`, at most seven errors.
     out : Path
         The PNG file; the PDF gets the same name. A dotted line marks the campaign's size of an error that it has on.
-
-    Returns
-    -------
-    tuple of Path
-        The PNG and the PDF.
     """
     errors = list(dict.fromkeys(row.error for row in rows))
     predictors = [name for name in LABELS if any(row.predictor == name for row in rows)]
@@ -86,7 +80,6 @@ def sensitivity_curves(rows: Sequence[Sensitivity], out: Path) -> tuple[Path, Pa
         legend = panels[-1].legend(handles, names, loc="center", handlelength=1.8, fontsize=6.5, borderpad=0)
         # In the layout it would make its column wider than the others.
         legend.set_in_layout(False)
-    return paths(out)
 
 
 def _capital(text: str) -> str:

@@ -87,15 +87,14 @@ def new_figure(out: Path | None, *, height: float, width: float = COLUMN_WIDTH) 
             # A notebook draws it later, without this style: ticks are made now, with it.
             figure.draw_without_rendering()
             return
-        png, pdf = paths(out)
         try:
-            png.parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(png, dpi=300)
+            out.parent.mkdir(parents=True, exist_ok=True)
+            figure.savefig(out, dpi=300)
             # Without a date, the same figure gives the same file.
-            figure.savefig(pdf, metadata={"CreationDate": None})
+            figure.savefig(out.with_suffix(".pdf"), metadata={"CreationDate": None})
         except OSError as error:
             raise EnvironmentProblem(
-                f"cannot write {png}: {error.strerror or error}; check the folder and the space left"
+                f"cannot write {out}: {error.strerror or error}; check the folder and the space left"
             ) from error
 
 
@@ -113,7 +112,7 @@ def _figure_class() -> type[Figure]:
     return NotebookFigure
 
 
-def paths(out: Path) -> tuple[Path, Path]:
+def paths(out: Path) -> None:
     """Return the PNG and the PDF that a figure is written to."""
     return out.with_suffix(".png"), out.with_suffix(".pdf")
 

@@ -27,7 +27,6 @@ from xanesml.plots.style import (
     TWO_COLUMNS,
     VERMILION,
     new_figure,
-    paths,
     plain_logarithms,
 )
 
@@ -43,7 +42,7 @@ _BINS = 12
 _COLORS = (BLUE, VERMILION, GREEN)
 
 
-def learning_curves(histories: Mapping[str, Sequence[Path]], out: Path) -> tuple[Path, Path]:
+def learning_curves(histories: Mapping[str, Sequence[Path]], out: Path) -> None:
     """Draw the training loss and the validation error of every network against the epoch.
 
     Parameters
@@ -54,11 +53,6 @@ def learning_curves(histories: Mapping[str, Sequence[Path]], out: Path) -> tuple
     out : Path
         The PNG file; the PDF gets the same name. A dot marks the epoch with each
         network's smallest validation error, whose weights are kept.
-
-    Returns
-    -------
-    tuple of Path
-        The PNG and the PDF.
 
     Raises
     ------
@@ -86,12 +80,11 @@ def learning_curves(histories: Mapping[str, Sequence[Path]], out: Path) -> tuple
         lower.xaxis.get_major_locator().set_params(integer=True)
         figure.align_ylabels([upper, lower])
         figure.legend(loc="outside upper center", ncols=3, columnspacing=1.2, handlelength=1.4, handletextpad=0.5)
-    return paths(out)
 
 
 def parity(
     label: Floats, prediction: Floats, half_width: Floats, out: Path, *, confidence: float, title: str = ""
-) -> tuple[Path, Path]:
+) -> None:
     """Draw predicted against true MSD and, beside it, the residuals against the label with the intervals.
 
     Parameters
@@ -106,11 +99,6 @@ def parity(
         Nominal share of the labels within the intervals; the figure states it with the actual share.
     title : str, optional
         Title, such as the mode of training.
-
-    Returns
-    -------
-    tuple of Path
-        The PNG and the PDF.
     """
     true, predicted, half = (1e3 * np.asarray(values, dtype=np.float64) for values in (label, prediction, half_width))
     error, errors = predicted - true, Errors.of(predicted, true)
@@ -144,7 +132,6 @@ def parity(
                 cloud.set_clim(1, most)
             scale = figure.colorbar(clouds[1], ax=[left, right], label="Spectra per cell", aspect=25, pad=0.015)
             scale.ax.yaxis.set_major_formatter("{x:g}")
-    return paths(out)
 
 
 def training_figures(tensors: Path, model: Path, folder: Path) -> None:
