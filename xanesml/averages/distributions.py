@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy.special import log_ndtr, ndtr, owens_t
 from scipy.stats import qmc
 
@@ -71,8 +70,16 @@ class Distributions:
         return self.first[:, np.newaxis] + self.step * self.steps
 
     def truncated(self, delta: Floats) -> Floats:
-        """Return the mass of every distribution outside a series, shape (F, K); see `truncated_mass`."""
-        return truncated_mass(delta, self.locations, self.scale[:, np.newaxis], self.alpha[:, np.newaxis])
+        """Return the mass of every distribution outside a series of shifts `delta`, (D,), Å; shape (F, K).
+
+        The mass of the continuous distribution below the smallest and above the largest δ, without any margin of
+        half a step. The distribution function is Φ(z) − 2T(z, α) with T Owen's function: D. B. Owen, Ann. Math.
+        Stat. 27, 1075 (1956).
+        """
+        scale, alpha = self.scale[:, np.newaxis], self.alpha[:, np.newaxis]
+        low, high = ((end - self.locations) / scale for end in (delta[0], delta[-1]))
+        mass = ndtr(low) - 2 * owens_t(low, alpha) + ndtr(-high) + 2 * owens_t(high, alpha)
+        return np.asarray(np.clip(mass, 0.0, 1.0), dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -131,33 +138,6 @@ def skew_normal_weights(delta: Floats, location: Floats, scale: Floats, alpha: F
     weights: Floats = np.exp(logarithm - logarithm.max(axis=1, keepdims=True))
     weights /= weights.sum(axis=1, keepdims=True)
     return weights
-
-
-def truncated_mass(delta: Floats, location: ArrayLike, scale: ArrayLike, alpha: ArrayLike) -> Floats:
-    """Return the mass of skew-normal distributions outside the series.
-
-    Parameters
-    ----------
-    delta : ndarray of float64, shape (D,)
-        Shifts of the series, Å.
-    location, scale, alpha : array_like, shapes that broadcast to (N,)
-        Location μ and scale σ, Å; shape α.
-
-    Returns
-    -------
-    ndarray of float64, shape (N,)
-        Mass of the continuous distribution below the smallest and above the largest δ,
-        without any margin of half a step.
-
-    References
-    ----------
-    The distribution function is Φ(z) − 2T(z, α) with T Owen's function: D. B. Owen, Ann.
-    Math. Stat. 27, 1075 (1956).
-    """
-    low = (delta[0] - np.asarray(location)) / np.asarray(scale)
-    high = (delta[-1] - np.asarray(location)) / np.asarray(scale)
-    mass = ndtr(low) - 2 * owens_t(low, alpha) + ndtr(-high) + 2 * owens_t(high, alpha)
-    return np.asarray(np.clip(mass, 0.0, 1.0), dtype=np.float64)
 
 
 def weighted_moments(weights: Floats, values: Floats) -> Moments:

@@ -1,11 +1,10 @@
-"""The common energy mesh: spectra brought onto it, their edge steps, and their normalization."""
+"""The common energy mesh: spectra brought onto it, and their edge steps."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from xanesml.errors import StoreError
 from xanesml.files.arrays import Floats, Wholes
@@ -158,21 +157,3 @@ def edge_step(mu0: Floats, mesh: Floats, edge: float) -> tuple[Floats, float]:
     if not np.all(np.isfinite(steps) & (steps > 0)):
         raise StoreError(f"μ0 at {energy:.2f} eV is not positive in every spectrum, so there is no edge step")
     return steps, energy
-
-
-def normalize(mu: Floats, step: ArrayLike) -> Floats:
-    """Divide spectra by their edge steps.
-
-    Parameters
-    ----------
-    mu : ndarray of float64, shape (..., M)
-        Spectra.
-    step : array_like, shape (...)
-        Edge step of each.
-
-    Returns
-    -------
-    ndarray of float64, shape (..., M)
-        Normalized spectra.
-    """
-    return np.asarray(mu / np.asarray(step)[..., np.newaxis], dtype=np.float64)

@@ -44,21 +44,9 @@ def open_tensors(path: str | os.PathLike[str]) -> TensorFile:
 
 
 class TensorFile(OpenedFile):
-    """A tensor file, open for reading. Nothing is read before it is asked for.
+    """A tensor file, open for reading; see `open_tensors`. Nothing is read before it is asked for."""
 
-    Parameters
-    ----------
-    path : str or PathLike
-        The tensor file.
-
-    Raises
-    ------
-    StoreError
-        If the file is missing, unreadable, no tensor file or of another version.
-    """
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        super().__init__(path, TENSORS)
+    layout = TENSORS
 
     @cached_property
     def series(self) -> Series:

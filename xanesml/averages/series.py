@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from xanesml.averages.distributions import series_step, skew_normal_weights, weighted_moments
-from xanesml.averages.mesh import normalize
 from xanesml.errors import StoreError
 from xanesml.files.arrays import Floats, Indices
 from xanesml.structures.bonds import shares_in_series
@@ -67,7 +66,7 @@ class Series:
     @property
     def normalized(self) -> Floats:
         """The spectra divided by their edge steps, shape (D, M)."""
-        return normalize(self.mu, self.edge_step)
+        return self.mu / self.edge_step[:, np.newaxis]
 
     def average(self, weights: ArrayLike | None = None, *, msd: float | None = None, mean_shift: float = 0.0) -> Floats:
         """Average the spectra, then normalize once: Σ w μ / Σ w s with the edge steps s.
@@ -102,7 +101,7 @@ class Series:
             raise ValueError(f"the weights have shape {given.shape}; give ({count},) or (n, {count})")
         if not (np.isfinite(given).all() and (given.sum(axis=-1) > 0).all()):
             raise ValueError("the weights of an average have to be finite and their sum positive")
-        return normalize(given @ self.mu, given @ self.edge_step)
+        return np.asarray(given @ self.mu / (given @ self.edge_step)[..., np.newaxis], dtype=np.float64)
 
     def gaussian(self, msd: float, mean_shift: float = 0.0) -> Floats:
         """Return the weights of the Gaussian whose label is a given MSD.

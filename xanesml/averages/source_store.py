@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import h5py
 import numpy as np
 
-from xanesml.averages.mesh import Interpolation, edge_step, onto_mesh
+from xanesml.averages.mesh import edge_step, onto_mesh
+from xanesml.campaign import Campaign
 from xanesml.errors import StoreError
 from xanesml.feff.outcomes import Outcome
 from xanesml.files.arrays import Floats, Wholes
@@ -23,45 +24,37 @@ from xanesml.store.rows import open_store_file, torn_rows
 NAMED = 4
 
 
-class SourceStore(NamedTuple):
-    """The store that a tensor file was made from.
-
-    Attributes
-    ----------
-    file : h5py.File or None
-        The open store; None where it cannot be used.
-    note : str
-        Its path, or why it cannot be used.
-    """
-
-    file: h5py.File | None
-    note: str
-
-
 @contextmanager
-def open_source(tensors: h5py.File) -> Iterator[SourceStore]:
+def open_source(tensors: h5py.File) -> Iterator[tuple[h5py.File | None, str]]:
     """Open the store that a tensor file was made from, for the length of a `with` block.
 
     It is searched for at the path that the tensor file names, then beside the tensor file. A store
     of other tasks is not used.
+
+    Yields
+    ------
+    h5py.File or None
+        The open store; None where it cannot be used.
+    str
+        Its path, or why it cannot be used.
     """
     named = Path(str(tensors.attrs["store"]))
     found = named if named.is_file() else Path(tensors.filename).parent / named.name
     unread = "its FEFF runs are not listed"
     if not found.is_file():
-        yield SourceStore(None, f"{named} does not exist; {unread}")
+        yield None, f"{named} does not exist; {unread}"
         return
     try:
         store = open_store_file(found)
     except StoreError as error:
-        yield SourceStore(None, f"{error}; {unread}")
+        yield None, f"{error}; {unread}"
         return
     with store:
         digest = text_attribute(store, "tasks_digest")
         if digest == text_attribute(tensors, "tasks_digest"):
-            yield SourceStore(store, str(found))
+            yield store, str(found)
         else:
-            yield SourceStore(None, f"{found} has other tasks ({digest}); {unread}")
+            yield None, f"{found} has other tasks ({digest}); {unread}"
 
 
 def unusable(store: h5py.File, tasks: Wholes) -> list[int]:
@@ -75,7 +68,7 @@ def unusable(store: h5py.File, tasks: Wholes) -> list[int]:
 
 
 def spectra_on_mesh(
-    store: h5py.File, tasks: Wholes, mesh: Floats, edge: float, *, interpolation: Interpolation, normalization: str
+    store: h5py.File, tasks: Wholes, mesh: Floats, edge: float, campaign: Campaign
 ) -> tuple[Floats, Floats, float]:
     """Read spectra from a store and bring them onto a mesh.
 
@@ -89,10 +82,8 @@ def spectra_on_mesh(
         Photon energies, ascending, eV.
     edge : float
         Photon energy of the edge, eV.
-    interpolation : {"linear", "pchip"}
-        See `onto_mesh`.
-    normalization : {"absolute", "feff"}
-        As in the campaign.
+    campaign : Campaign
+        Its interpolation and normalization are used.
 
     Returns
     -------
@@ -114,10 +105,10 @@ def spectra_on_mesh(
     )
 
     def on_mesh(values: Floats) -> Floats:
-        return onto_mesh(energy, values, points, mesh, interpolation, tasks=tasks)
+        return onto_mesh(energy, values, points, mesh, campaign.averaging.interpolation, tasks=tasks)
 
     steps, normalization_energy = edge_step(on_mesh(mu0), mesh, edge)
-    if normalization == "feff":
+    if campaign.feff.normalization == "feff":
         steps = np.ones_like(steps)
     return on_mesh(mu), steps, normalization_energy
 

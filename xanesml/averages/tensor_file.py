@@ -175,7 +175,7 @@ def prepare(campaign: Campaign, store: Path, surveyed: Survey, echo: Callable[[s
             delta = np.round(first_shell * (file["structures/scale"][:][structure[tasks]] - 1), 10)
         edge = float(file["spectra/edge"][:][tasks][np.argmin(np.abs(delta))])
         energy = common_mesh(surveyed.start, surveyed.end, edge, section.mesh_step)
-        mu, steps, normalization_energy = _on_mesh(file, tasks, energy, edge, campaign)
+        mu, steps, normalization_energy = spectra_on_mesh(file, tasks, energy, edge, campaign)
         particles = choose_particles(file, done, campaign)
     for index, why in particles.refused.items():
         echo(f"structure {index} has no particle average: {why}")
@@ -207,19 +207,6 @@ def prepare(campaign: Campaign, store: Path, surveyed: Survey, echo: Callable[[s
         normalization_energy=normalization_energy,
         distributions=distributions,
         particles=particles,
-    )
-
-
-def _on_mesh(
-    file: h5py.File, tasks: Integers, energy: Floats, edge: float, campaign: Campaign
-) -> tuple[Floats, Floats, float]:
-    return spectra_on_mesh(
-        file,
-        tasks,
-        energy,
-        edge,
-        interpolation=campaign.averaging.interpolation,
-        normalization=campaign.feff.normalization,
     )
 
 
@@ -376,7 +363,7 @@ def _particle_block(plan: Plan, campaign: Campaign, source: h5py.File, rows: sli
     present, tasks, structure = particles.done[rows], particles.tasks[rows], particles.structure[rows]
     spectra = np.zeros((*present.shape, len(series.energy)))
     steps = np.zeros(present.shape)
-    spectra[present], steps[present], _ = _on_mesh(source, tasks[present], series.energy, plan.edge, campaign)
+    spectra[present], steps[present], _ = spectra_on_mesh(source, tasks[present], series.energy, plan.edge, campaign)
     positions = source["structures/positions"][structure[0] : structure[-1] + 1][structure - structure[0]]
     lengths = bonds.bond_lengths(positions, particles.bonds)
     moments = weighted_moments(particles.weights, lengths - series.first_shell)

@@ -213,14 +213,7 @@ def _spectra_again(file: h5py.File, row: int, group: Group, campaign: Campaign, 
     """Compute the series, or the mean over the absorbers, from the spectra of the store again."""
     tasks = file["series/task"][:] if group == "statistical" else file["particle/task"][row]
     present = tasks >= 0
-    mu, steps, _ = spectra_on_mesh(
-        store,
-        tasks[present],
-        file["mesh/energy"][:],
-        float(file.attrs["edge"]),
-        interpolation=file.attrs["interpolation"],
-        normalization=file.attrs["normalization"],
-    )
+    mu, steps, _ = spectra_on_mesh(store, tasks[present], file["mesh/energy"][:], float(file.attrs["edge"]), campaign)
     if group == "statistical":
         window = int(file.attrs["smoothing"])
         differences = {

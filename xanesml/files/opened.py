@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import h5py
 
@@ -19,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class OpenedFile(Card):
-    """A file of ours, open for reading until `close` or the end of a `with` block.
+    """A file of the format `layout`, open for reading until `close` or the end of a `with` block.
+
+    Nothing is read before it is asked for.
 
     Parameters
     ----------
     path : str or PathLike
         The file.
-    layout : Layout
-        Its format.
 
     Raises
     ------
@@ -34,9 +33,11 @@ class OpenedFile(Card):
         If the file is missing, unreadable, of another format or another version.
     """
 
-    def __init__(self, path: str | os.PathLike[str], layout: Layout) -> None:
+    layout: ClassVar[Layout]
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._file = open_file(self.path, layout)
+        self._file = open_file(self.path, self.layout)
 
     @property
     def file(self) -> h5py.File:
@@ -52,9 +53,7 @@ class OpenedFile(Card):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def card(self) -> tuple[str, list[Entry]]:

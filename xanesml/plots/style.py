@@ -89,7 +89,7 @@ def new_figure(out: Path | None, *, height: float, width: float = COLUMN_WIDTH) 
             return
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(out, dpi=300)
+            figure.savefig(out.with_suffix(".png"), dpi=300)
             # Without a date, the same figure gives the same file.
             figure.savefig(out.with_suffix(".pdf"), metadata={"CreationDate": None})
         except OSError as error:
@@ -110,11 +110,6 @@ def _figure_class() -> type[Figure]:
             return content.getvalue()
 
     return NotebookFigure
-
-
-def paths(out: Path) -> None:
-    """Return the PNG and the PDF that a figure is written to."""
-    return out.with_suffix(".png"), out.with_suffix(".pdf")
 
 
 def colored_curves(

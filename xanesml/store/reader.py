@@ -60,21 +60,9 @@ def open_store(path: str | os.PathLike[str]) -> Store:
 
 
 class Store(OpenedFile):
-    """A store, open for reading. Nothing is read before it is asked for.
+    """A store, open for reading; see `open_store`. Nothing is read before it is asked for."""
 
-    Parameters
-    ----------
-    path : str or PathLike
-        The store.
-
-    Raises
-    ------
-    StoreError
-        If the file is missing, unreadable, no store or of another version.
-    """
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        super().__init__(path, STORE)
+    layout = STORE
 
     def __len__(self) -> int:
         """Return the number of tasks."""

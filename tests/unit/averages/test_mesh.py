@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xanesml.averages.mesh import common_mesh, edge_step, normalize, onto_mesh
+from xanesml.averages.mesh import common_mesh, edge_step, onto_mesh
 from xanesml.errors import StoreError
 
 
@@ -89,8 +89,3 @@ def test_edge_steps_that_do_not_exist() -> None:
     for value in (0.0, np.nan):
         with pytest.raises(StoreError, match=r"μ0 at 150\.00 eV is not positive"):
             edge_step(np.full((2, 161), value), mesh, 100.0)
-
-
-def test_normalize() -> None:
-    assert normalize(np.array([[2.0, 4.0], [3.0, 9.0]]), [2.0, 3.0]).tolist() == [[1, 2], [1, 3]]
-    assert normalize(np.array([2.0, 4.0]), 4.0).tolist() == [0.5, 1.0]
