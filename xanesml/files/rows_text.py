@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,6 +11,9 @@ from xanesml.files.arrays import Integers
 
 #: Length that a list of rows is cut to, characters.
 WIDTH = 60
+
+# A word for one row, and one for several.
+_BY_NUMBER = re.compile(r"(\w+)\|(\w+)")
 
 
 def stretches(rows: Integers) -> Iterator[tuple[int, int]]:
@@ -30,6 +34,8 @@ def ranges(rows: Integers, width: int = WIDTH) -> str:
     return text
 
 
-def about(rows: Integers, one: str, many: str, noun: str = "row") -> str:
-    """Return a sentence about some rows: ``row 3 is …`` or ``rows 3, 17–19 are …``."""
-    return f"{noun} {ranges(rows)} {one}" if len(rows) == 1 else f"{noun}s {ranges(rows)} {many}"
+def about(rows: Integers, text: str, noun: str = "row") -> str:
+    """Return a sentence about some rows: ``row 3 is …`` or ``rows 3, 17–19 are …``, of a `text` with ``is|are``."""
+    one = len(rows) == 1
+    worded = _BY_NUMBER.sub(r"\1" if one else r"\2", text)
+    return f"{noun}{'' if one else 's'} {ranges(rows)} {worded}"

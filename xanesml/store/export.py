@@ -174,7 +174,7 @@ def _done(file: h5py.File, store: Path, tasks: Sequence[int] | None, echo: Echo)
     if not len(usable):
         raise StoreError(f"{store}: none of the {len(wanted)} tasks is done; run `xanesml simulate CAMPAIGN` first")
     if len(others):
-        echo(f"{store}: {about(others, 'is', 'are', 'task')} not done, or damaged, and left out")
+        echo(f"{store}: {about(others, 'is|are', 'task')} not done, or damaged, and left out")
     return usable
 
 

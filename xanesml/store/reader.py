@@ -285,7 +285,7 @@ class Spectra(Card):
             torn = np.intersect1d(torn_rows(file, range(start, stop)), tasks)
             if len(torn):
                 raise StoreError(
-                    f"{self._store.path}: {about(torn, 'does', 'do', 'task')} not match the checksum; "
+                    f"{self._store.path}: {about(torn, 'does|do', 'task')} not match the checksum; "
                     f"`xanesml validate {self._store.path} --repair` marks such rows to be run again"
                 )
             rows = slice(*np.searchsorted(tasks, (start, stop)).tolist())

@@ -18,6 +18,9 @@ from xanesml.files.rows_text import about
 #: Bytes read at a time.
 BYTES = 2**24
 
+#: Fault of weights and of distributions.
+SUM = "does|do not sum to 1"
+
 #: Largest deviation from 1 of the sum of a row's weights, in single precision.
 WEIGHT_SUM = 1e-5
 
@@ -37,21 +40,20 @@ LABELS = {
 
 
 class Fault(NamedTuple):
-    """Rows of a dataset with the same fault, worded for one row and for many."""
+    """Rows of a dataset with the same fault, worded as `about` takes it."""
 
     path: str
-    one: str
-    many: str
+    what: str
     rows: Integers
 
 
 def lines(faults: Iterable[Fault]) -> list[str]:
     """Return a line for every dataset and fault, with the rows of all blocks."""
-    gathered: dict[tuple[str, str, str], list[Integers]] = {}
-    for path, one, many, rows in faults:
+    gathered: dict[tuple[str, str], list[Integers]] = {}
+    for path, what, rows in faults:
         if len(rows):
-            gathered.setdefault((path, one, many), []).append(rows)
-    return [f"{path}: {about(np.concatenate(parts), one, many)}" for (path, one, many), parts in gathered.items()]
+            gathered.setdefault((path, what), []).append(rows)
+    return [f"{path}: {about(np.concatenate(parts), what)}" for (path, what), parts in gathered.items()]
 
 
 def blocks(*datasets: h5py.Dataset) -> Iterator[tuple[int, list[NDArray[Any]]]]:
@@ -77,14 +79,14 @@ def _distributions(file: h5py.File) -> Iterator[Fault]:
     path = "statistical/distribution"
     for start, (shares,) in blocks(file[path]):
         bad = ~(np.abs(shares.sum(axis=1, dtype=np.float64) - 1) <= DISTRIBUTION_SUM)
-        yield Fault(path, "does not sum to 1", "do not sum to 1", start + np.flatnonzero(bad))
+        yield Fault(path, SUM, start + np.flatnonzero(bad))
     path = "particle/distribution"
     for start, (shares, outside) in blocks(file[path], file["particle/outside"]):
         total = shares.sum(axis=1, dtype=np.float64)
         # The bins reach a little beyond the series, so that they may hold bonds outside it.
         bad = ~((total >= 1 - outside - DISTRIBUTION_SUM) & (total <= 1 + DISTRIBUTION_SUM))
-        what = "hold the share of the bonds that particle/outside leaves"
-        yield Fault(path, f"does not {what}", f"do not {what}", start + np.flatnonzero(bad))
+        what = "does|do not hold the share of the bonds that particle/outside leaves"
+        yield Fault(path, what, start + np.flatnonzero(bad))
 
 
 def _bonds(file: h5py.File) -> Iterator[Fault]:
@@ -95,22 +97,20 @@ def _bonds(file: h5py.File) -> Iterator[Fault]:
         # All are 0 where all bonds lie outside.
         expected = np.where(outside > 1 - WEIGHT_SUM, 0.0, 1.0)
         off = ~(np.abs(weights.sum(axis=1) - expected) <= WEIGHT_SUM)
-        yield Fault(path, "does not sum to 1", "do not sum to 1", start + np.flatnonzero(off))
+        yield Fault(path, SUM, start + np.flatnonzero(off))
         moved = (np.abs(weights @ delta - shift) > LABELS["mean_shift"][0]) & (outside < WEIGHT_SUM) & ~off
-        what = "the mean shift of the bonds"
-        yield Fault(path, f"does not have {what}", f"do not have {what}", start + np.flatnonzero(moved))
+        yield Fault(path, "does|do not have the mean shift of the bonds", start + np.flatnonzero(moved))
 
 
 def _absorbers(file: h5py.File) -> Iterator[Fault]:
     path = "particle/task"
     for start, (tasks, absorbers) in blocks(file[path], file["particle/absorbers"]):
         miscounted = (tasks >= 0).sum(axis=1) != absorbers
-        what = "as many rows of the store as particle/absorbers says"
-        yield Fault(path, f"does not name {what}", f"do not name {what}", start + np.flatnonzero(miscounted))
+        what = "does|do not name as many rows of the store as particle/absorbers says"
+        yield Fault(path, what, start + np.flatnonzero(miscounted))
         rising = np.sort(tasks, axis=1)
         twice = ((np.diff(rising, axis=1) == 0) & (rising[:, 1:] >= 0)).any(axis=1)
-        what = "a row of the store twice"
-        yield Fault(path, f"names {what}", f"name {what}", start + np.flatnonzero(twice))
+        yield Fault(path, "names|name a row of the store twice", start + np.flatnonzero(twice))
 
 
 def _weights(file: h5py.File) -> Iterator[Fault]:
@@ -121,14 +121,14 @@ def _weights(file: h5py.File) -> Iterator[Fault]:
         weights = single.astype(np.float64)
         total = weights.sum(axis=1)
         sound = np.abs(total - 1) <= WEIGHT_SUM
-        yield Fault("statistical/weights", "does not sum to 1", "do not sum to 1", start + np.flatnonzero(~sound))
-        what = "inconsistent with the weights"
+        yield Fault("statistical/weights", SUM, start + np.flatnonzero(~sound))
+        what = "is|are inconsistent with the weights"
         with np.errstate(all="ignore"):
             expected = weighted_moments(weights / total[:, np.newaxis], series.delta)
             for (name, (absolute, relative)), stored in zip(LABELS.items(), labels, strict=True):
                 right = getattr(expected, name)
                 # Numbers that are not finite are named elsewhere.
                 off = np.abs(stored - right) > absolute + relative * np.abs(right)
-                yield Fault(f"statistical/{name}", f"is {what}", f"are {what}", start + np.flatnonzero(off & sound))
+                yield Fault(f"statistical/{name}", what, start + np.flatnonzero(off & sound))
             off = (np.abs(spectra[sound] - series.average(weights[sound])) > SPECTRUM).any(axis=1)
-        yield Fault("statistical/spectra", f"is {what}", f"are {what}", start + np.flatnonzero(sound)[off])
+        yield Fault("statistical/spectra", what, start + np.flatnonzero(sound)[off])

@@ -58,12 +58,12 @@ def repair_store(path: Path, found: Extent, rows: RowFindings) -> list[str]:
             f"cannot repair {path}: {reason(error)}; give it write permission, or repair a copy"
         ) from error
     if len(back):
-        did.append(about(back, "is pending again", "are pending again"))
+        did.append(about(back, "is|are pending again"))
     if len(rows.unmarked):
         counts = ", ".join(
             f"{np.count_nonzero(rows.marks == code)} {Outcome(code).label}" for code in np.unique(rows.marks)
         )
-        did.append(about(rows.unmarked, f"is marked ({counts})", f"are marked ({counts})"))
+        did.append(about(rows.unmarked, f"is|are marked ({counts})"))
     return did
 
 

@@ -6,7 +6,7 @@ import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import h5py
 import numpy as np
@@ -75,33 +75,16 @@ class RowFindings:
 
     def problems(self, *, truncated: bool) -> list[str]:
         """Return the faults in lines."""
-        one, many = "it is run again", "they are run again"
+        again = "it|they is|are run again"
         left_by = "the end of the file is lost" if truncated else "a kill in mid-write leaves this"
         sentences = (
-            (self.torn, f"does not match its checksum; {one}", f"do not match their checksum; {many}"),
-            (
-                self.unfinished,
-                f"has no outcome and is not empty ({left_by}); {one}",
-                f"have no outcome and are not empty ({left_by}); {many}",
-            ),
-            (
-                self.unmarked,
-                f"is complete but not marked; {one}, unless --repair marks it",
-                f"are complete but not marked; {many}, unless --repair marks them",
-            ),
-            (self.unknown, "has an unknown outcome code", "have unknown outcome codes"),
+            (self.torn, f"does|do not match its|their checksum; {again}"),
+            (self.unfinished, f"has|have no outcome and is|are not empty ({left_by}); {again}"),
+            (self.unmarked, f"is|are complete but not marked; {again}, unless --repair marks it|them"),
+            (self.unknown, "has|have an unknown outcome code"),
         )
-        lines = [about(rows, singular, plural) for rows, singular, plural in sentences if len(rows)]
-        return lines + [about(rows, what, what) for what, rows in self.faults.items()]
-
-
-class _Suspects(NamedTuple):
-    """A block's rows that do not match their checksum, and the outcomes that the unmarked ones match it with."""
-
-    torn: Integers
-    unfinished: Integers
-    unmarked: Integers
-    marks: NDArray[np.uint8]
+        lines = [about(rows, what) for rows, what in sentences if len(rows)]
+        return lines + [about(rows, what) for what, rows in self.faults.items()]
 
 
 def examine_rows(file: h5py.File, size: int) -> RowFindings:
@@ -132,7 +115,7 @@ def examine_rows(file: h5py.File, size: int) -> RowFindings:
         blank = _blank(columns)
         suspects = _suspects(columns, torn, np.setdiff1d(np.flatnonzero(codes == Outcome.PENDING), blank))
         sound = np.ones(stop - start, bool)
-        for name, rows in suspects._asdict().items():
+        for name, rows in suspects.items():
             parts[name].append(rows if name == "marks" else start + rows)
             if name != "marks":
                 sound[rows] = False
@@ -187,7 +170,8 @@ def _content(columns: dict[str, NDArray[Any]], rows: Integers) -> NDArray[np.uin
     return np.concatenate(views, axis=1)
 
 
-def _suspects(columns: dict[str, NDArray[Any]], torn: Integers, unfinished: Integers) -> _Suspects:
+def _suspects(columns: dict[str, NDArray[Any]], torn: Integers, unfinished: Integers) -> dict[str, NDArray[Any]]:
+    """Tell a block's rows that do not match their checksum apart, as in `RowFindings`."""
     rows = np.concatenate((torn, unfinished))
     marks = {}
     for row, content in zip(rows.tolist(), _content(columns, rows), strict=True):
@@ -197,12 +181,12 @@ def _suspects(columns: dict[str, NDArray[Any]], torn: Integers, unfinished: Inte
         if fitting:
             marks[row] = fitting[0]
     unmarked = np.array(sorted(marks), dtype=np.int64)
-    return _Suspects(
-        torn=np.setdiff1d(torn, unmarked),
-        unfinished=np.setdiff1d(unfinished, unmarked),
-        unmarked=unmarked,
-        marks=np.array([marks[row] for row in unmarked.tolist()], dtype=np.uint8),
-    )
+    return {
+        "torn": np.setdiff1d(torn, unmarked),
+        "unfinished": np.setdiff1d(unfinished, unmarked),
+        "unmarked": unmarked,
+        "marks": np.array([marks[row] for row in unmarked.tolist()], dtype=np.uint8),
+    }
 
 
 def _faults(columns: dict[str, NDArray[Any]], sound: Booleans) -> Iterator[tuple[str, Integers]]:

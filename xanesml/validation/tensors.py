@@ -59,7 +59,7 @@ def _not_finite(file: h5py.File) -> Iterator[Fault]:
             bad = ~np.isfinite(block.reshape(len(block), -1)).all(axis=1)
             if shape:
                 bad &= ~(np.isnan(block) & (msd[0] == 0))
-            yield Fault(array.path, "is not finite", "are not finite", start + np.flatnonzero(bad))
+            yield Fault(array.path, "is|are not finite", start + np.flatnonzero(bad))
 
 
 def _roughness(file: h5py.File) -> Iterator[Fault]:
@@ -68,8 +68,8 @@ def _roughness(file: h5py.File) -> Iterator[Fault]:
     places = np.arange(len(values))
     # Undefined at the ends, which have only one neighbor.
     end = (places == 0) | (places == len(values) - 1)
-    yield Fault(path, "is not finite", "are not finite", places[~end & ~np.isfinite(values)])
-    yield Fault(path, "is at an end and not NaN", "are at the ends and not NaN", places[end & ~np.isnan(values)])
+    yield Fault(path, "is|are not finite", places[~end & ~np.isfinite(values)])
+    yield Fault(path, "is|are at an|the end|ends and not NaN", places[end & ~np.isnan(values)])
 
 
 def _ranges(file: h5py.File, families: int | None) -> list[str]:
@@ -103,8 +103,7 @@ def _ranges(file: h5py.File, families: int | None) -> list[str]:
                 first = first or f"such as {block[outside][0]}"
                 found.append(start + np.flatnonzero(outside.reshape(len(block), -1).any(axis=1)))
         if found:
-            one, many = f"is out of range ({first})", f"are out of range ({first})"
-            problems.append(f"{path}: {about(np.concatenate(found), one, many)}")
+            problems.append(f"{path}: {about(np.concatenate(found), f'is|are out of range ({first})')}")
     return problems
 
 
@@ -113,7 +112,7 @@ def _rising(file: h5py.File) -> list[str]:
     for path in ("mesh/energy", "mesh/r", "series/delta", "particle/structure"):
         bad = np.flatnonzero(~(np.diff(file[path][:]) > 0)) + 1
         if len(bad):
-            problems.append(f"{path}: " + about(bad, "is not above the one before", "are not above those before"))
+            problems.append(f"{path}: {about(bad, 'is|are not above the one|ones before')}")
     gaps = np.diff(file["mesh/r"][:])
     if len(gaps) and not np.ptp(gaps) <= _UNEVEN * np.abs(gaps).max():
         problems.append(f"mesh/r is not evenly spaced: its steps are {gaps.min():g} to {gaps.max():g} Å")
@@ -168,5 +167,5 @@ def _refused(file: h5py.File) -> list[str]:
         return [f"the root attribute refused is {text[:60]!r}, not reasons by structure as JSON"]
     both = np.intersect1d(structures, file["particle/structure"][:])
     if len(both):
-        return [about(both, "is refused, but has an average", "are refused, but have averages", noun="structure")]
+        return [about(both, "is|are refused, but has|have an average", noun="structure")]
     return []

@@ -140,8 +140,7 @@ def _inputs(file: h5py.File, path: Path) -> list[str]:
         index = file[f"tasks/{name}"][:]
         bad = np.flatnonzero((index < 0) | (index >= count))
         if len(bad):
-            which = f"is out of range (0 … {count - 1})"
-            problems.append(f"tasks/{name}: {about(bad, which, which.replace('is', 'are', 1))}")
+            problems.append(f"tasks/{name}: {about(bad, f'is|are out of range (0 … {count - 1})')}")
     central = attribute(file, "central_absorber")
     if not (isinstance(central, np.integer) and 0 <= central < atoms):
         problems.append(f"the root attribute central_absorber is {central!r}, not 0 … {atoms - 1}")
