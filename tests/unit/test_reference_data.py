@@ -17,7 +17,7 @@ def test_the_reference_data_are_whole(name: str, runs: int) -> None:
     path = ROOT / "reference" / name / "store.h5"
     assert validate(path).ok
     with open_store_file(path) as file:
-        check_campaign(path, file, Campaign.load(ROOT / "reference" / f"{name}.toml"), "")
+        check_campaign(file, Campaign.load(ROOT / "reference" / f"{name}.toml"), "")
         assert outcome_counts(file) == {"done": runs}
         assert np.char.startswith(file["runs/solver"][:], b"xanesml fms: ").all()
         assert set(file["runs/changes"][:]) == {b""}

@@ -161,12 +161,12 @@ def prepare(campaign: Campaign, store: Path, surveyed: Survey, echo: Callable[[s
             f"{surveyed.torn[0]}); run `xanesml simulate` to compute them again"
         )
     with open_store_file(store) as file:
-        check_campaign(store, file, campaign, "average it with its own campaign file, or give another --output folder")
+        check_campaign(file, campaign, "average it with its own campaign file, or give another --output folder")
         done = file["runs/outcome"][:] == Outcome.DONE
         structure, kind = file["tasks/structure"][:], file["structures/kind"][:]
-        _check_series(file, np.flatnonzero(done), structure, kind, store)
+        _check_series(file, np.flatnonzero(done), structure, kind)
         if not section.accept_changed:
-            _check_unchanged(file, np.flatnonzero(done), store)
+            _check_unchanged(file, np.flatnonzero(done))
         tasks = np.flatnonzero(kind[structure] == Kind.DISTORTED)
         first_shell = float(file.attrs["first_shell"])
         delta = file["structures/delta"][:][structure[tasks]]
@@ -210,30 +210,30 @@ def prepare(campaign: Campaign, store: Path, surveyed: Survey, echo: Callable[[s
     )
 
 
-def _check_series(
-    file: h5py.File, done: Integers, structure: NDArray[np.int32], kind: NDArray[np.uint8], store: Path
-) -> None:
+def _check_series(file: h5py.File, done: Integers, structure: NDArray[np.int32], kind: NDArray[np.uint8]) -> None:
     asked = np.flatnonzero(kind[structure] == Kind.DISTORTED)
     if not len(asked):
-        raise StoreError(f"{store} has no distorted series to average over; give the campaign a [distortion] section")
+        raise StoreError(
+            f"{file.filename} has no distorted series to average over; give the campaign a [distortion] section"
+        )
     missing = np.setdiff1d(asked, done)
     if len(missing):
         first = file["structures/delta"][structure[missing[0]]]
         outcome = Outcome(file["runs/outcome"][missing[0]]).label
         raise StoreError(
-            f"{store}: {len(missing)} of the {len(asked)} distorted spectra are not done "
+            f"{file.filename}: {len(missing)} of the {len(asked)} distorted spectra are not done "
             f"(the first is task {missing[0]}, δ = {first:+.2f} Å: {outcome}); run `xanesml simulate` again"
         )
 
 
-def _check_unchanged(file: h5py.File, done: Integers, store: Path) -> None:
+def _check_unchanged(file: h5py.File, done: Integers) -> None:
     changes = file["runs/changes"][:][done]
     changed = np.flatnonzero(changes != b"")
     if len(changed):
         first = changed[0]
         raise StoreError(
-            f"{store}: {len(changed)} of {len(done)} spectra were made with other cards than the campaign's (the first "
-            f"is task {done[first]}: {changes[first].decode()}); compute all spectra with these cards in a new "
+            f"{file.filename}: {len(changed)} of {len(done)} spectra were made with other cards than the campaign's "
+            f"(the first is task {done[first]}: {changes[first].decode()}); compute all spectra with these cards in a new "
             "campaign, or set averaging.accept_changed = true"
         )
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from xanesml import structures
 from xanesml.averages.distributions import skew_normal_weights, weighted_moments
@@ -22,7 +21,7 @@ from xanesml.errors import StoreError
 from xanesml.files.arrays import Floats, Wholes
 from xanesml.files.hdf5 import open_file
 from xanesml.files.layout import TENSORS
-from xanesml.store.tasks import stored_cluster
+from xanesml.store.tasks import stored_campaign, stored_cluster
 from xanesml.structures import bonds
 
 #: Weights above this are listed one by one.
@@ -77,12 +76,15 @@ def trace_lines(path: Path, row: int, group: Group) -> list[str]:
             )
         if not 0 <= row < count:
             raise StoreError(f"row {row} is not among the {count:,} {group} averages; give 0 … {count - 1}")
-        campaign = _campaign(file)
+        campaign = stored_campaign(file)
         with open_source(file) as (store, note):
             entries = [
                 ("tensor file", f"{path}, {group} average {row} of {count:,}"),
                 ("campaign", f"{campaign.name}, digest {file.attrs['campaign_digest']}, seed {campaign.seed}"),
-                ("versions", ", ".join(f"{name} {number}" for name, number in _versions(file).items())),
+                (
+                    "versions",
+                    ", ".join(f"{name} {number}" for name, number in json.loads(str(file.attrs["versions"])).items()),
+                ),
                 ("store", note),
                 ("tasks digest", str(file.attrs["tasks_digest"])),
                 *_mesh(file),
@@ -100,21 +102,6 @@ def trace_lines(path: Path, row: int, group: Group) -> list[str]:
                     entries.append(_spectra_again(file, row, group, campaign, store))
     width = 2 + max(len(name) for name, _ in entries)
     return [f"{name + ':' if name else '':{width}}{value}" for name, value in entries]
-
-
-def _campaign(file: h5py.File) -> Campaign:
-    try:
-        return Campaign.model_validate_json(str(file.attrs["campaign"]))
-    except ValidationError as error:
-        raise StoreError(
-            f"{file.filename} has a campaign that this xanesml cannot read; "
-            f"use the xanesml that wrote it: {_versions(file).get('xanesml', 'version unknown')}"
-        ) from error
-
-
-def _versions(file: h5py.File) -> dict[str, Any]:
-    versions: dict[str, Any] = json.loads(str(file.attrs["versions"]))
-    return versions
 
 
 def _mesh(file: h5py.File) -> Iterator[Entry]:

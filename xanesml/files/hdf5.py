@@ -203,22 +203,17 @@ def open_file(path: Path, layout: Layout, *, mode: Literal["r", "r+"] = "r", com
             file = h5py.File(h5py.h5f.open(os.fsencode(path), flags, fapl=access))
     except OSError as error:
         raise StoreError(_why_not_open(path, error, made_by)) from error
-    check_format(file, path, layout)
-    return file
-
-
-def check_format(file: h5py.File, path: Path, layout: Layout) -> None:
-    """Close a file and raise StoreError where it does not have the layout's format and version."""
     schema, found = file.attrs.get("schema"), file.attrs.get("schema_version")
     if schema != layout.schema or found != layout.version:
         file.close()
-        remedy = f"make it with `{_MADE_BY[layout.schema]} CAMPAIGN` in another --output folder"
+        remedy = f"make it with `{made_by} CAMPAIGN` in another --output folder"
         if schema == layout.schema and found == CONVERTIBLE:
             remedy = f"run `xanesml convert {path}`"
         raise StoreError(
             f"{path} is {schema or 'no xanesml file'} version {found}, but {layout.schema} version {layout.version} "
             f"is needed; {remedy}"
         )
+    return file
 
 
 def full_size(path: Path) -> int | None:

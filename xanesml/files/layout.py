@@ -9,11 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-STORE_SCHEMA = "xanesml-store"
-STORE_VERSION = 3
-TENSORS_SCHEMA = "xanesml-tensors"
-TENSORS_VERSION = 3
-
 #: Version of both formats that `xanesml convert` brings to the present one.
 CONVERTIBLE = 2
 
@@ -111,8 +106,8 @@ _COMMON_ATTRIBUTES = {
 }
 
 STORE = Layout(
-    schema=STORE_SCHEMA,
-    version=STORE_VERSION,
+    schema="xanesml-store",
+    version=3,
     dimensions={
         "structure": "structures",
         "atom": "atoms of a structure",
@@ -200,8 +195,8 @@ STORE = Layout(
 )
 
 TENSORS = Layout(
-    schema=TENSORS_SCHEMA,
-    version=TENSORS_VERSION,
+    schema="xanesml-tensors",
+    version=3,
     dimensions={
         "energy": "points of the common energy mesh",
         "r": "bins of the bond length",

@@ -99,15 +99,13 @@ def inputs_digest(file: h5py.File) -> str:
     return content_digest(file, (array.path for array in fixed_arrays(STORE)))
 
 
-def check_campaign(path: Path, file: h5py.File, campaign: Campaign, remedy: str) -> None:
+def check_campaign(file: h5py.File, campaign: Campaign, remedy: str) -> None:
     """Refuse a store that was laid out for other FEFF runs than those of a campaign.
 
     Parameters
     ----------
-    path : Path
-        The store.
     file : h5py.File
-        The same, open.
+        The store.
     campaign : Campaign
         The campaign.
     remedy : str
@@ -124,7 +122,7 @@ def check_campaign(path: Path, file: h5py.File, campaign: Campaign, remedy: str)
         differences = ["it was laid out by another version of xanesml"]
     if differences:
         more = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
-        raise StoreError(f"{path} holds the tasks of another campaign: {differences[0]}{more}; {remedy}")
+        raise StoreError(f"{file.filename} holds the tasks of another campaign: {differences[0]}{more}; {remedy}")
 
 
 def continued(path: Path, file: h5py.File, campaign: Campaign, engine: str) -> tuple[structures.Cluster, StoreView]:
@@ -160,7 +158,7 @@ def continued(path: Path, file: h5py.File, campaign: Campaign, engine: str) -> t
     )
     if file.attrs["engine"] != engine:
         raise StoreError(f"{path} was computed by {file.attrs['engine']}, and this is {engine}; {elsewhere}")
-    check_campaign(path, file, campaign, elsewhere)
+    check_campaign(file, campaign, elsewhere)
     cluster = stored_cluster(file)
     here = structures.build_cluster(campaign.structure)
     same = np.array_equal(here.numbers, cluster.numbers) and here.absorber == cluster.absorber
@@ -171,7 +169,7 @@ def continued(path: Path, file: h5py.File, campaign: Campaign, engine: str) -> t
             f"{path}: its structures or tasks are damaged; run `xanesml simulate` in another --output folder "
             f"with --reuse {path}, which keeps the spectra of all tasks that can be recognized"
         )
-    view = StoreView(path, file)
+    view = StoreView(file)
     table = stored_table(cluster, campaign.feff, view)
     for task in np.unique(np.linspace(0, len(table) - 1, _SAMPLE, dtype=int)).tolist():
         structure = int(table.structure[task])

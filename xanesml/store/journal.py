@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +52,10 @@ class Journal:
     def __init__(self, store: Path, *, outcomes: dict[str, int], pending: int, ranks: int) -> None:
         self._path = journal_path(store)
         self._flushed = time.monotonic()
-        try:
+        with self._writing():
             # A line cut off by a kill stays a line of its own.
             torn = self._path.exists() and self._path.stat().st_size and not _ends_with_newline(self._path)
             self._file = self._path.open("a", encoding="utf-8")
-        except OSError as error:
-            raise self._problem(error) from error
         try:
             if torn:
                 self._file.write("\n")
@@ -75,13 +73,9 @@ class Journal:
         self, *, task: int, outcome: Outcome, seconds: float, rank: int, host: str, tries: int, message: str
     ) -> None:
         """Note a finished task."""
-        entry: dict[str, Any] = {"task": task, "outcome": outcome.label, "seconds": round(seconds, 3), "rank": rank}
-        entry["host"] = host
-        if tries > 1:
-            entry["tries"] = tries
-        if message:
-            entry["message"] = message
-        self._append(event="run", **entry)
+        more = ({"tries": tries} if tries > 1 else {}) | ({"message": message} if message else {})
+        what = {"task": task, "outcome": outcome.label, "seconds": round(seconds, 3), "rank": rank, "host": host}
+        self._append(event="run", **what, **more)
 
     def retire(self, rank: int, message: str) -> None:
         """Note a rank that takes no further tasks."""
@@ -90,10 +84,8 @@ class Journal:
     def flush(self) -> None:
         """Write out buffered lines; call it about once a second."""
         self._flushed = time.monotonic()
-        try:
+        with self._writing():
             self._file.flush()
-        except OSError as error:
-            raise self._problem(error) from error
 
     def close(self) -> None:
         """Note the end and close the file."""
@@ -109,18 +101,20 @@ class Journal:
             self._file.close()
 
     def _append(self, **entry: Any) -> None:
-        try:
+        with self._writing():
             self._file.write(json.dumps({"time": round(time.time(), 3)} | entry) + "\n")
-        except OSError as error:
-            raise self._problem(error) from error
         if time.monotonic() - self._flushed >= _FLUSH:
             self.flush()
 
-    def _problem(self, error: OSError) -> StoreError:
-        return StoreError(
-            f"cannot write {self._path}: {error.strerror}; what is done is safe: "
-            "fix this and run the same command again"
-        )
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(
+                f"cannot write {self._path}: {error.strerror}; what is done is safe: "
+                "fix this and run the same command again"
+            ) from error
 
 
 def _ends_with_newline(path: Path) -> bool:

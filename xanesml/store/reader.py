@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import ase
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from xanesml.errors import StoreError
 from xanesml.feff.outcomes import Outcome
@@ -26,6 +25,7 @@ from xanesml.store.tasks import (
     PlannedCampaign,
     TaskTable,
     stored_atoms,
+    stored_campaign,
     stored_cluster,
     stored_table,
 )
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 #: Columns of a spectrum with a value for each energy point.
 _COLUMNS = ("energy", "mu", "mu0")
+
+_UNITS = TASK_UNITS | {name: STORE[f"spectra/{name}"].units for name in ("edge", "energy")}
 
 
 def open_store(path: str | os.PathLike[str]) -> Store:
@@ -71,13 +73,7 @@ class Store(OpenedFile):
     @cached_property
     def campaign(self) -> PlannedCampaign:
         """The campaign that the store was laid out for; StoreError where this xanesml cannot read it."""
-        try:
-            return PlannedCampaign.model_validate_json(str(self.file.attrs["campaign"]))
-        except ValidationError as error:
-            raise StoreError(
-                f"{self.path} has a campaign that this xanesml cannot read; `versions` in the file's attributes "
-                "names the xanesml that can"
-            ) from error
+        return stored_campaign(self.file)
 
     @property
     def engine(self) -> str:
@@ -91,7 +87,7 @@ class Store(OpenedFile):
 
     def tasks(self) -> TaskTable:
         """Return the task table, whose arrays are memory maps of the file."""
-        return stored_table(stored_cluster(self.file), self.campaign.feff, StoreView(self.path, self.file))
+        return stored_table(stored_cluster(self.file), self.campaign.feff, StoreView(self.file))
 
     def structure(self, index: int) -> ase.Atoms:
         """Return one structure.
@@ -231,9 +227,8 @@ class Spectra(Card):
             array = STORE[f"spectra/{name}"]
             return array.shape, self._arrays[name], {"units": array.units, "description": array.description}
 
-        units = TASK_UNITS | {"edge": STORE["spectra/edge"].units}
         coordinates = {
-            name: ("task", values, {"units": units[name]} if name in units else {})
+            name: ("task", values, {"units": _UNITS[name]} if name in _UNITS else {})
             for name, values in self.coordinates.items()
         }
         attributes = self._store.file.attrs
@@ -267,10 +262,7 @@ class Spectra(Card):
             {name: values[row] for name, values in described.items()}
             | {name: self._arrays[name][inside] for name in _COLUMNS}
         )
-        table.attrs["units"] = TASK_UNITS | {
-            "edge": STORE["spectra/edge"].units,
-            "energy": STORE["spectra/energy"].units,
-        }
+        table.attrs["units"] = _UNITS
         return table
 
     @cached_property

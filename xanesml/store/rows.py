@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 import h5py
 import numpy as np
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from xanesml.errors import StoreError
 from xanesml.feff.outcomes import Outcome
+from xanesml.feff.xmu import Spectrum
 from xanesml.files.arrays import Floats, Integers
 from xanesml.files.hdf5 import open_file
 from xanesml.files.layout import STORE, Array, fixed_arrays, row_arrays
@@ -30,21 +31,8 @@ from xanesml.files.whole import reason
 BLOCK = 512
 
 
-class Spectrum(Protocol):
-    """A spectrum: energies (eV), μ and μ0, each of shape (E,), float64, and the edge, eV."""
-
-    @property
-    def energy(self) -> Floats: ...  # noqa: D102
-    @property
-    def mu(self) -> Floats: ...  # noqa: D102
-    @property
-    def mu0(self) -> Floats: ...  # noqa: D102
-    @property
-    def edge(self) -> float: ...  # noqa: D102
-
-
 class StoredSpectrum(NamedTuple):
-    """A `Spectrum` read from a store."""
+    """A spectrum read from a store: energies (eV), μ and μ0, each of shape (E,), float64, and the edge, eV."""
 
     energy: Floats
     mu: Floats
@@ -80,7 +68,7 @@ class Row:
         Why the task is not done; empty where it is.
     log : str
         End of FEFF's log where the task is not done.
-    spectrum : Spectrum or None
+    spectrum : Spectrum, StoredSpectrum or None
         The spectra of a task that is done.
     """
 
@@ -96,7 +84,7 @@ class Row:
     solver: str = ""
     message: str = ""
     log: str = ""
-    spectrum: Spectrum | None = None
+    spectrum: Spectrum | StoredSpectrum | None = None
 
 
 class RowPacker:
@@ -342,14 +330,12 @@ class StoreView:
 
     Parameters
     ----------
-    path : Path
-        The store.
     file : h5py.File
-        The same, open.
+        The store.
     """
 
-    def __init__(self, path: Path, file: h5py.File) -> None:
-        self._path = path
+    def __init__(self, file: h5py.File) -> None:
+        self._path = file.filename
         self._where = {
             array.path: (file[array.path].id.get_offset(), file[array.path].shape, array.dtype)
             for array in fixed_arrays(STORE)

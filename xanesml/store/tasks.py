@@ -7,6 +7,7 @@ come first, then the disordered ones with all their absorbers.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,10 +20,11 @@ import h5py
 import numpy as np
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from xanesml import structures
 from xanesml.campaign import Campaign, FeffSection
-from xanesml.errors import CampaignError
+from xanesml.errors import CampaignError, StoreError
 from xanesml.feff.cards import DECIMALS, feff_head, feff_input
 from xanesml.feff.request import Request
 from xanesml.files.arrays import Floats, Wholes
@@ -373,6 +375,17 @@ def stored_cluster(file: h5py.File) -> structures.Cluster:
     )
 
 
+def stored_campaign(file: h5py.File) -> PlannedCampaign:
+    """Return the campaign of a store or a tensor file; StoreError where this xanesml cannot read it."""
+    try:
+        return PlannedCampaign.model_validate_json(str(file.attrs["campaign"]))
+    except ValidationError as error:
+        raise StoreError(
+            f"{file.filename} has a campaign that this xanesml cannot read; use the xanesml that wrote it: "
+            f"{json.loads(str(file.attrs['versions'])).get('xanesml', 'version unknown')}"
+        ) from error
+
+
 def stored_atoms(file: h5py.File, structure: int) -> ase.Atoms:
     """Return a structure of a store, positions in Å, with `how_made` as its `info`."""
     atoms = ase.Atoms(file["structures/numbers"][:], positions=file["structures/positions"][structure])
@@ -389,17 +402,7 @@ def how_made(file: h5py.File, structure: int) -> dict[str, Any]:
 
 
 def stored_table(cluster: structures.Cluster, feff: FeffSection, view: StoreView) -> TaskTable:
-    """Return the task table of a store; its arrays are memory maps.
-
-    Parameters
-    ----------
-    cluster : Cluster
-        The store's cluster.
-    feff : FeffSection
-        The campaign's cards.
-    view : StoreView
-        The store's structures and tasks.
-    """
+    """Return the task table of a store with a campaign's cards; its arrays are memory maps."""
     return TaskTable(
         cluster=cluster,
         feff=feff,
