@@ -233,8 +233,8 @@ def _check_unchanged(file: h5py.File, done: Integers) -> None:
         first = changed[0]
         raise StoreError(
             f"{file.filename}: {len(changed)} of {len(done)} spectra were made with other cards than the campaign's "
-            f"(the first is task {done[first]}: {changes[first].decode()}); compute all spectra with these cards in a new "
-            "campaign, or set averaging.accept_changed = true"
+            f"(the first is task {done[first]}: {changes[first].decode()}); compute all spectra with these cards in a "
+            "new campaign, or set averaging.accept_changed = true"
         )
 
 

@@ -76,15 +76,12 @@ def trace_lines(path: Path, row: int, group: Group) -> list[str]:
             )
         if not 0 <= row < count:
             raise StoreError(f"row {row} is not among the {count:,} {group} averages; give 0 … {count - 1}")
-        campaign = stored_campaign(file)
+        campaign, versions = stored_campaign(file), json.loads(str(file.attrs["versions"]))
         with open_source(file) as (store, note):
             entries = [
                 ("tensor file", f"{path}, {group} average {row} of {count:,}"),
                 ("campaign", f"{campaign.name}, digest {file.attrs['campaign_digest']}, seed {campaign.seed}"),
-                (
-                    "versions",
-                    ", ".join(f"{name} {number}" for name, number in json.loads(str(file.attrs["versions"])).items()),
-                ),
+                ("versions", ", ".join(f"{name} {number}" for name, number in versions.items())),
                 ("store", note),
                 ("tasks digest", str(file.attrs["tasks_digest"])),
                 *_mesh(file),

@@ -37,7 +37,7 @@ class Form:
     attributes_lost: bool = False
 
 
-def examine_form(file: h5py.File, extent: Extent, name: str) -> Form:
+def examine_form(file: h5py.File, extent: Extent) -> Form:
     """Compare the form of a file with its layout.
 
     Parameters
@@ -46,8 +46,6 @@ def examine_form(file: h5py.File, extent: Extent, name: str) -> Form:
         The file, opened by `open_whole`.
     extent : Extent
         How much of it is there.
-    name : str
-        Its name, for a message with a command.
     """
     schema, version = attribute(file, "schema"), attribute(file, "schema_version")
     layout = LAYOUTS.get(schema) if isinstance(schema, str) else None
@@ -56,7 +54,7 @@ def examine_form(file: h5py.File, extent: Extent, name: str) -> Form:
         return Form(problems=[f"no file of xanesml: the root attribute schema is {schema!r}, not {known}"])
     form = Form(content=f"{schema} version {version}")
     if version != layout.version:
-        remedy = f"run `xanesml convert {name}`" if version == CONVERTIBLE else "use the xanesml that wrote it"
+        remedy = f"run `xanesml convert {extent.path}`" if version == CONVERTIBLE else "use the xanesml that wrote it"
         form.problems.append(f"has version {version} of its format, not {layout.version}; {remedy}")
         return form
     if extent.truncated:

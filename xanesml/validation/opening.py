@@ -74,12 +74,15 @@ class Extent:
 
     Attributes
     ----------
+    path : Path
+        The file.
     size : int
         Bytes that are there.
     whole : int
         Bytes that should be there, as the file itself says.
     """
 
+    path: Path
     size: int
     whole: int
 
@@ -109,12 +112,12 @@ def extent(path: Path) -> Extent:
     """
     try:
         size = path.stat().st_size
-        return Extent(size, full_size(path) or size)
+        return Extent(path, size, full_size(path) or size)
     except OSError as error:
         raise StoreError(f"cannot read {path}: {reason(error)}; give an existing file that can be read") from error
 
 
-def open_whole(path: Path, found: Extent) -> h5py.File:
+def open_whole(found: Extent) -> h5py.File:
     """Open a file for reading, truncated or not.
 
     Raises
@@ -133,9 +136,9 @@ def open_whole(path: Path, found: Extent) -> h5py.File:
             access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
             # Without it HDF5 reads ahead, over the end.
             access.set_sieve_buf_size(0)
-            access.set_fileobj_driver(h5py.h5fd.fileobj_driver, CutFile(path, found.whole))
-            return h5py.File(h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDONLY, fapl=access))
-        return h5py.File(path, "r", locking=False)
+            access.set_fileobj_driver(h5py.h5fd.fileobj_driver, CutFile(found.path, found.whole))
+            return h5py.File(h5py.h5f.open(os.fsencode(found.path), h5py.h5f.ACC_RDONLY, fapl=access))
+        return h5py.File(found.path, "r", locking=False)
     except DAMAGE as error:
         text = reason(error) if isinstance(error, OSError) else str(error)
         raise StoreError(

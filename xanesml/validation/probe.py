@@ -33,8 +33,8 @@ def crash(path: Path) -> ValidationReport | None:
 
 def _examine(path: Path) -> None:
     found = extent(path)
-    with contextlib.suppress(StoreError), open_whole(path, found) as file:
-        examine_form(file, found, str(path))
+    with contextlib.suppress(StoreError), open_whole(found) as file:
+        examine_form(file, found)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -20,15 +19,13 @@ from xanesml.validation.opening import Extent
 from xanesml.validation.rows import BLOCK, RowFindings, fill_value
 
 
-def repair_store(path: Path, found: Extent, rows: RowFindings) -> list[str]:
+def repair_store(found: Extent, rows: RowFindings) -> list[str]:
     """Extend a truncated store to its full size, mark complete rows, and set damaged ones back to pending.
 
     Parameters
     ----------
-    path : Path
-        A store whose form is sound, locked for writing.
     found : Extent
-        How much of it is there.
+        How much is there of a store whose form is sound, locked for writing.
     rows : RowFindings
         What is wrong with its rows.
 
@@ -45,17 +42,17 @@ def repair_store(path: Path, found: Extent, rows: RowFindings) -> list[str]:
     did = []
     try:
         if found.truncated:
-            os.truncate(path, found.whole)
+            os.truncate(found.path, found.whole)
             did.append(f"extended from {found.size} to its full {found.whole} bytes")
-        with open_store_file(path, mode="r+") as file:
+        with open_store_file(found.path, mode="r+") as file:
             back = np.sort(np.concatenate((rows.torn, rows.unfinished, rows.unknown)))
             _set_back(file, np.sort(np.concatenate((back, rows.cut))))
             _mark(file, rows.unmarked, rows.marks)
-        with path.open("rb") as synced:
+        with found.path.open("rb") as synced:
             os.fsync(synced.fileno())
     except OSError as error:
         raise EnvironmentProblem(
-            f"cannot repair {path}: {reason(error)}; give it write permission, or repair a copy"
+            f"cannot repair {found.path}: {reason(error)}; give it write permission, or repair a copy"
         ) from error
     if len(back):
         did.append(about(back, "is|are pending again"))

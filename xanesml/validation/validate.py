@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import h5py
@@ -15,7 +14,7 @@ from xanesml.files.lock import WriteLock, unused
 from xanesml.files.rows_text import about
 from xanesml.files.whole import reason
 from xanesml.store.create import inputs_digest
-from xanesml.validation.conformity import attribute, campaign_problems, examine_form
+from xanesml.validation.conformity import Form, attribute, campaign_problems, examine_form
 from xanesml.validation.opening import Extent, end_of, extent, open_whole
 from xanesml.validation.probe import crash
 from xanesml.validation.repair import repair_store
@@ -59,79 +58,68 @@ def validate(path: Path, *, repair: bool = False, apart: bool = False) -> Valida
         return report
     repairs: list[str] = []
     with unused(path):
-        findings = _examine(path)
-    if repair and findings.repairable:
+        found, form, rows = _examine(path)
+    if repair and _repairable(found, form, rows):
         with WriteLock(path):
             # Again, as a driver may have written in between.
-            findings = _examine(path)
-            if findings.repairable and findings.rows is not None:
-                repairs = repair_store(path, findings.extent, findings.rows)
-                findings = _examine(path)
+            found, form, rows = _examine(path)
+            if rows is not None and _repairable(found, form, rows):
+                repairs = repair_store(found, rows)
+                found, form, rows = _examine(path)
     return ValidationReport(
         path=path,
-        content=findings.content,
-        problems=tuple(findings.problems),
-        torn=np.empty(0, np.int64) if findings.rows is None else findings.rows.suspect,
+        content=form.content,
+        problems=tuple(form.problems),
+        torn=np.empty(0, np.int64) if rows is None else rows.suspect,
         repairs=tuple(repairs),
     )
 
 
-@dataclass
-class _Findings:
-    path: Path
-    extent: Extent
-    content: str = ""
-    problems: list[str] = field(default_factory=list)
-    rows: RowFindings | None = None
-    lasting: bool = False
-
-    @property
-    def repairable(self) -> bool:
-        return self.rows is not None and not self.lasting and (self.rows.repairable or self.extent.truncated)
+def _repairable(found: Extent, form: Form, rows: RowFindings | None) -> bool:
+    return rows is not None and not form.attributes_lost and (rows.repairable or found.truncated)
 
 
-def _examine(path: Path) -> _Findings:
-    findings = _Findings(path, extent(path))
+def _examine(path: Path) -> tuple[Extent, Form, RowFindings | None]:
+    found = extent(path)
     try:
-        file = open_whole(path, findings.extent)
+        file = open_whole(found)
     except StoreError as error:
-        findings.problems.append(str(error))
-        return findings
+        return found, Form(problems=[str(error)]), None
+    rows = None
     with file:
-        form = examine_form(file, findings.extent, str(path))
-        findings.content, findings.problems, findings.lasting = form.content, form.problems, form.attributes_lost
-        if form.layout is None:
-            return findings
+        form = examine_form(file, found)
         try:
-            (_store if form.layout is STORE else _tensors)(file, findings)
+            if form.layout is STORE:
+                rows = _store(file, found, form)
+            elif form.layout is not None:
+                _tensors(file, found, form)
         except OSError as error:
-            findings.rows = None
-            findings.problems.append(f"cannot be read to its end ({reason(error)}); check the disk")
-    return findings
+            form.problems.append(f"cannot be read to its end ({reason(error)}); check the disk")
+    return found, form, rows
 
 
-def _store(file: h5py.File, findings: _Findings) -> None:
-    problems = findings.problems
-    problems += campaign_problems(file)[0]
-    if max(end_of(file[array.path]) for array in fixed_arrays(STORE)) > findings.extent.size:
-        problems.append(
+def _store(file: h5py.File, found: Extent, form: Form) -> RowFindings | None:
+    form.problems += campaign_problems(file)[0]
+    if max(end_of(file[array.path]) for array in fixed_arrays(STORE)) > found.size:
+        form.problems.append(
             "structures or tasks are lost, and with them all spectra; run `xanesml simulate` for a new store"
         )
-        return
-    problems += _inputs(file, findings.path)
-    rows = findings.rows = examine_rows(file, findings.extent.size)
-    problems += rows.problems(truncated=findings.extent.truncated)
-    findings.content += f", {len(file['runs/outcome'])} tasks: {rows.counts()}"
+        return None
+    form.problems += _inputs(file)
+    rows = examine_rows(file, found.size)
+    form.problems += rows.problems(truncated=found.truncated)
+    form.content += f", {len(file['runs/outcome'])} tasks: {rows.counts()}"
+    return rows
 
 
-def _inputs(file: h5py.File, path: Path) -> list[str]:
+def _inputs(file: h5py.File) -> list[str]:
     problems = []
     tasks_match = content_digest(file, ["tasks/identity"]) == attribute(file, "tasks_digest")
     if attribute(file, "inputs_digest") not in (None, inputs_digest(file)):
         where = "structures or tasks" if tasks_match else "task identities, and perhaps structures,"
         problems.append(
             f"{where} do not match inputs_digest, which cannot be repaired; make a new store with `xanesml simulate "
-            f"CAMPAIGN --output NEW --reuse {path}`, which keeps all tasks that can be recognized"
+            f"CAMPAIGN --output NEW --reuse {file.filename}`, which keeps all tasks that can be recognized"
         )
     elif not tasks_match and attribute(file, "tasks_digest") is not None:
         problems.append("the root attribute tasks_digest does not match the task identities")
@@ -147,13 +135,13 @@ def _inputs(file: h5py.File, path: Path) -> list[str]:
     return problems
 
 
-def _tensors(file: h5py.File, findings: _Findings) -> None:
-    if findings.extent.truncated:
-        findings.problems[-1] += "; run `xanesml average CAMPAIGN` again"
+def _tensors(file: h5py.File, found: Extent, form: Form) -> None:
+    if found.truncated:
+        form.problems[-1] += "; run `xanesml average CAMPAIGN` again"
         return
     problems, campaign = campaign_problems(file)
-    findings.problems += problems + tensor_problems(file, campaign)
+    form.problems += problems + tensor_problems(file, campaign)
     sizes = [len(file[path]) for path in ("mesh/energy", "series/delta", "statistical/family", "particle/structure")]
-    findings.content += (
+    form.content += (
         f", {sizes[0]} mesh points, series of {sizes[1]}, {sizes[2]} statistical and {sizes[3]} particle averages"
     )
