@@ -37,13 +37,13 @@ def measured_against_simulated(
     out: Path | None = None,
     *,
     edge: float,
-    label: str = "measured",
-    simulated_label: str = "simulated, mean",
-    msd: float | None = None,
-    interval: tuple[float, float] | None = None,
-    confidence: float | None = None,
+    label: str,
+    simulated_label: str,
+    msd: float,
+    interval: tuple[float, float],
+    confidence: float,
+    first_shell: float,
     distribution: tuple[Reals, Reals] | None = None,
-    first_shell: float | None = None,
     mean_shift: float | None = None,
 ) -> Figure:
     """Draw a measured spectrum, aligned, over a simulated one, their difference, and the predicted MSD.
@@ -62,19 +62,19 @@ def measured_against_simulated(
         The PNG file to write; the PDF gets the same name. By default none is written.
     edge : float, eV
         Zero of the energy axis.
-    label, simulated_label : str, optional
+    label, simulated_label : str
         Names of the two spectra in the legend.
-    msd : float, optional, Å²
+    msd : float, Å²
         The predicted mean squared displacement.
-    interval : (float, float), optional, Å²
+    interval : (float, float), Å²
         Interval of the MSD.
-    confidence : float, optional
+    confidence : float
         Confidence of the interval, from 0 to 1.
+    first_shell : float, Å
+        Bond length of the first shell in the undistorted cluster.
     distribution : (ndarray, ndarray), optional
         Centers of the bins of bond length, shape (R,), Å, evenly spaced, R at least 2, and the
         predicted share of the bonds in each. The figure is two columns wide with it, and one without.
-    first_shell : float, optional, Å
-        Bond length of the first shell in the undistorted cluster.
     mean_shift : float, optional, Å
         Predicted mean bond length minus that.
 
@@ -90,7 +90,12 @@ def measured_against_simulated(
     """
     relative = np.asarray(energy, dtype=np.float64) - edge
     low, high = band
-    answer = _answer(msd, interval, confidence, first_shell, mean_shift)
+    low_msd, high_msd = interval
+    share = f"{confidence:.0%}".replace("%", " %")
+    answer = f"MSD {1e3 * msd:.1f} × 10⁻³ Å²\n{share}: {1e3 * low_msd:.1f} … {1e3 * high_msd:.1f} × 10⁻³ Å²"
+    if mean_shift is not None:
+        answer += f"\nmean {first_shell + mean_shift:.3f} Å ({mean_shift:+.3f} Å)"
+    answer = answer.replace("-", "−")
     with new_figure(out, height=3.4, width=TWO_COLUMNS if distribution else 3.4) as figure:
         if distribution:
             grid = figure.add_gridspec(2, 2, width_ratios=(1.5, 1), height_ratios=(3, 1.2))
@@ -99,14 +104,14 @@ def measured_against_simulated(
             side = figure.add_subplot(grid[:, 1])
             upper.tick_params(labelbottom=False)
             _bond_lengths(side, *distribution, first_shell, mean_shift)
-            side.text(0.97, 0.97, "\n".join(answer), transform=side.transAxes, va="top", ha="right", size=7)
+            side.text(0.97, 0.97, answer, transform=side.transAxes, va="top", ha="right", size=7)
         else:
             upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1.2))
         upper.fill_between(relative, low, high, color=ORANGE, alpha=0.5, linewidth=0, label="training spectra, 5–95 %")
         upper.plot(relative, simulated, color=BLUE, linestyle="--", label=simulated_label)
         upper.plot(relative, measured, color=BLACK, label=label)
         upper.set_ylabel(ABSORPTION)
-        title = None if distribution else "\n".join(answer)
+        title = None if distribution else answer
         upper.legend(loc="lower right", title=title, title_fontsize=7, alignment="left")
         lower.fill_between(relative, low - simulated, high - simulated, color=ORANGE, alpha=0.5, linewidth=0)
         lower.axhline(0, color=BLUE, linestyle="--", linewidth=0.9)
@@ -167,36 +172,18 @@ def msd_overview(
     return figure
 
 
-def _answer(
-    msd: float | None,
-    interval: tuple[float, float] | None,
-    confidence: float | None,
-    first_shell: float | None,
-    mean_shift: float | None,
-) -> list[str]:
-    """Return the known parts of the prediction, a line for each."""
-    lines = [] if msd is None else [f"MSD {1e3 * msd:.1f} × 10⁻³ Å²"]
-    if interval is not None:
-        promise = "" if confidence is None else f"{confidence:.0%}: ".replace("%", " %")
-        lines.append(f"{promise}{1e3 * interval[0]:.1f} … {1e3 * interval[1]:.1f} × 10⁻³ Å²")
-    if first_shell is not None and mean_shift is not None:
-        lines.append(f"mean {first_shell + mean_shift:.3f} Å ({mean_shift:+.3f} Å)")
-    return [line.replace("-", "−") for line in lines]
-
-
-def _bond_lengths(axes: Axes, r: Reals, shares: Reals, first_shell: float | None, mean_shift: float | None) -> None:
+def _bond_lengths(axes: Axes, r: Reals, shares: Reals, first_shell: float, mean_shift: float | None) -> None:
     """Draw a distribution of bond lengths as a density, its mean and the undistorted length."""
     width = r[1] - r[0]
     edges = np.append(r - width / 2, r[-1] + width / 2)
     density = shares / shares.sum() / width
     axes.stairs(density, edges, color=BLUE, fill=True, alpha=0.35)
     axes.stairs(density, edges, color=BLUE, linewidth=0.8)
-    if first_shell is not None:
-        top = 1.05 * density.max()
-        axes.vlines(first_shell, 0, top, color=BLACK, linestyle=":", linewidth=0.9, label="undistorted")
-        if mean_shift is not None:
-            axes.vlines(first_shell + mean_shift, 0, top, color=VERMILION, linewidth=0.9, label="mean")
-        axes.legend(loc="upper left", handlelength=1.4)
+    top = 1.05 * density.max()
+    axes.vlines(first_shell, 0, top, color=BLACK, linestyle=":", linewidth=0.9, label="undistorted")
+    if mean_shift is not None:
+        axes.vlines(first_shell + mean_shift, 0, top, color=VERMILION, linewidth=0.9, label="mean")
+    axes.legend(loc="upper left", handlelength=1.4)
     cumulative = np.cumsum(shares / shares.sum())
     first, last = np.searchsorted(cumulative, (_TAIL, 1 - _TAIL))
     axes.set(xlim=(edges[first], edges[min(last + 1, len(r))]), ylim=(0, 1.35 * density.max()))

@@ -14,7 +14,7 @@ from xanesml.averages.series import Series
 from xanesml.averages.tensor_file import statistical_weights
 from xanesml.files.hdf5 import open_file
 from xanesml.files.layout import TENSORS
-from xanesml.plots import averages, central, distorted
+from xanesml.plots import averages, distorted
 from xanesml.plots.style import MOST_CURVES
 
 
@@ -97,13 +97,13 @@ def comparison_figures(compared: ParticleComparison, folder: Path) -> Drawn:
     Drawn
         Both, or only `comparison_rms` where no structure is usable.
     """
-    central.comparison_rms(compared, folder / "comparison_rms.png")
+    averages.comparison_rms(compared, folder / "comparison_rms.png")
     if not compared.usable.any():
         return Drawn(
             ("comparison_rms",),
             {"comparison": f"every structure has more than {compared.limit:g} of its bonds outside the series"},
         )
-    central.comparison(compared, folder / "comparison.png")
+    averages.comparison(compared, folder / "comparison.png")
     return Drawn(("comparison", "comparison_rms"), {})
 
 

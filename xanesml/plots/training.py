@@ -1,4 +1,4 @@
-"""Figures of a training: learning curves, and predictions against labels with their intervals."""
+"""Figures of a training: learning curves, predictions against labels, and the cost of each error of a measurement."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xanesml.assessment.report import REPORT_FILE, Errors, read_report
-from xanesml.assessment.sensitivity import read_sensitivity, sensitivity_file
+from xanesml.assessment.report import LABELS, NETWORK, REPORT_FILE, Errors, read_report
+from xanesml.assessment.sensitivity import ERRORS, Sensitivity, read_sensitivity, sensitivity_file
 from xanesml.averages.series import Series
 from xanesml.errors import StoreError
 from xanesml.files.arrays import Floats
 from xanesml.files.hdf5 import open_file
 from xanesml.files.layout import TENSORS
 from xanesml.plots.distorted import series
-from xanesml.plots.sensitivity import sensitivity_curves
 from xanesml.plots.style import (
     BLACK,
     BLUE,
+    GRAY,
     GREEN,
     ORANGE,
+    PURPLE,
+    SKY,
     TWO_COLUMNS,
     VERMILION,
     new_figure,
@@ -40,6 +42,16 @@ MOST_POINTS = 2000
 _BINS = 12
 #: Colors of the modes of training, in the campaign's order.
 _COLORS = (BLUE, VERMILION, GREEN)
+#: Color and marker of each predictor.
+_LOOKS = {
+    NETWORK: (BLACK, "o"),
+    "moments": (VERMILION, "s"),
+    "gradient_boosting": (GREEN, "^"),
+    "ridge": (BLUE, "v"),
+    "pca_ridge": (SKY, "D"),
+    "edge_slope": (ORANGE, "P"),
+    "mean": (PURPLE, "X"),
+}
 
 
 def learning_curves(histories: Mapping[str, Sequence[Path]], out: Path) -> None:
@@ -132,6 +144,55 @@ def parity(
                 cloud.set_clim(1, most)
             scale = figure.colorbar(clouds[1], ax=[left, right], label="Spectra per cell", aspect=25, pad=0.015)
             scale.ax.yaxis.set_major_formatter("{x:g}")
+
+
+def sensitivity_curves(rows: Sequence[Sensitivity], out: Path) -> None:
+    """Draw the mean absolute error of every predictor against the size of each error alone.
+
+    Parameters
+    ----------
+    rows : sequence of Sensitivity
+        From `xanesml.assessment.sensitivity.sensitivity`, at most seven errors.
+    out : Path
+        The PNG file; the PDF gets the same name. A dotted line marks the campaign's size of an error that it has on.
+    """
+    errors = list(dict.fromkeys(row.error for row in rows))
+    predictors = [name for name in LABELS if any(row.predictor == name for row in rows)]
+    columns = 3 if len(errors) < 6 else 4
+    with new_figure(out, height=4.2, width=TWO_COLUMNS) as figure:
+        panels = figure.subplots(2, columns, sharey=True).ravel()
+        for number, (axes, error) in enumerate(zip(panels, errors, strict=False)):
+            name, unit = ERRORS[error]
+            own = [row for row in rows if row.error == error]
+            for predictor in predictors:
+                curve = [(row.size, 1e3 * row.mae) for row in own if row.predictor == predictor]
+                color, marker = _LOOKS[predictor]
+                ours = predictor == NETWORK
+                axes.plot(
+                    *zip(*curve, strict=True),
+                    color=color,
+                    marker=marker,
+                    markersize=3.2 if ours else 2.6,
+                    linewidth=1.5 if ours else 0.8,
+                    zorder=3 if ours else 2,
+                    label=LABELS[predictor],
+                )
+            if own[0].trained:
+                axes.axvline(own[0].trained, color=GRAY, linestyle=":", linewidth=0.9, zorder=1)
+            axes.set(title=name, xlabel=_capital(unit), yscale="log")
+            axes.locator_params(axis="x", nbins=4)
+            axes.margins(x=0.06)
+            plain_logarithms(axes)
+            if number % columns == 0:
+                axes.set_ylabel("MAE (10⁻³ Å²)")
+        handles, names = panels[0].get_legend_handles_labels()
+        handles.append(panels[0].plot([], [], color=GRAY, linestyle=":", linewidth=0.9)[0])
+        names.append("trained with")
+        for axes in panels[len(errors) :]:
+            axes.axis("off")
+        legend = panels[-1].legend(handles, names, loc="center", handlelength=1.8, fontsize=6.5, borderpad=0)
+        # In the layout it would make its column wider than the others.
+        legend.set_in_layout(False)
 
 
 def training_figures(tensors: Path, model: Path, folder: Path) -> None:
@@ -233,3 +294,7 @@ def _columns(path: Path, *names: str) -> list[Floats]:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'s' if number > 1 else ''}"
+
+
+def _capital(text: str) -> str:
+    return text if text == "eV" else text[0].upper() + text[1:]

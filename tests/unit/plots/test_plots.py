@@ -152,9 +152,11 @@ def test_measured_is_drawn_over_the_simulated(tmp_path: Path, drawn: list[Figure
         out,
         edge=EDGE,
         label="Au foil",
+        simulated_label="simulated, mean",
         msd=0.0081,
         interval=(0.0062, 0.0103),
         confidence=0.9,
+        first_shell=2.92,
     )
     check_files(out)
     assert drawn == [figure, figure]
@@ -187,9 +189,11 @@ def test_the_predicted_distribution_stands_beside_the_spectrum(tmp_path: Path) -
         BAND,
         out,
         edge=EDGE,
+        label="measured",
         simulated_label="nearest simulated",
         msd=0.005,
         interval=(0.004, 0.006),
+        confidence=0.9,
         distribution=(r, shares),
         first_shell=2.92,
         mean_shift=-0.02,
@@ -208,7 +212,7 @@ def test_the_predicted_distribution_stands_beside_the_spectrum(tmp_path: Path) -
     reference, mean = (lines.get_segments()[0][0, 0] for lines in side.collections)
     assert (reference, mean) == pytest.approx((2.92, 2.90))
     assert [text.get_text() for text in side.get_legend().get_texts()] == ["undistorted", "mean"]
-    assert side.texts[0].get_text() == "MSD 5.0 × 10⁻³ Å²\n4.0 … 6.0 × 10⁻³ Å²\nmean 2.900 Å (−0.020 Å)"
+    assert side.texts[0].get_text() == "MSD 5.0 × 10⁻³ Å²\n90 %: 4.0 … 6.0 × 10⁻³ Å²\nmean 2.900 Å (−0.020 Å)"
 
 
 def table(*errors: str, off: str = "") -> list[Sensitivity]:
