@@ -65,14 +65,14 @@ def zeros(store: Path, _asked: Campaign) -> None:
 
 def reopen(store: Path, asked: Campaign) -> None:
     with open_store_file(store) as file:
-        continued(store, file, asked, ENGINE)
+        continued(file, asked, ENGINE)
 
 
 def find(store: Path, asked: Campaign) -> None:
     from mpi4py import MPI  # noqa: PLC0415 (initializes MPI)
 
     with open_store_file(store) as file:
-        cluster, view = continued(store, file, asked, ENGINE)
+        cluster, view = continued(file, asked, ENGINE)
     began = time.perf_counter()
     table = stored_table(cluster, asked.feff, view)
     work = find_pending(MPI.COMM_SELF, table, store, native=False, echo=lambda _line: None)

@@ -488,24 +488,7 @@ class Campaign(_Section):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read and check a campaign file.
-
-        Parameters
-        ----------
-        path : str or PathLike
-            A TOML file. Paths inside it are taken relative to its folder.
-
-        Returns
-        -------
-        Campaign
-            The validated campaign, `structure.file` absolute.
-
-        Raises
-        ------
-        CampaignError
-            If the file cannot be read, is not TOML, or does not validate; the message
-            names the first offending key and what is accepted there.
-        """
+        """Read and check a campaign file, `structure.file` made absolute; see `xanesml.load_campaign`."""
         path = Path(path)
         try:
             content = tomllib.loads(path.read_text(encoding="utf-8"))

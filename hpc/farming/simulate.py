@@ -182,7 +182,7 @@ def _prepare(
     if not os.access(store, os.W_OK):
         raise StoreError(f"{store} is read-only; give it write permission or another --output folder")
     with open_store_file(store) as file:
-        return continued(store, file, campaign, engine.identity)
+        return continued(file, campaign, engine.identity)
 
 
 def _check_time(drain: Drain, pending: Pending) -> None:

@@ -15,8 +15,6 @@ NORMALIZATION_OFFSET = 50.0
 #: A mesh with fewer points than this holds no near-edge structure.
 SMALLEST_MESH = 10
 
-Interpolation = Literal["linear", "pchip"]
-
 #: Energy range to which the slope of a background refers, eV.
 SLOPE_RANGE = 50.0
 
@@ -63,7 +61,7 @@ def onto_mesh(
     values: Floats,
     points: Wholes,
     mesh: Floats,
-    method: Interpolation = "linear",
+    method: Literal["linear", "pchip"] = "linear",
     *,
     tasks: Wholes | None = None,
 ) -> Floats:

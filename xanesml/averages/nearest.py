@@ -107,14 +107,8 @@ def nearest(
         The distorted series.
     section : AveragingSection
         Ranges of location, scale and shape.
-    largest_gain : float, optional
-        Largest |g − 1|. Default 0.
-    largest_shift : float, optional
-        Largest |s|, eV. Default 0.
-    largest_broadening : float, optional
-        Largest standard deviation √v, eV. Default 0.
-    largest_slope : float, optional
-        Largest |b|, edge steps per 50 eV. Default 0.
+    largest_gain, largest_shift, largest_broadening, largest_slope : float, optional
+        Largest |g − 1|, |s| (eV), standard deviation √v (eV) and |b| (edge steps per 50 eV). Default 0.
     edge : float, optional
         E_edge, where the background is 0, eV. Default: the first point of the mesh.
 

@@ -254,6 +254,8 @@ def lay_out(path: Path, campaign: Campaign, store: Path, plan: Plan) -> None:
     """Create a tensor file with all but the averages; StoreError where it cannot be written."""
     series, drawn, particles = plan.series, plan.distributions, plan.particles
     members = len(drawn.steps)
+    with open_store_file(store) as file:
+        tasks_digest = text_attribute(file, "tasks_digest")
     create(
         path,
         TENSORS,
@@ -270,7 +272,7 @@ def lay_out(path: Path, campaign: Campaign, store: Path, plan: Plan) -> None:
             "campaign": campaign.resolved(),
             "campaign_digest": campaign.digest(),
             "store": str(store.absolute()),
-            "tasks_digest": _tasks_digest(store),
+            "tasks_digest": tasks_digest,
             "edge": plan.edge,
             "interpolation": campaign.averaging.interpolation,
             "smoothing": campaign.averaging.smoothing,
@@ -297,11 +299,6 @@ def lay_out(path: Path, campaign: Campaign, store: Path, plan: Plan) -> None:
             "particle/coordination": np.full(len(particles.structure), particles.coordination),
         },
     )
-
-
-def _tasks_digest(store: Path) -> str:
-    with open_store_file(store) as file:
-        return text_attribute(file, "tasks_digest")
 
 
 def blocks(plan: Plan, campaign: Campaign, source: h5py.File, *, rank: int = 0, size: int = 1) -> Iterator[Block]:
@@ -347,10 +344,7 @@ def _statistical_block(plan: Plan, averager: SeriesAverager, families: slice) ->
     columns = {
         "spectra": averages.spectra,
         "weights": averages.weights,
-        "msd": averages.moments.msd,
-        "mean_shift": averages.moments.mean_shift,
-        "skewness": averages.moments.skewness,
-        "kurtosis": averages.moments.kurtosis,
+        **vars(averages.moments),
         "distribution": averages.distribution,
         "truncated": distributions.truncated(plan.series.delta).ravel(),
     }
@@ -370,10 +364,7 @@ def _particle_block(plan: Plan, campaign: Campaign, source: h5py.File, rows: sli
     weights, outside = bonds.shares_in_series(lengths - series.first_shell, particles.weights, series.delta)
     columns = {
         "spectra": particle_averages(spectra, steps, particles.multiplicity, present),
-        "msd": moments.msd,
-        "mean_shift": moments.mean_shift,
-        "skewness": moments.skewness,
-        "kurtosis": moments.kurtosis,
+        **vars(moments),
         "distribution": bonds.shares_in_bins(lengths, particles.weights, series.r),
         "weights": weights,
         "outside": outside,

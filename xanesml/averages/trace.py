@@ -21,6 +21,8 @@ from xanesml.errors import StoreError
 from xanesml.files.arrays import Floats, Wholes
 from xanesml.files.hdf5 import open_file
 from xanesml.files.layout import TENSORS
+from xanesml.files.notebook import Entry
+from xanesml.files.rows_text import stretches
 from xanesml.store.tasks import stored_campaign, stored_cluster
 from xanesml.structures import bonds
 
@@ -39,7 +41,6 @@ LABELS = {
 }
 
 Group = Literal["statistical", "particle"]
-Entry = tuple[str, str]
 
 
 def trace_lines(path: Path, row: int, group: Group) -> list[str]:
@@ -95,7 +96,7 @@ def trace_lines(path: Path, row: int, group: Group) -> list[str]:
                 if lost := unusable(store, tasks):
                     entries.append(("FEFF runs", f"incomplete: rows {_ranges(np.array(lost))} are not done or damaged"))
                 else:
-                    entries += _named("FEFF runs", describe_runs(store, tasks))
+                    entries += zip(("FEFF runs", "", ""), describe_runs(store, tasks), strict=True)
                     entries.append(_spectra_again(file, row, group, campaign, store))
     width = 2 + max(len(name) for name, _ in entries)
     return [f"{name + ':' if name else '':{width}}{value}" for name, value in entries]
@@ -233,14 +234,5 @@ def _deviation(name: str, difference: Floats, unit: str = "") -> str:
 
 def _ranges(values: Wholes) -> str:
     """Return integers, in order, as text such as ``91–95, missing, 97–103``; −1 is missing."""
-    parts: list[list[int]] = []
-    for value in values.tolist():
-        if parts and 0 <= parts[-1][-1] == value - 1:
-            parts[-1][1:] = [value]
-        else:
-            parts.append([value])
-    return ", ".join("missing" if part[0] < 0 else "–".join(map(str, part)) for part in parts)
-
-
-def _named(name: str, texts: list[str]) -> list[Entry]:
-    return [(name if index == 0 else "", text) for index, text in enumerate(texts)]
+    found = stretches(values.astype(np.int64))
+    return ", ".join("missing" if low < 0 else str(low) if low == high else f"{low}–{high}" for low, high in found)

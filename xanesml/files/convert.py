@@ -15,7 +15,7 @@ from typing import Any
 import h5py
 
 from xanesml.errors import StoreError
-from xanesml.files.hdf5 import content_digest, create, full_size
+from xanesml.files.hdf5 import blocks, content_digest, create, full_size
 from xanesml.files.layout import CONVERTIBLE, LAYOUTS, Layout
 from xanesml.files.lock import WriteLock, unused
 from xanesml.files.whole import reason
@@ -28,9 +28,6 @@ _RENAMED_KEYS = {"distortion": {"reference": "length"}}
 
 #: Attributes that the new file has of its own.
 _OWN = ("schema", "schema_version")
-
-#: Bytes copied at a time.
-_BLOCK = 2**24
 
 
 def convert(path: Path, folder: Path | None = None) -> str:
@@ -104,20 +101,13 @@ def _write(target: Path, old: h5py.File, layout: Layout) -> None:
         for path, source in sources.items():
             if new[path].shape != source.shape or new[path].dtype != source.dtype:
                 raise ValueError(f"{path} has the type {source.dtype} and the shape {source.shape}")
-            _copy(source, new[path])
+            for start, (block,) in blocks(source):
+                new[path][start : start + len(block)] = block
             if content_digest(new, [path]) != content_digest(old, [source.name]):
                 raise RuntimeError(f"{path} did not read back as it was written")
 
     attributes = {name: value for name, value in old.attrs.items() if name not in _OWN}
     create(target, layout, sizes=sizes, attributes=attributes | _campaign(attributes), initial={}, fill=fill)
-
-
-def _copy(source: h5py.Dataset, target: h5py.Dataset) -> None:
-    if not source.size:
-        return
-    step = max(1, _BLOCK // (source.nbytes // len(source)))
-    for start in range(0, len(source), step):
-        target[start : start + step] = source[start : start + step]
 
 
 def _campaign(attributes: Mapping[str, Any]) -> dict[str, str]:

@@ -14,9 +14,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -39,6 +41,9 @@ _MADE_BY = {"xanesml-store": "xanesml simulate", "xanesml-tensors": "xanesml ave
 #: loses rows and not its structure.
 METADATA_BYTES = 256 * 1024
 
+#: Bytes read at a time.
+BLOCK_BYTES = 2**24
+
 #: Name that netCDF gives the scale of a dimension without values, before the dimension's size.
 NO_VALUES = "This is a netCDF dimension but not a netCDF variable."
 
@@ -49,10 +54,8 @@ def package_versions() -> str:
     """Return the versions of Python, HDF5 and the packages that results depend on, as JSON."""
     versions = {"python": platform.python_version(), "hdf5": h5py.version.hdf5_version}
     for package in _PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return json.dumps(versions)
 
 
@@ -94,11 +97,8 @@ def create(
             partial, "w", libver=("earliest", "v108"), meta_block_size=METADATA_BYTES, locking=False
         ) as file:
             sizes = {**SIZES, **sizes}
-            file.attrs["schema"] = layout.schema
-            file.attrs["schema_version"] = layout.version
-            file.attrs["versions"] = package_versions()
-            for name, value in attributes.items():
-                file.attrs[name] = value
+            file.attrs.update(schema=layout.schema, schema_version=layout.version, versions=package_versions())
+            file.attrs.update(attributes)
             for array in layout.arrays:
                 shape = tuple(sizes[name] for name in array.shape)
                 dataset = file.create_dataset(
@@ -236,11 +236,17 @@ def content_digest(file: h5py.File, paths: Iterable[str]) -> str:
     """Return the BLAKE2b (32 hexadecimal digits) of the bytes of some datasets, read in bounded memory."""
     digest = hashlib.blake2b(digest_size=16)
     for path in paths:
-        dataset = file[path]
-        step = max(1, 2**24 // max(1, dataset.nbytes // max(1, len(dataset))))
-        for start in range(0, len(dataset), step):
-            digest.update(np.ascontiguousarray(dataset[start : start + step]).data)
+        for _, (block,) in blocks(file[path]):
+            digest.update(np.ascontiguousarray(block).data)
     return digest.hexdigest()
+
+
+def blocks(*datasets: h5py.Dataset) -> Iterator[tuple[int, list[NDArray[Any]]]]:
+    """Yield blocks of datasets of equal length, in bounded memory: the first row, and their content."""
+    row = sum(dataset.dtype.itemsize * math.prod(dataset.shape[1:]) for dataset in datasets)
+    step = max(1, BLOCK_BYTES // max(1, row))
+    for start in range(0, len(datasets[0]), step):
+        yield start, [dataset[start : start + step] for dataset in datasets]
 
 
 def parallel_problem(folder: Path, comm: Any) -> str | None:

@@ -23,12 +23,12 @@ def stretches(rows: Integers) -> Iterator[tuple[int, int]]:
     yield from zip(firsts.tolist(), lasts.tolist(), strict=True)
 
 
-def ranges(rows: Integers, width: int = WIDTH) -> str:
-    """Return increasing integers as text, such as ``3, 17–19, 40``, cut to about `width` characters."""
+def ranges(rows: Integers) -> str:
+    """Return increasing integers as text, such as ``3, 17–19, 40``, cut to about `WIDTH` characters."""
     text = ""
     for first, last in stretches(rows):
         part = str(first) if first == last else f"{first}–{last}"
-        if text and len(text) + len(part) > width:
+        if text and len(text) + len(part) > WIDTH:
             return f"{text} … ({len(rows)} in all)"
         text += f"{', ' if text else ''}{part}"
     return text

@@ -29,7 +29,7 @@ from xanesml.plots.style import (
 _HALF_INSET = 5.0
 
 
-def disordered(energy: Floats, spectra: Floats, msd: Floats, out: Path, *, edge: float) -> None:
+def disordered(energy: Floats, spectra: Floats, msd: Floats, out: Path) -> None:
     """Draw particle averages, colored by MSD: all, or a selection evenly spread in it.
 
     An inset magnifies the energies at which they differ most.
@@ -37,28 +37,26 @@ def disordered(energy: Floats, spectra: Floats, msd: Floats, out: Path, *, edge:
     Parameters
     ----------
     energy : ndarray, shape (M,), float, eV
-        The common mesh.
+        The common mesh, relative to the edge.
     spectra : ndarray, shape (P, M), float, edge steps
         Particle averages, no NaN.
     msd : ndarray, shape (P,), float, Å²
         Their mean squared displacements.
     out : Path
         The PNG file; the PDF gets the same name.
-    edge : float, eV
-        Zero of the energy axis.
     """
-    rows, relative = evenly_spread(msd), energy - edge
+    rows = evenly_spread(msd)
     with new_figure(out, height=2.6) as figure:
         axes = figure.subplots()
-        lines = colored_curves(axes, relative, spectra[rows], 1e3 * msd[rows])
+        lines = colored_curves(axes, energy, spectra[rows], 1e3 * msd[rows])
         axes.set(xlabel=ENERGY, ylabel=ABSORPTION)
         axes.text(0.04, 0.96, _count(len(rows), len(msd), "structure"), transform=axes.transAxes, va="top", size=7)
         if len(rows) > 1:
-            center = relative[np.argmax(spectra[rows].std(axis=0))]
-            shown = np.abs(relative - np.clip(center, relative[0] + _HALF_INSET, relative[-1] - _HALF_INSET))
+            center = energy[np.argmax(spectra[rows].std(axis=0))]
+            shown = np.abs(energy - np.clip(center, energy[0] + _HALF_INSET, energy[-1] - _HALF_INSET))
             inset = axes.inset_axes((0.47, 0.13, 0.49, 0.45))
             window = shown <= _HALF_INSET
-            colored_curves(inset, relative[window], spectra[rows][:, window], 1e3 * msd[rows])
+            colored_curves(inset, energy[window], spectra[rows][:, window], 1e3 * msd[rows])
             inset.tick_params(labelsize=6)
             inset.locator_params(nbins=4)
             axes.indicate_inset_zoom(inset, edgecolor=GRAY, alpha=1.0, linewidth=0.5)
@@ -71,15 +69,13 @@ def differences(
     statistical: tuple[Floats, Floats],
     undistorted: Floats,
     out: Path,
-    *,
-    edge: float,
 ) -> None:
     """Draw the effect of disorder on the spectrum, in particle averages and in statistical averages.
 
     Parameters
     ----------
     energy : ndarray, shape (M,), float, eV
-        The common mesh.
+        The common mesh, relative to the edge.
     particle, statistical : tuple of ndarray, shapes (n, M) and (n,), float
         Spectra, edge steps, and their mean squared displacements, Å²; no NaN. The color scale is
         that of the particle averages.
@@ -87,8 +83,6 @@ def differences(
         The series at δ = 0, subtracted from both.
     out : Path
         The PNG file; the PDF gets the same name.
-    edge : float, eV
-        Zero of the energy axis.
     """
     limits = (1e3 * particle[1].min(), 1e3 * particle[1].max())
     with new_figure(out, height=2.7, width=TWO_COLUMNS) as figure:
@@ -97,7 +91,7 @@ def differences(
             panels, (particle, statistical), ("particle averages", "statistical averages"), strict=True
         ):
             rows = evenly_spread(msd)
-            lines = colored_curves(axes, energy - edge, spectra[rows] - undistorted, 1e3 * msd[rows], limits=limits)
+            lines = colored_curves(axes, energy, spectra[rows] - undistorted, 1e3 * msd[rows], limits=limits)
             axes.axhline(0, color=BLACK, linewidth=0.5, linestyle="--", zorder=0)
             axes.set(xlabel=ENERGY, title=f"{title}, {_count(len(rows), len(msd))}")
         panels[0].set_ylabel("Difference from δ = 0 (edge steps)")

@@ -30,25 +30,23 @@ _LINESTYLES: tuple[Literal["dashed", "solid", "dashdot"], ...] = ("dashed", "sol
 _MOST_NAMED = 12
 
 
-def series(energy: Floats, spectra: Floats, delta: Floats, out: Path, *, edge: float) -> None:
+def series(energy: Floats, spectra: Floats, delta: Floats, out: Path) -> None:
     """Draw the distorted spectra, colored by the shift δ of the first shell.
 
     Parameters
     ----------
     energy : ndarray, shape (M,), float, eV
-        The common mesh.
+        The common mesh, relative to the edge.
     spectra : ndarray, shape (D, M), float, edge steps
         One spectrum per distortion, no NaN.
     delta : ndarray, shape (D,), float, Å
         The distortions.
     out : Path
         The PNG file; the PDF gets the same name.
-    edge : float, eV
-        Zero of the energy axis.
     """
     with new_figure(out, height=2.6) as figure:
         axes = figure.subplots()
-        lines = colored_curves(axes, energy - edge, spectra, delta)
+        lines = colored_curves(axes, energy, spectra, delta)
         axes.set(xlabel=ENERGY, ylabel=ABSORPTION)
         figure.colorbar(lines, ax=axes, label=DELTA)
 

@@ -12,6 +12,7 @@ import numpy as np
 from xanesml.averages.comparison import ParticleComparison, compare
 from xanesml.averages.series import Series
 from xanesml.averages.tensor_file import statistical_weights
+from xanesml.files.arrays import Floats
 from xanesml.files.hdf5 import open_file
 from xanesml.files.layout import TENSORS
 from xanesml.plots import averages, distorted
@@ -68,14 +69,13 @@ def averaging_figures(tensors: Path, folder: Path) -> Drawn:
     """
     with open_file(tensors, TENSORS) as file:
         missing = _missing(file)
-        left_out = {name: _first(missing, needs) for name, (needs, _) in _FIGURES.items()}
-        for name, (_, draw) in _FIGURES.items():
-            if not left_out[name]:
+        drawn = Drawn((), {})
+        for name, (needs, draw) in _FIGURES.items():
+            if reason := _first(missing, needs):
+                drawn += Drawn((), {name: reason})
+            else:
                 draw(file, folder / f"{name}.png")
-    drawn = Drawn(
-        tuple(name for name, reason in left_out.items() if not reason),
-        {name: reason for name, reason in left_out.items() if reason},
-    )
+                drawn += Drawn((name,), {})
     lacking = _first(missing, ("particle", "series", "undistorted"))
     if lacking:
         return drawn + Drawn((), dict.fromkeys(("comparison", "comparison_rms"), lacking))
@@ -124,9 +124,14 @@ def _first(missing: dict[str, str], needs: tuple[str, ...]) -> str:
     return next((missing[need] for need in needs if need in missing), "")
 
 
+def _energy(file: h5py.File) -> Floats:
+    """Return the mesh relative to the edge, shape (M,), eV."""
+    return np.asarray(file["mesh/energy"][:] - float(file.attrs["edge"]), dtype=np.float64)
+
+
 def _series(file: h5py.File, out: Path) -> None:
     series = Series.read(file)
-    distorted.series(series.energy, series.normalized, series.delta, out, edge=float(file.attrs["edge"]))
+    distorted.series(_energy(file), series.normalized, series.delta, out)
 
 
 def _roughness(file: h5py.File, out: Path) -> None:
@@ -140,13 +145,7 @@ def _weightings(file: h5py.File, out: Path) -> None:
 
 
 def _disordered(file: h5py.File, out: Path) -> None:
-    averages.disordered(
-        file["mesh/energy"][:],
-        file["particle/spectra"][:],
-        file["particle/msd"][:],
-        out,
-        edge=float(file.attrs["edge"]),
-    )
+    averages.disordered(_energy(file), file["particle/spectra"][:], file["particle/msd"][:], out)
 
 
 def _differences(file: h5py.File, out: Path) -> None:
@@ -156,23 +155,17 @@ def _differences(file: h5py.File, out: Path) -> None:
         statistical_msd, file["statistical/mean_shift"][:], msd, shift, most=MOST_CURVES
     )
     averages.differences(
-        file["mesh/energy"][:],
+        _energy(file),
         (file["particle/spectra"][:], msd),
         (file["statistical/spectra"][rows], statistical_msd[rows]),
         Series.read(file).undistorted(),
         out,
-        edge=float(file.attrs["edge"]),
     )
 
 
 def _distribution(file: h5py.File, out: Path) -> None:
-    averages.distribution(
-        file["mesh/r"][:],
-        file["particle/distribution"][:],
-        file["particle/msd"][:],
-        float(file.attrs["first_shell"]),
-        out,
-    )
+    shares, msd = file["particle/distribution"][:], file["particle/msd"][:]
+    averages.distribution(file["mesh/r"][:], shares, msd, float(file.attrs["first_shell"]), out)
 
 
 #: The data that each figure needs, and the function that draws it.

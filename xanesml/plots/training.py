@@ -215,7 +215,7 @@ def training_figures(tensors: Path, model: Path, folder: Path) -> None:
     """
     with open_file(tensors, TENSORS) as file:
         distorted, edge = Series.read(file), float(file.attrs["edge"])
-    series(distorted.energy, distorted.normalized, distorted.delta, folder / "series.png", edge=edge)
+    series(distorted.energy - edge, distorted.normalized, distorted.delta, folder / "series.png")
     modes = read_report(model / REPORT_FILE).modes
     learning_curves(
         {
@@ -226,14 +226,8 @@ def training_figures(tensors: Path, model: Path, folder: Path) -> None:
     )
     for mode, content in modes.items():
         label, prediction, half_width = _columns(model / f"parity-{mode}.csv", "label", "prediction", "half_width")
-        parity(
-            label,
-            prediction,
-            half_width,
-            folder / f"parity-{mode}.png",
-            confidence=content.interval.confidence,
-            title=mode,
-        )
+        out, confidence = folder / f"parity-{mode}.png", content.interval.confidence
+        parity(label, prediction, half_width, out, confidence=confidence, title=mode)
         table = model / sensitivity_file(mode)
         if table.exists():
             sensitivity_curves(read_sensitivity(table), folder / f"sensitivity-{mode}.png")

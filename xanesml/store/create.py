@@ -125,17 +125,15 @@ def check_campaign(file: h5py.File, campaign: Campaign, remedy: str) -> None:
         raise StoreError(f"{file.filename} holds the tasks of another campaign: {differences[0]}{more}; {remedy}")
 
 
-def continued(path: Path, file: h5py.File, campaign: Campaign, engine: str) -> tuple[structures.Cluster, StoreView]:
+def continued(file: h5py.File, campaign: Campaign, engine: str) -> tuple[structures.Cluster, StoreView]:
     """Check that a store holds a campaign's tasks, and return the parts of its task table.
 
     The campaign is not expanded again, as the spectra belong to the structures in the store.
 
     Parameters
     ----------
-    path : Path
-        The store.
     file : h5py.File
-        The same, open.
+        The store.
     campaign : Campaign
         The campaign to continue.
     engine : str
@@ -152,6 +150,7 @@ def continued(path: Path, file: h5py.File, campaign: Campaign, engine: str) -> t
         If the store is of another campaign, engine or version of xanesml, or its
         structures were damaged.
     """
+    path = file.filename
     elsewhere = (
         f"continue it with the campaign it was made from, or give {campaign.name!r} another --output folder "
         "(--reuse takes over what the two have in common)"

@@ -10,8 +10,9 @@ import math
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -118,21 +119,8 @@ class RowPacker:
             for target, source in zip(self._spectra, (spectrum.energy, spectrum.mu, spectrum.mu0), strict=True):
                 target[:count] = source
         self._spectra[:, count:] = math.nan
-        fields = (
-            count,
-            edge,
-            row.seconds,
-            row.cpu_seconds,
-            row.memory,
-            row.finished,
-            row.host.encode(),
-            row.tries,
-            row.changes.encode(),
-            row.solver.encode(),
-            row.message.encode(),
-            row.log.encode(),
-        )
-        self._fields.pack_into(self._content, self._start, *fields, 0, row.outcome)
+        run = (value.encode() if isinstance(value, str) else value for value in _run_fields(row))
+        self._fields.pack_into(self._content, self._start, count, edge, *run, 0, row.outcome)
         # Of all bytes but its own.
         checksum = zlib.crc32(self._view[-1:], zlib.crc32(self._view[: -_END.size]))
         _END.pack_into(self._content, len(self._content) - _END.size, checksum, row.outcome)
@@ -142,7 +130,8 @@ class RowPacker:
 #: Columns of one value an energy point; they come first in a row.
 _PADDED = ("spectra/energy", "spectra/mu", "spectra/mu0")
 
-# The checksum and the outcome, which end a row.
+# The fields of a `Row` that are columns, in their order; the checksum and the outcome end a row.
+_run_fields = attrgetter(*(array.path.removeprefix("runs/") for array in row_arrays(STORE)[len(_PADDED) + 2 : -2]))
 _END = struct.Struct("<IB")
 
 
@@ -247,12 +236,20 @@ def torn_rows(file: h5py.File, rows: range | None = None) -> Integers:
         ended = np.flatnonzero(columns_of["runs/outcome"][block] != Outcome.PENDING)
         if not len(ended):
             continue
-        columns = {path: np.ascontiguousarray(column[block]) for path, column in columns_of.items()}
-        stored = columns.pop("runs/checksum")
-        views = [column.reshape(len(column), -1).view(np.uint8) for column in columns.values()]
-        content = np.concatenate(views, axis=1)
+        columns = {path: column[block] for path, column in columns_of.items()}
+        stored, content = columns["runs/checksum"], row_bytes(columns)
         torn += [start + int(i) for i in ended if zlib.crc32(content[i].data) != stored[i]]
     return np.array(torn, dtype=np.int64)
+
+
+def row_bytes(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
+    """Return the bytes of rows that their checksum covers, shape (rows, bytes), the outcome last."""
+    views = [
+        np.ascontiguousarray(column).reshape(len(column), math.prod(column.shape[1:])).view(np.uint8)
+        for path, column in columns.items()
+        if path != "runs/checksum"
+    ]
+    return np.concatenate(views, axis=1)
 
 
 def read_spectrum(file: h5py.File, task: int) -> StoredSpectrum:

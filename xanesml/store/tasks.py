@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol, overload
+from typing import TYPE_CHECKING, Any
 
 import ase
 import h5py
@@ -56,20 +56,9 @@ class Kind(IntEnum):
 TASK_UNITS = {name: STORE[f"structures/{name}"].units for name in ("delta", "sigma")}
 
 
-class Positions(Protocol):
-    """Positions of all structures, (S, A, 3) float64, Å: an array, a memory map, or generated on access."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...  # noqa: D102
-    @overload
-    def __getitem__(self, index: int) -> Floats: ...
-    @overload
-    def __getitem__(self, index: slice) -> Floats: ...
-
-
 @dataclass(frozen=True)
 class GeneratedPositions:
-    """The structures of a campaign, generated on access; see `Positions`."""
+    """The structures of a campaign, generated on access in place of an array."""
 
     campaign: Campaign
     cluster: structures.Cluster
@@ -121,8 +110,8 @@ class TaskTable:
         The undistorted cluster.
     feff : FeffSection
         The FEFF cards.
-    positions : Positions, shape (S, A, 3), float64
-        Positions of every structure, Å.
+    positions : ndarray or GeneratedPositions, shape (S, A, 3), float64
+        Positions of every structure, Å: an array, a memory map, or generated on access.
     kind : ndarray, shape (S,), uint8
         `Kind` of every structure.
     delta : ndarray, shape (S,), float64
@@ -139,7 +128,7 @@ class TaskTable:
 
     cluster: structures.Cluster
     feff: FeffSection
-    positions: Positions
+    positions: Floats | GeneratedPositions
     kind: NDArray[np.uint8]
     delta: Floats
     sigma: Floats
@@ -310,7 +299,8 @@ def load_campaign(path: str | os.PathLike[str]) -> PlannedCampaign:
     Raises
     ------
     CampaignError
-        If the file cannot be read, is not TOML, or does not validate.
+        If the file cannot be read, is not TOML, or does not validate; the message
+        names the first offending key and what is accepted there.
     """
     return PlannedCampaign.load(path)
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
 from xanesml.averages.distributions import weighted_moments
 from xanesml.averages.series import Series
 from xanesml.files.arrays import Integers
+from xanesml.files.hdf5 import blocks
 from xanesml.files.rows_text import about
-
-#: Bytes read at a time.
-BYTES = 2**24
 
 #: Fault of weights and of distributions.
 SUM = "does|do not sum to 1"
@@ -54,14 +50,6 @@ def lines(faults: Iterable[Fault]) -> list[str]:
         if len(rows):
             gathered.setdefault((path, what), []).append(rows)
     return [f"{path}: {about(np.concatenate(parts), what)}" for (path, what), parts in gathered.items()]
-
-
-def blocks(*datasets: h5py.Dataset) -> Iterator[tuple[int, list[NDArray[Any]]]]:
-    """Yield blocks of datasets of equal length: the first row, and their content."""
-    row = sum(dataset.dtype.itemsize * math.prod(dataset.shape[1:]) for dataset in datasets)
-    step = max(1, BYTES // max(1, row))
-    for start in range(0, len(datasets[0]), step):
-        yield start, [dataset[start : start + step] for dataset in datasets]
 
 
 def average_problems(file: h5py.File) -> list[str]:

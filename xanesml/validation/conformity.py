@@ -114,16 +114,11 @@ def campaign_problems(file: h5py.File) -> tuple[list[str], Campaign | None]:
 
 def _attribute_problems(file: h5py.File, layout: Layout) -> list[str]:
     """List missing, unreadable and unknown root attributes."""
-    problems = []
+    bad = dict.fromkeys(file.attrs.keys() - layout.attributes, "is not part of the format")
     for name in layout.attributes:
-        if name not in file.attrs:
-            problems.append(f"the root attribute {name} is missing")
-        elif attribute(file, name) is None:
-            problems.append(f"the root attribute {name} cannot be read")
-    problems += [
-        f"the root attribute {name} is not part of the format" for name in file.attrs.keys() - layout.attributes
-    ]
-    return problems
+        if attribute(file, name) is None:
+            bad[name] = "cannot be read" if name in file.attrs else "is missing"
+    return [f"the root attribute {name} {what}" for name, what in bad.items()]
 
 
 def _attributes_lost(file: h5py.File, layout: Layout) -> bool:

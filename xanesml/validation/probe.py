@@ -31,11 +31,7 @@ def crash(path: Path) -> ValidationReport | None:
     return ValidationReport(path=path, problems=(f"its structure is damaged: HDF5 {how}; restore it from a copy",))
 
 
-def _examine(path: Path) -> None:
-    found = extent(path)
-    with contextlib.suppress(StoreError), open_whole(found) as file:
-        examine_form(file, found)
-
-
 if __name__ == "__main__":
-    _examine(Path(sys.argv[1]))
+    found = extent(Path(sys.argv[1]))
+    with contextlib.suppress(StoreError), open_whole(found) as opened:
+        examine_form(opened, found)

@@ -6,7 +6,6 @@ import os
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
 from xanesml.errors import EnvironmentProblem
 from xanesml.feff.outcomes import Outcome
@@ -47,7 +46,8 @@ def repair_store(found: Extent, rows: RowFindings) -> list[str]:
         with open_store_file(found.path, mode="r+") as file:
             back = np.sort(np.concatenate((rows.torn, rows.unfinished, rows.unknown)))
             _set_back(file, np.sort(np.concatenate((back, rows.cut))))
-            _mark(file, rows.unmarked, rows.marks)
+            for row, mark in zip(rows.unmarked.tolist(), rows.marks.tolist(), strict=True):
+                file["runs/outcome"][row] = mark
         with found.path.open("rb") as synced:
             os.fsync(synced.fileno())
     except OSError as error:
@@ -73,8 +73,3 @@ def _set_back(file: h5py.File, rows: Integers) -> None:
             for array in arrays:
                 dataset = file[array.path]
                 dataset[start:stop] = np.full((stop - start, *dataset.shape[1:]), fill_value(array), array.dtype)
-
-
-def _mark(file: h5py.File, rows: Integers, marks: NDArray[np.uint8]) -> None:
-    for row, mark in zip(rows.tolist(), marks.tolist(), strict=True):
-        file["runs/outcome"][row] = mark

@@ -16,7 +16,7 @@ from xanesml.feff.outcomes import Outcome
 from xanesml.files.arrays import Booleans, Indices, Integers
 from xanesml.files.layout import STORE, Array, row_arrays
 from xanesml.files.rows_text import about
-from xanesml.store.rows import torn_rows
+from xanesml.store.rows import row_bytes, torn_rows
 
 #: Rows read at a time.
 BLOCK = 1024
@@ -161,13 +161,7 @@ def _blank(columns: dict[str, NDArray[Any]]) -> Integers:
 
 
 def _content(columns: dict[str, NDArray[Any]], rows: Integers) -> NDArray[np.uint8]:
-    """Return the bytes that the checksum covers, shape (rows, bytes), the outcome last."""
-    views = [
-        column[rows].reshape(len(rows), math.prod(column.shape[1:])).view(np.uint8)
-        for path, column in columns.items()
-        if path != "runs/checksum"
-    ]
-    return np.concatenate(views, axis=1)
+    return row_bytes({path: column[rows] for path, column in columns.items()})
 
 
 def _suspects(columns: dict[str, NDArray[Any]], torn: Integers, unfinished: Integers) -> dict[str, NDArray[Any]]:

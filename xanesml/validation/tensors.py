@@ -11,9 +11,10 @@ import numpy as np
 
 from xanesml.campaign import Campaign
 from xanesml.files.arrays import Integers
+from xanesml.files.hdf5 import blocks
 from xanesml.files.layout import TENSORS
 from xanesml.files.rows_text import about
-from xanesml.validation.averages import Fault, average_problems, blocks, lines
+from xanesml.validation.averages import Fault, average_problems, lines
 from xanesml.validation.conformity import attribute
 
 _POSITIVE = (float(np.nextafter(0, 1)), math.inf)

@@ -165,7 +165,7 @@ def test_a_full_disk_leaves_the_old_file(store: Path, monkeypatch: pytest.Monkey
         raise OSError(28, os.strerror(28))
 
     before = store.read_bytes()
-    monkeypatch.setattr(module, "_copy", full)
+    monkeypatch.setattr(module, "blocks", full)
     with pytest.raises(EnvironmentProblem, match=rf"cannot write {store}: No space left on device"):
         convert(store)
     assert store.read_bytes() == before
@@ -174,7 +174,7 @@ def test_a_full_disk_leaves_the_old_file(store: Path, monkeypatch: pytest.Monkey
 
 def test_a_copy_that_reads_back_otherwise_is_refused(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = store.read_bytes()
-    monkeypatch.setattr(module, "_copy", lambda _source, _target: None)
+    monkeypatch.setattr(module, "blocks", lambda _source: ())
     with pytest.raises(StoreError, match="did not read back as it was written"):
         convert(store)
     assert store.read_bytes() == before
@@ -188,7 +188,7 @@ def test_nothing_in_the_output_folder_is_replaced(store: Path) -> None:
 
 
 def test_large_datasets_are_copied_in_blocks(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_BLOCK", 2000)
+    monkeypatch.setattr("xanesml.files.hdf5.BLOCK_BYTES", 2000)
     with h5py.File(store) as file:
         expected = file["spectra/mu"][...]
     convert(store)

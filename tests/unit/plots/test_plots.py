@@ -18,8 +18,7 @@ from xanesml.assessment.sensitivity import ERRORS, Sensitivity, write_sensitivit
 from xanesml.averages.comparison import ParticleComparison, compare
 from xanesml.averages.distributions import skew_normal_weights
 from xanesml.errors import EnvironmentProblem, StoreError
-from xanesml.plots.averages import choose_like_particles
-from xanesml.plots.distorted import choose_weightings
+from xanesml.plots import averages, distorted, training
 from xanesml.plots.style import MOST_CURVES, evenly_spread
 
 EDGE = 11919.0
@@ -80,7 +79,7 @@ def test_learning_curves_of_all_networks_share_a_color_by_mode(tmp_path: Path, d
         "direct": [write_history(tmp_path / "a.csv", 0.004, 0.002, 0.003), write_history(tmp_path / "b.csv", 0.005)],
         "reference": [write_history(tmp_path / "c.csv", 0.009, 0.008)],
     }
-    plots.learning_curves(histories, tmp_path / "new" / "learning.png")
+    training.learning_curves(histories, tmp_path / "new" / "learning.png")
     check_files(tmp_path / "new" / "learning.png")
     losses, errors = drawn[0].axes
     assert [list(line.get_ydata()) for line in losses.lines[:3]] == [[1, 1 / 2, 1 / 3], [1], [1, 1 / 2]]
@@ -109,18 +108,18 @@ def test_a_history_that_is_none_is_refused(tmp_path: Path, text: str | None, rea
     if text is not None:
         history.write_text(text)
     with pytest.raises(StoreError, match=reason):
-        plots.learning_curves({"direct": [history]}, tmp_path / "learning.png")
+        training.learning_curves({"direct": [history]}, tmp_path / "learning.png")
     assert not (tmp_path / "learning.png").exists()
 
 
-@pytest.mark.parametrize("count", [40, plots.MOST_POINTS + 40])
+@pytest.mark.parametrize("count", [40, training.MOST_POINTS + 40])
 def test_parity_states_its_errors_and_the_coverage_of_its_intervals(
     tmp_path: Path, drawn: list[Figure], count: int
 ) -> None:
     label = np.linspace(0.001, 0.02, count)
     prediction = label + np.where(np.arange(count) % 4 == 0, 0.002, 0.0)
     half_width = np.full(count, 0.0012)
-    plots.parity(label, prediction, half_width, tmp_path / "parity.png", confidence=0.9, title="direct")
+    training.parity(label, prediction, half_width, tmp_path / "parity.png", confidence=0.9, title="direct")
     check_files(tmp_path / "parity.png", columns=2)
     left, right, *scale = drawn[0].axes
     # A quarter is wrong by 2e-3 Å²: the mean is 0.5e-3, the root mean square 1e-3, and three quarters lie inside.
@@ -129,7 +128,7 @@ def test_parity_states_its_errors_and_the_coverage_of_its_intervals(
     assert labels(left) == ("True MSD (10⁻³ Å²)", "Predicted MSD (10⁻³ Å²)")
     assert labels(right) == ("True MSD (10⁻³ Å²)", "Predicted − true MSD (10⁻³ Å²)")
     assert left.get_xlim() == left.get_ylim() == right.get_xlim()
-    assert [axes.get_ylabel() for axes in scale] == (["Spectra per cell"] if count > plots.MOST_POINTS else [])
+    assert [axes.get_ylabel() for axes in scale] == (["Spectra per cell"] if count > training.MOST_POINTS else [])
     upper, lower, residual = (patch.get_data() for patch in right.patches)
     np.testing.assert_allclose([upper.values, lower.values], np.outer([1.2, -1.2], np.ones(12)))
     # In bins of as many spectra each, of which a quarter is off by 2e-3.
@@ -228,7 +227,7 @@ def table(*errors: str, off: str = "") -> list[Sensitivity]:
 def test_each_error_of_measurement_has_a_panel(
     tmp_path: Path, drawn: list[Figure], errors: list[str], columns: int
 ) -> None:
-    plots.sensitivity_curves(table(*errors, off="slope"), tmp_path / "sensitivity.png")
+    training.sensitivity_curves(table(*errors, off="slope"), tmp_path / "sensitivity.png")
     check_files(tmp_path / "sensitivity.png", columns=2)
     panels, last = drawn[0].axes[: len(errors)], drawn[0].axes[-1]
     assert len(drawn[0].axes) == 2 * columns
@@ -271,7 +270,7 @@ def test_a_training_has_figures_of_every_mode(tmp_path: Path, unsaved: list[Figu
 
 def test_series_is_colored_by_the_distortion(tmp_path: Path, drawn: list[Figure]) -> None:
     delta = np.linspace(-0.45, 0.45, 31)
-    plots.series(ENERGY, spectra(31), delta, tmp_path / "series.png", edge=EDGE)
+    distorted.series(ENERGY - EDGE, spectra(31), delta, tmp_path / "series.png")
     check_files(tmp_path / "series.png")
     axes, scale = drawn[0].axes
     lines = axes.collections[0]
@@ -283,7 +282,7 @@ def test_series_is_colored_by_the_distortion(tmp_path: Path, drawn: list[Figure]
 
 def test_the_same_figure_is_the_same_file(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
-        plots.series(ENERGY, spectra(3), np.arange(3.0), tmp_path / name, edge=EDGE)
+        distorted.series(ENERGY - EDGE, spectra(3), np.arange(3.0), tmp_path / name)
     for suffix in (".png", ".pdf"):
         first, second = ((tmp_path / name).with_suffix(suffix) for name in ("a", "b"))
         assert first.read_bytes() == second.read_bytes()
@@ -311,7 +310,7 @@ ALL = (
 
 def test_roughness_names_its_outliers(tmp_path: Path, drawn: list[Figure]) -> None:
     rough = np.array([np.nan, 0.001, 0.002, 0.0065, 0.003, 0.002, np.nan])
-    plots.roughness(rough, np.linspace(-0.3, 0.3, 7), tmp_path / "roughness.png")
+    distorted.roughness(rough, np.linspace(-0.3, 0.3, 7), tmp_path / "roughness.png")
     check_files(tmp_path / "roughness.png")
     (axes,) = drawn[0].axes
     assert labels(axes) == (DELTA_LABEL, "Roughness (10⁻³ edge steps)")
@@ -327,7 +326,7 @@ def test_roughness_names_its_outliers(tmp_path: Path, drawn: list[Figure]) -> No
 def test_many_outliers_are_counted(tmp_path: Path, unsaved: list[Figure]) -> None:
     rough = np.where(np.arange(91) % 5 == 2, 0.01, 0.001)
     rough[[0, -1]] = np.nan
-    plots.roughness(rough, np.linspace(-0.45, 0.45, 91), tmp_path / "roughness.png")
+    distorted.roughness(rough, np.linspace(-0.45, 0.45, 91), tmp_path / "roughness.png")
     assert unsaved[0].legends[0].get_texts()[-1].get_text() == "18 outliers"
 
 
@@ -335,7 +334,7 @@ def test_weightings_are_colored_by_msd_and_dashed_by_skewness(tmp_path: Path, dr
     delta = np.linspace(-0.45, 0.45, 91)
     alpha, msd = np.array([-5.0, 0.04, 4.0, 5.0]), np.array([0.001, 0.002, 0.003, 0.004])
     weights = skew_normal_weights(delta, np.zeros(4), np.full(4, 0.05), alpha)
-    plots.weightings(delta, weights, msd, alpha, tmp_path / "weightings.png")
+    distorted.weightings(delta, weights, msd, alpha, tmp_path / "weightings.png")
     check_files(tmp_path / "weightings.png")
     axes, scale = drawn[0].axes
     assert labels(axes) == (DELTA_LABEL, "Weight of the distortion")
@@ -354,26 +353,26 @@ def test_the_weightings_chosen_span_msd_and_alpha_about_zero() -> None:
         values.ravel()
         for values in np.meshgrid(np.linspace(0.001, 0.02, 21), np.linspace(-4, 4, 5), [-0.1, 0.0, 0.1], indexing="ij")
     )
-    rows = choose_weightings(msd, alpha, shift)
+    rows = distorted.choose_weightings(msd, alpha, shift)
     assert len(rows) == 9
     assert set(shift[rows]) == {0.0}
     assert set(alpha[rows]) == {-4.0, 0.0, 4.0}
     # The quantiles at 5, 50 and 95 % of 21 even steps are the second, the middle and the last but one.
     np.testing.assert_allclose(np.unique(msd[rows]), np.linspace(0.001, 0.02, 21)[[1, 10, 19]])
-    assert len(choose_weightings(np.ones(4), np.zeros(4), np.zeros(4))) == 1
+    assert len(distorted.choose_weightings(np.ones(4), np.zeros(4), np.zeros(4))) == 1
 
 
 def test_disordered_spectra_are_colored_by_msd_and_magnified_where_they_differ(
     tmp_path: Path, drawn: list[Figure]
 ) -> None:
     msd = np.array([0.004, 0.001, 0.002])
-    averages = 1 + np.outer(msd, np.exp(-(((ENERGY - EDGE - 30) / 3) ** 2)))
-    plots.disordered(ENERGY, averages, msd, tmp_path / "disordered.png", edge=EDGE)
+    spread = 1 + np.outer(msd, np.exp(-(((ENERGY - EDGE - 30) / 3) ** 2)))
+    averages.disordered(ENERGY - EDGE, spread, msd, tmp_path / "disordered.png")
     check_files(tmp_path / "disordered.png")
     axes, scale = drawn[0].axes
     assert labels(axes) == (ENERGY_LABEL, "Normalized absorption")
     assert scale.get_ylabel() == MSD_LABEL
-    np.testing.assert_allclose(ordinates(axes), averages[[1, 2, 0]])
+    np.testing.assert_allclose(ordinates(axes), spread[[1, 2, 0]])
     np.testing.assert_allclose(axes.collections[0].get_array(), [1, 2, 4])
     assert axes.texts[0].get_text() == "3 structures"
     (inset,) = axes.child_axes
@@ -382,8 +381,8 @@ def test_disordered_spectra_are_colored_by_msd_and_magnified_where_they_differ(
 
 def test_many_structures_are_a_selection_that_says_so(tmp_path: Path, unsaved: list[Figure]) -> None:
     msd = np.linspace(0.001, 0.01, 1201)
-    averages = np.ones((1201, len(ENERGY))) + msd[:, np.newaxis]
-    plots.disordered(ENERGY, averages, msd, tmp_path / "disordered.png", edge=EDGE)
+    spread = np.ones((1201, len(ENERGY))) + msd[:, np.newaxis]
+    averages.disordered(ENERGY - EDGE, spread, msd, tmp_path / "disordered.png")
     axes = unsaved[0].axes[0]
     assert len(ordinates(axes)) == MOST_CURVES
     assert axes.texts[0].get_text() == "60 of 1,201 structures"
@@ -401,13 +400,12 @@ def test_the_evenly_spread_are_nearest_to_even_targets() -> None:
 def test_differences_share_axes_and_colors(tmp_path: Path, drawn: list[Figure]) -> None:
     particle, statistical = np.array([0.002, 0.008]), np.array([0.003, 0.005, 0.007])
     flat = np.ones(len(ENERGY))
-    plots.differences(
-        ENERGY,
+    averages.differences(
+        ENERGY - EDGE,
         (np.outer(1 + particle, flat), particle),
         (np.outer(1 - statistical, flat), statistical),
         flat,
         tmp_path / "differences.png",
-        edge=EDGE,
     )
     check_files(tmp_path / "differences.png", columns=2)
     left, right, scale = drawn[0].axes
@@ -425,15 +423,15 @@ def test_statistical_averages_beside_particles_have_their_range_and_shift() -> N
     msd = np.array([0.001, 0.003, 0.0031, 0.009, 0.0091, 0.010, 0.011])
     shift = np.array([0.0, 0.005, 0.1, 0.0, 0.036, 0.1, 0.04])
     # Intervals 2 to 6 and 6 to 10 × 10⁻³ Å², wanted shifts 0.005 and 0.035 there: rows 1 and 4.
-    assert choose_like_particles(msd, shift, particle_msd, particle_shift, 2).tolist() == [1, 4]
-    assert choose_like_particles(msd, shift, particle_msd[:1], particle_shift[:1], 2).tolist() == [5]
-    assert choose_like_particles(msd[:1], shift[:1], particle_msd, particle_shift, 2).tolist() == []
+    assert averages.choose_like_particles(msd, shift, particle_msd, particle_shift, 2).tolist() == [1, 4]
+    assert averages.choose_like_particles(msd, shift, particle_msd[:1], particle_shift[:1], 2).tolist() == [5]
+    assert averages.choose_like_particles(msd[:1], shift[:1], particle_msd, particle_shift, 2).tolist() == []
 
 
 def test_the_distribution_is_a_density_at_low_middle_and_high_msd(tmp_path: Path, drawn: list[Figure]) -> None:
     shares = np.eye(8)[:5]
     msd = np.array([0.003, 0.001, 0.005, 0.004, 0.002])
-    plots.distribution(2.5 + 0.05 * np.arange(8), shares, msd, 2.6, tmp_path / "distribution.png")
+    averages.distribution(2.5 + 0.05 * np.arange(8), shares, msd, 2.6, tmp_path / "distribution.png")
     check_files(tmp_path / "distribution.png")
     (axes,) = drawn[0].axes
     assert labels(axes) == ("Bond length r (Å)", "Distribution g(r) (Å⁻¹)")
@@ -454,7 +452,7 @@ def compared(tmp_path: Path) -> ParticleComparison:
 def test_the_comparison_shows_the_ends_of_what_counts(
     tmp_path: Path, drawn: list[Figure], compared: ParticleComparison
 ) -> None:
-    plots.comparison(compared, tmp_path / "comparison.png")
+    averages.comparison(compared, tmp_path / "comparison.png")
     check_files(tmp_path / "comparison.png", columns=2)
     upper, _, lower, right = drawn[0].axes
     assert [axes.get_title() for axes in drawn[0].axes[:2]] == [
@@ -481,14 +479,14 @@ def test_the_comparison_shows_the_ends_of_what_counts(
 def test_the_comparison_of_one_structure_is_one_column(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     one = compare(write_small(tmp_path / "one" / "tensors.h5", particles=1))
-    plots.comparison(one, tmp_path / "comparison.png")
+    averages.comparison(one, tmp_path / "comparison.png")
     check_files(tmp_path / "comparison.png")
 
 
 def test_the_rms_of_what_does_not_count_is_hollow(
     tmp_path: Path, drawn: list[Figure], compared: ParticleComparison
 ) -> None:
-    plots.comparison_rms(compared, tmp_path / "comparison_rms.png")
+    averages.comparison_rms(compared, tmp_path / "comparison_rms.png")
     check_files(tmp_path / "comparison_rms.png")
     (axes,) = drawn[0].axes
     assert labels(axes) == (MSD_LABEL, "RMS difference (edge steps)")
@@ -560,20 +558,20 @@ def test_weights_that_the_file_lacks_are_computed(tmp_path: Path, unsaved: list[
         np.testing.assert_array_equal(curves, np.tile([0.0, 0, 0, 0, 1], (len(curves), 1)))
     else:
         computed = skew_normal_weights(small.DELTA, small.LOCATION, small.SCALE, small.ALPHA)
-        rows = choose_weightings(small.MSD, small.ALPHA, small.LOCATION)
+        rows = distorted.choose_weightings(small.MSD, small.ALPHA, small.LOCATION)
         np.testing.assert_allclose(curves, computed[rows])
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(EnvironmentProblem, match=r"cannot write .*file/roughness\.png"):
-        plots.roughness(np.array([np.nan, 1.0, np.nan]), np.arange(3.0), tmp_path / "file" / "roughness.png")
+        distorted.roughness(np.array([np.nan, 1.0, np.nan]), np.arange(3.0), tmp_path / "file" / "roughness.png")
 
 
 def test_without_matplotlib_the_way_to_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(EnvironmentProblem, match=r"figures need matplotlib .* run `pip install 'xanesml\[train\]'`"):
-        plots.weightings(np.arange(3.0), np.ones((1, 3)), np.ones(1), np.ones(1), tmp_path / "weightings.png")
+        distorted.weightings(np.arange(3.0), np.ones((1, 3)), np.ones(1), np.ones(1), tmp_path / "weightings.png")
 
 
 @pytest.mark.usefixtures("unsaved")

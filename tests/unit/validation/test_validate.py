@@ -544,7 +544,7 @@ def test_tensors_are_judged_alike_in_blocks(tensors: Path, monkeypatch: pytest.M
         "statistical/distribution: rows 3–4, 60 do not sum to 1",
         "statistical/msd: rows 3–4, 60 are inconsistent with the weights",
     )
-    monkeypatch.setattr("xanesml.validation.averages.BYTES", 1000)
+    monkeypatch.setattr("xanesml.files.hdf5.BLOCK_BYTES", 1000)
     assert validate(tensors).problems == whole
 
 
