@@ -14,8 +14,7 @@ from xanesml.averages.series import Series
 from xanesml.averages.trace import Group, trace_lines
 from xanesml.errors import StoreError
 from xanesml.files.layout import TENSORS, Array
-from xanesml.files.notebook import Card, Entry, notebook_library
-from xanesml.files.opened import OpenedFile
+from xanesml.files.notebook import Card, Entry, OpenedFile, notebook_library
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,13 +1,22 @@
-"""What notebooks show: tables by pandas, labeled arrays by xarray, and HTML with all text escaped."""
+"""What notebooks show: tables by pandas, labeled arrays by xarray, open files, and HTML with all text escaped."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from html import escape
 from importlib import import_module
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from xanesml.errors import EnvironmentProblem
+import h5py
+
+from xanesml.errors import EnvironmentProblem, StoreError
+from xanesml.files.hdf5 import open_file
+from xanesml.files.layout import Layout
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 #: A line of a card: a name and a text.
 Entry = tuple[str, str]
@@ -52,6 +61,54 @@ class Card:
     def _repr_html_(self) -> str:
         title, entries = self.card()
         return f"<strong>{escape(title)}</strong>{html_table(None, entries)}"
+
+
+class OpenedFile(Card):
+    """A file of the format `layout`, open for reading until `close` or the end of a `with` block.
+
+    Nothing is read before it is asked for.
+
+    Parameters
+    ----------
+    path : str or PathLike
+        The file.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing, unreadable, of another format or another version.
+    """
+
+    layout: ClassVar[Layout]
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._file = open_file(self.path, self.layout)
+
+    @property
+    def file(self) -> h5py.File:
+        """The HDF5 file; StoreError once it is closed."""
+        if not self._file:
+            raise StoreError(f"{self.path} is closed; open it again, or read inside the `with` block")
+        return self._file
+
+    def close(self) -> None:
+        """Close the file. Arrays that were read stay."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def card(self) -> tuple[str, list[Entry]]:
+        """Return what is printed: the file, and its content while it is open."""
+        name = type(self).__name__
+        return (f"{name} {self.path}", self._content()) if self._file else (f"{name} {self.path} (closed)", [])
+
+    def _content(self) -> list[Entry]:
+        raise NotImplementedError
 
 
 def html_table(head: Sequence[str] | None, rows: Iterable[Sequence[str]]) -> str:

@@ -83,12 +83,8 @@ def lay_out(path: Path, campaign: Campaign, table: TaskTable, engine: str) -> No
         initial={
             "structures/numbers": table.cluster.numbers,
             "structures/undistorted": table.cluster.positions,
-            "structures/kind": table.kind,
-            "structures/delta": table.delta,
-            "structures/sigma": table.sigma,
-            "structures/scale": table.scale,
-            "tasks/structure": table.structure,
-            "tasks/absorber": table.absorber,
+            **{f"structures/{name}": getattr(table, name) for name in ("kind", "delta", "sigma", "scale")},
+            **{f"tasks/{name}": getattr(table, name) for name in ("structure", "absorber")},
         },
         fill=fill,
     )

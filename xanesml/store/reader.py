@@ -15,8 +15,7 @@ from xanesml.errors import StoreError
 from xanesml.feff.outcomes import Outcome
 from xanesml.files.arrays import Floats, Integers
 from xanesml.files.layout import STORE
-from xanesml.files.notebook import Card, Entry, notebook_library
-from xanesml.files.opened import OpenedFile
+from xanesml.files.notebook import Card, Entry, OpenedFile, notebook_library
 from xanesml.files.rows_text import about
 from xanesml.store.rows import BLOCK, StoreView, count_outcomes, outcome_counts, torn_rows
 from xanesml.store.tasks import (

@@ -1,6 +1,5 @@
 """Checks stores and tensor files, and repairs the rows of stores."""
 
-from xanesml.validation.report import ValidationReport
-from xanesml.validation.validate import validate
+from xanesml.validation.validate import ValidationReport, validate
 
 __all__ = ["ValidationReport", "validate"]

@@ -11,14 +11,13 @@ from pathlib import Path
 from xanesml.errors import StoreError
 from xanesml.validation.conformity import examine_form
 from xanesml.validation.opening import extent, open_whole
-from xanesml.validation.report import ValidationReport
 
 #: Longest time for reading the structure of a file, s.
 TIMEOUT = 120.0
 
 
-def crash(path: Path) -> ValidationReport | None:
-    """Report an HDF5 crash, or None."""
+def crash(path: Path) -> str | None:
+    """Return how HDF5 crashes on a file, in one line, or None."""
     command = [sys.executable, "-m", __name__, str(path)]
     try:
         ended = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=TIMEOUT, check=False)
@@ -28,7 +27,7 @@ def crash(path: Path) -> ValidationReport | None:
         if ended.returncode >= 0:
             return None
         how = f"crashes on it ({signal.Signals(-ended.returncode).name})"
-    return ValidationReport(path=path, problems=(f"its structure is damaged: HDF5 {how}; restore it from a copy",))
+    return f"its structure is damaged: HDF5 {how}; restore it from a copy"
 
 
 if __name__ == "__main__":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from xanesml.errors import StoreError
+from xanesml.files.arrays import Integers
 from xanesml.files.hdf5 import content_digest
 from xanesml.files.layout import STORE, fixed_arrays
 from xanesml.files.lock import WriteLock, unused
@@ -18,9 +20,46 @@ from xanesml.validation.conformity import Form, attribute, campaign_problems, ex
 from xanesml.validation.opening import Extent, end_of, extent, open_whole
 from xanesml.validation.probe import crash
 from xanesml.validation.repair import repair_store
-from xanesml.validation.report import ValidationReport
 from xanesml.validation.rows import RowFindings, examine_rows
 from xanesml.validation.tensors import tensor_problems
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationReport:
+    """The problems of a file.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    content : str
+        Its format and content, such as ``xanesml-store version 3, 7 tasks: 5 done, 2 pending``;
+        empty where they are not known.
+    problems : tuple of str
+        The problems, each in one line; after a repair, those that remain.
+    torn : ndarray, shape (n,), int64
+        Rows of a store that must be run again, or marked; increasing; after a repair, those that remain.
+    repairs : tuple of str
+        The repairs, each in one line.
+    """
+
+    path: Path
+    content: str = ""
+    problems: tuple[str, ...] = ()
+    torn: Integers = field(default_factory=lambda: np.empty(0, np.int64))
+    repairs: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether no problem remains."""
+        return not self.problems
+
+    def lines(self) -> list[str]:
+        """Return the repairs, the problems, and the verdict with the counts, in this order."""
+        found = [f"{self.path}: {text}" for text in (*(f"repaired: {text}" for text in self.repairs), *self.problems)]
+        count = len(self.problems)
+        verdict = "valid" if self.ok else f"not valid, {count} problem{'s' if count > 1 else ''}"
+        return [*found, f"{self.path}: {verdict}{': ' if self.content else ''}{self.content}"]
 
 
 def validate(path: Path, *, repair: bool = False, apart: bool = False) -> ValidationReport:
@@ -54,8 +93,8 @@ def validate(path: Path, *, repair: bool = False, apart: bool = False) -> Valida
     """
     if not path.is_file():
         raise StoreError(f"{path} does not exist; give a store or a tensor file")
-    if apart and (report := crash(path)):
-        return report
+    if apart and (problem := crash(path)):
+        return ValidationReport(path=path, problems=(problem,))
     repairs: list[str] = []
     with unused(path):
         found, form, rows = _examine(path)
