@@ -201,7 +201,7 @@ def test_a_rank_that_meets_a_bad_spectrum_while_all_write_ends_all_without_leavi
     rewrite_energy(case.output / "store.h5", task)
     done = case.average(2, "mpio")
     assert done.returncode == 2
-    assert f"the spectrum of task {task} has energies that do not rise" in done.stderr
+    assert f"the spectrum of task {task} has energies that do not increase" in done.stderr
     assert sorted(path.name for path in case.output.iterdir()) == ["store.h5"]
 
 
