@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import partial
 from pathlib import Path
 
 from xanesml.campaign import Campaign, EngineSection
@@ -80,6 +81,10 @@ class Finding:
     text: str
     remedy: str = ""
     value: float | None = None
+
+
+#: A finding of one severity, from text, remedy and value.
+ok, warning, problem = partial(Finding, Mark.OK), partial(Finding, Mark.WARNING), partial(Finding, Mark.PROBLEM)
 
 
 @dataclass(frozen=True)

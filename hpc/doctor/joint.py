@@ -15,13 +15,13 @@ import socket
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from hpc.comm import same_host
-from hpc.doctor.findings import Finding, Mark, Setting
+from hpc.doctor.findings import Finding, Mark, Setting, ok, problem, warning
 from hpc.doctor.limits import attempt, failure, meet
 from hpc.doctor.machine import GIB, file_system
 from xanesml.files.hdf5 import parallel_problem
@@ -41,7 +41,8 @@ OFFSET = 1.0
 #: Time limit of one rank's step between two communications, s.
 STEP_LIMIT = 30.0
 
-_NO_FOLDER = Finding(Mark.WARNING, "not checked, since there is no output folder")
+_NO_FOLDER = warning("not checked, since there is no output folder")
+_LOCKED = ok("files can be locked")
 _CLOCK_TAG = 31
 _ROUNDS = 9
 
@@ -98,35 +99,17 @@ def folder_made(folder: Path) -> Iterator[None]:
 
 def output_folder(hosts: Hosts, setting: Setting) -> Findings:
     """Check that every host sees what rank 0 writes in the output folder, and can write there."""
-    comm, token = hosts.comm, secrets.token_hex(8)
-    probe = setting.output / f"{PROBE}{token}"
-    written = attempt(lambda: _write(probe, token), STEP_LIMIT) if comm.rank == 0 else None
-    probe, token, written = comm.bcast((probe, token, written))
-    findings: Findings = []
-    if written.mark is Mark.OK:
-        findings = _on_heads(hosts, lambda: _see(probe, token))
-    elif comm.rank == 0:
-        findings = [(socket.gethostname(), written)]
-    if comm.rank == 0:
-        attempt(lambda: _removed(probe), STEP_LIMIT)
-    return findings
+    with _probe(hosts, setting) as probe:
+        return _after_rank_0(hosts, lambda: _write(probe, probe.name), lambda: _see(probe, probe.name))
 
 
 def file_locking(hosts: Hosts, setting: Setting) -> Findings:
     """Lock a file in the output folder as HDF5 and as MPI does, and try it from every host."""
-    comm, path = hosts.comm, setting.output / f"{PROBE}{secrets.token_hex(8)}"
-    file: list[IO[bytes]] = []
-    locked = attempt(lambda: _lock(path, file), STEP_LIMIT) if comm.rank == 0 else None
-    path, locked = comm.bcast((path, locked))
-    findings: Findings = []
-    if locked.mark is Mark.OK:
-        findings = _on_heads(hosts, lambda: locked if comm.rank == 0 else _held(path))
-    elif comm.rank == 0:
-        findings = [(socket.gethostname(), locked)]
-    if file:
-        file[0].close()
-        attempt(lambda: _removed(path), STEP_LIMIT)
-    return findings
+    # Rank 0 keeps the file open, and so its lock, until all hosts have tried.
+    with _probe(hosts, setting) as probe, ExitStack() as opened:
+        return _after_rank_0(
+            hosts, lambda: _lock(probe, opened), lambda: _LOCKED if hosts.comm.rank == 0 else _held(probe)
+        )
 
 
 def parallel_hdf5(hosts: Hosts, setting: Setting) -> Findings:
@@ -134,17 +117,12 @@ def parallel_hdf5(hosts: Hosts, setting: Setting) -> Findings:
     if not hosts.comm.bcast(setting.output.is_dir()):
         return [(socket.gethostname(), _NO_FOLDER)]
     try:
-        problem = parallel_problem(setting.output, hosts.comm)
+        reason = parallel_problem(setting.output, hosts.comm)
     except Exception as error:  # noqa: BLE001 (it is the finding)
         finding = failure(error)
     else:
-        finding = Finding(Mark.OK, "all ranks write the store")
-        if problem is not None:
-            finding = Finding(
-                Mark.WARNING,
-                problem,
-                "no action needed: rank 0 writes the same file for all; for parallel h5py see docs/install.md",
-            )
+        remedy = "no action needed: rank 0 writes the same file for all; for parallel h5py see docs/install.md"
+        finding = ok("all ranks write the store") if reason is None else warning(reason, remedy)
     return [(socket.gethostname(), finding)]
 
 
@@ -160,20 +138,19 @@ def clocks(hosts: Hosts, _setting: Setting) -> Findings:
             heads.send(time.time(), dest=0, tag=_CLOCK_TAG)
         return []
     if heads.size == 1:
-        return [(names[0], Finding(Mark.OK, "one host, nothing to compare"))]
+        return [(names[0], ok("one host, nothing to compare"))]
     return [(names[other], judge_offset(_offset(heads, other))) for other in range(1, heads.size)]
 
 
 def judge_offset(offset: float) -> Finding:
     """Return the finding for an offset of a clock, s."""
     if abs(offset) > OFFSET:
-        return Finding(
-            Mark.WARNING,
+        return warning(
             "{} s off rank 0's",
             "ask the site to synchronize the clocks: times in store and journal are the hosts' own",
             offset,
         )
-    return Finding(Mark.OK, "within {} ms of rank 0's", value=abs(offset) * 1000)
+    return ok("within {} ms of rank 0's", value=abs(offset) * 1000)
 
 
 def _offset(heads: MPI.Intracomm, other: int) -> float:
@@ -184,6 +161,23 @@ def _offset(heads: MPI.Intracomm, other: int) -> float:
         theirs: float = heads.recv(source=other, tag=_CLOCK_TAG)
         offsets.append(theirs - (sent + time.time()) / 2)
     return statistics.median(offsets)
+
+
+@contextmanager
+def _probe(hosts: Hosts, setting: Setting) -> Iterator[Path]:
+    """Name a new file in the output folder, and remove it at the end; collective."""
+    probe: Path = hosts.comm.bcast(setting.output / f"{PROBE}{secrets.token_hex(8)}")
+    yield probe
+    if hosts.comm.rank == 0:
+        attempt(lambda: _removed(probe), STEP_LIMIT)
+
+
+def _after_rank_0(hosts: Hosts, first: Callable[[], Finding], then: Callable[[], Finding]) -> Findings:
+    """Call a function on rank 0 and, where it finds nothing wrong, another one on the first rank of each host."""
+    found: Finding = hosts.comm.bcast(attempt(first, STEP_LIMIT) if hosts.comm.rank == 0 else None)
+    if found.mark is Mark.OK:
+        return _on_heads(hosts, then)
+    return [(socket.gethostname(), found)] if hosts.comm.rank == 0 else []
 
 
 def _on_heads(hosts: Hosts, look: Callable[[], Finding]) -> Findings:
@@ -198,20 +192,16 @@ def _write(probe: Path, token: str) -> Finding:
     try:
         probe.write_text(token, encoding="ascii")
     except OSError as error:
-        return Finding(
-            Mark.PROBLEM, f"{probe.parent} cannot be written: {error.strerror}", "name another folder with --output"
-        )
-    return Finding(Mark.OK, "written")
+        return problem(f"{probe.parent} cannot be written: {error.strerror}", "name another folder with --output")
+    return ok("written")
 
 
 def _see(probe: Path, token: str) -> Finding:
     folder, deadline = probe.parent, time.monotonic() + VISIBLE
     while _read(probe) != token:
         if time.monotonic() > deadline:
-            return Finding(
-                Mark.PROBLEM,
-                f"{folder} does not show what rank 0 writes there",
-                "name a folder with --output that all hosts share",
+            return problem(
+                f"{folder} does not show what rank 0 writes there", "name a folder with --output that all hosts share"
             )
         time.sleep(0.1)
     mine = probe.with_name(f"{probe.name}-{secrets.token_hex(4)}")
@@ -220,7 +210,7 @@ def _see(probe: Path, token: str) -> Finding:
     if written.mark is not Mark.OK:
         return written
     free = shutil.disk_usage(folder).free / GIB
-    return Finding(Mark.OK, f"{folder} on {file_system(folder)}, {{}} GiB free", value=free)
+    return ok(f"{folder} on {file_system(folder)}, {{}} GiB free", value=free)
 
 
 def _read(probe: Path) -> str:
@@ -234,30 +224,27 @@ def _read(probe: Path) -> str:
 
 def _removed(path: Path) -> Finding:
     path.unlink(missing_ok=True)
-    return Finding(Mark.OK, "removed")
+    return ok("removed")
 
 
-def _lock(path: Path, file: list[IO[bytes]]) -> Finding:
+def _lock(path: Path, opened: ExitStack) -> Finding:
     if not path.parent.is_dir():
         return _NO_FOLDER
-    file.append(path.open("wb"))
+    file = opened.enter_context(path.open("wb"))
     try:
-        fcntl.flock(file[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
-        fcntl.flock(file[0], fcntl.LOCK_UN)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_UN)
     except OSError as error:
         if os.environ.get("HDF5_USE_FILE_LOCKING", "").upper() not in ("FALSE", "0"):
-            return Finding(
-                Mark.PROBLEM, f"flock, which HDF5 uses: {error.strerror}", "export HDF5_USE_FILE_LOCKING=FALSE"
-            )
+            return problem(f"flock, which HDF5 uses: {error.strerror}", "export HDF5_USE_FILE_LOCKING=FALSE")
     try:
-        fcntl.lockf(file[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        return Finding(
-            Mark.WARNING,
+        return warning(
             f"lockf, which MPI and simulate use: {error.strerror}",
             "start no second simulate on one store; choose --writer root if writing fails",
         )
-    return Finding(Mark.OK, "files can be locked")
+    return _LOCKED
 
 
 def _held(path: Path) -> Finding:
@@ -266,6 +253,6 @@ def _held(path: Path) -> Finding:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EAGAIN):
-                return Finding(Mark.OK, "files can be locked")
+                return _LOCKED
             raise
-    return Finding(Mark.WARNING, "a lock of rank 0's host does not hold here", "start no second simulate on one store")
+    return warning("a lock of rank 0's host does not hold here", "start no second simulate on one store")

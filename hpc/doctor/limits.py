@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from hpc.doctor.findings import Finding, Mark, summarize
+from hpc.doctor.findings import Finding, problem, summarize
 from xanesml.errors import EnvironmentProblem, XanesmlError
 from xanesml.feff.process import clean_environment
 
@@ -49,22 +49,20 @@ def attempt(look: Callable[[], Finding], limit: float) -> Finding:
         try:
             found.append(look())
         except XanesmlError as error:
-            found.append(Finding(Mark.PROBLEM, str(error)))
+            found.append(problem(str(error)))
         except Exception as error:  # noqa: BLE001 (it is what was found)
             found.append(failure(error))
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     thread.join(limit)
-    return (
-        found[0] if found else Finding(Mark.PROBLEM, f"no answer within {limit:.0f} s", "check whether the host hangs")
-    )
+    return found[0] if found else problem(f"no answer within {limit:.0f} s", "check whether the host hangs")
 
 
 def failure(error: Exception) -> Finding:
     """Return an exception in a check as a problem."""
     said = (str(error).splitlines() or [""])[0][:200]
-    return Finding(Mark.PROBLEM, f"the check failed with {type(error).__name__}: {said}")
+    return problem(f"the check failed with {type(error).__name__}: {said}")
 
 
 def run_child(command: Sequence[str], limit: float) -> subprocess.CompletedProcess[str]:
@@ -130,7 +128,7 @@ def watchdog(name: str, limit: float, echo: Callable[[str], None]) -> Iterator[N
 
     def give_up() -> None:
         text = f"the ranks were not done after {limit:.0f} s, which ends the doctor; it may have left files behind"
-        echo(str(summarize(name, [("", Finding(Mark.PROBLEM, text, "look for a host or a file system that hangs"))])))
+        echo(str(summarize(name, [("", problem(text, "look for a host or a file system that hangs"))])))
         sys.stdout.flush()
         os._exit(GIVEN_UP)
 

@@ -11,11 +11,11 @@ import re
 import resource
 import shutil
 import tempfile
-import time
 from pathlib import Path, PurePosixPath
 
-from hpc.doctor.findings import Finding, Mark, Setting
+from hpc.doctor.findings import Finding, Setting, ok, problem, warning
 from hpc.doctor.limits import last_words, run_child
+from hpc.drain import time_left
 
 GIB, MIB = 1024**3, 1024**2
 
@@ -45,41 +45,36 @@ def scratch_folder(setting: Setting) -> Finding:
             file.flush()
         free = shutil.disk_usage(folder).free
     except OSError as error:
-        return Finding(
-            Mark.PROBLEM,
-            f"{folder} cannot be written: {error.strerror}",
-            "name a folder on the host itself with --scratch",
+        return problem(
+            f"{folder} cannot be written: {error.strerror}", "name a folder on the host itself with --scratch"
         )
     kind = file_system(folder)
     memory = ", which is memory" if kind in _IN_MEMORY else ""
     text = f"{folder} on {kind}{memory}, {{}} GiB free"
     shared = setting.output.exists() and setting.output.stat().st_dev == folder.stat().st_dev
     if kind in _NETWORK or (setting.hosts > 1 and shared):
-        return Finding(
-            Mark.WARNING,
+        return warning(
             f"{text}, shared by the hosts",
             "name a folder on the host itself with --scratch: every run writes some 100 files",
             free / GIB,
         )
     if free < SCRATCH_FREE * setting.ranks:
-        return Finding(
-            Mark.WARNING,
+        return warning(
             f"{text}, ranks here: {setting.ranks}",
             f"free {SCRATCH_FREE // MIB} MiB for each rank, or name another folder with --scratch",
             free / GIB,
         )
-    return Finding(Mark.OK, text, value=free / GIB)
+    return ok(text, value=free / GIB)
 
 
 def stack_limit(_setting: Setting) -> Finding:
     """Check the stack limit."""
     hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
     if hard == resource.RLIM_INFINITY:
-        return Finding(Mark.OK, "unlimited")
+        return ok("unlimited")
     if hard >= STACK:
-        return Finding(Mark.OK, "{} MiB", value=hard / MIB)
-    return Finding(
-        Mark.PROBLEM,
+        return ok("{} MiB", value=hard / MIB)
+    return problem(
         "{} MiB, and FEFF keeps large arrays there",
         f"raise the hard limit (ulimit -Hs) to {STACK // MIB} MiB or unlimited before the job starts, or ask the site",
         hard / MIB,
@@ -91,58 +86,49 @@ def cores(setting: Setting) -> Finding:
     physical = len({_siblings(cpu) for cpu in setting.cores})
     text = f"ranks here: {setting.ranks}, cores: {physical}"
     if setting.ranks > physical:
-        return Finding(
-            Mark.WARNING, text, "start at most one rank for each core, and let the launcher bind each to its own"
-        )
-    return Finding(Mark.OK, text)
+        return warning(text, "start at most one rank for each core, and let the launcher bind each to its own")
+    return ok(text)
 
 
 def threads(_setting: Setting) -> Finding:
     """Report the number of threads set in the environment."""
     value = os.environ.get("OMP_NUM_THREADS")
     asked = "OMP_NUM_THREADS is not set" if value is None else f"OMP_NUM_THREADS={value}"
-    return Finding(Mark.OK, f"{asked}; each FEFF runs with one thread in any case")
+    return ok(f"{asked}; each FEFF runs with one thread in any case")
 
 
 def memory(setting: Setting) -> Finding:
     """Compare the free memory, or the job's limit if it is smaller, with the number of ranks."""
     available = memory_available(Path("/"))
     if available is None:
-        return Finding(Mark.OK, "not known on this system")
+        return ok("not known on this system")
     share = available / setting.ranks
     if share < MEMORY:
-        return Finding(
-            Mark.WARNING, "{} GiB for each rank", "start fewer ranks on a host, or ask for more", share / GIB
-        )
-    return Finding(Mark.OK, "{} GiB for each rank", value=share / GIB)
+        return warning("{} GiB for each rank", "start fewer ranks on a host, or ask for more", share / GIB)
+    return ok("{} GiB for each rank", value=share / GIB)
 
 
 def walltime(_setting: Setting) -> Finding:
     """Report the time left for the job."""
-    end = os.environ.get("SLURM_JOB_END_TIME", "")
-    if not end.isdigit():
-        return Finding(Mark.OK, "end of the job not known (no SLURM_JOB_END_TIME)")
-    left = int(end) - time.time()
+    left = time_left(None)
+    if left is None:
+        return ok("end of the job not known (no SLURM_JOB_END_TIME)")
     minutes = max(0, round(left / 60))
     text = f"{minutes // 60} h {minutes % 60:02d} min left"
-    if left < WALLTIME:
-        return Finding(Mark.WARNING, text, "ask for more time (--time)")
-    return Finding(Mark.OK, text)
+    return warning(text, "ask for more time (--time)") if left < WALLTIME else ok(text)
 
 
 def gpus(_setting: Setting) -> Finding:
     """Count NVIDIA's GPUs."""
     program = shutil.which("nvidia-smi")
     if program is None:
-        return Finding(Mark.OK, "none (no nvidia-smi); training runs on the cores")
+        return ok("none (no nvidia-smi); training runs on the cores")
     listed = run_child([program, "-L"], _GPU_LIMIT)
     names = re.findall(r"^GPU \d+: (.+?) \(UUID", listed.stdout, re.MULTILINE)
     if listed.returncode or not names:
-        return Finding(
-            Mark.WARNING, f"nvidia-smi -L finds none: {last_words(listed)}", "ask the site about its GPU driver"
-        )
+        return warning(f"nvidia-smi -L finds none: {last_words(listed)}", "ask the site about its GPU driver")
     kinds = ", ".join(f"{names.count(name)} × {name}" for name in dict.fromkeys(names))
-    return Finding(Mark.OK, kinds)
+    return ok(kinds)
 
 
 def file_system(path: Path, mounts: str | None = None) -> str:

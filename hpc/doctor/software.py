@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hpc.doctor.findings import Finding, Mark, Setting
+from hpc.doctor.findings import Finding, Setting, ok, problem, warning
 from hpc.doctor.limits import last_words, run_child
 from xanesml.campaign import Campaign
 from xanesml.feff.engine import make_engine, run_feff
@@ -72,22 +72,20 @@ def launcher(setting: Setting) -> Finding:
     told = launched(os.environ)
     allocated = os.environ.get("SLURM_NTASKS", "1")
     if told is None and setting.size == 1 and allocated.isdigit() and int(allocated) > 1:
-        return Finding(
-            Mark.WARNING,
+        return warning(
             f"one process without a launcher in an allocation for {allocated}",
             "start it as the job will be started, with mpirun or srun",
         )
     if told is None:
-        return Finding(Mark.OK, "none" if setting.size == 1 else f"not known; {_spread(setting)}")
+        return ok("none" if setting.size == 1 else f"not known; {_spread(setting)}")
     if told.processes > setting.size:
-        return Finding(
-            Mark.PROBLEM,
+        return problem(
             f"{told.processes} processes were started ({told.variable}), but MPI sees {setting.size} of them: "
             f"mpi4py was built for, or loads, another MPI than the launcher's: {_mpi_libraries_named()}",
             "start with the mpirun of that MPI, or install mpi4py for the launcher's; "
             f"the first mpirun on PATH is {shutil.which('mpirun') or 'none'}",
         )
-    return Finding(Mark.OK, f"MPI sees all processes that were started; {_spread(setting)}")
+    return ok(f"MPI sees all processes that were started; {_spread(setting)}")
 
 
 def mpi_library(setting: Setting) -> Finding:
@@ -96,41 +94,34 @@ def mpi_library(setting: Setting) -> Finding:
     from mpi4py import MPI  # noqa: PLC0415
 
     vendor, version = MPI.get_vendor()
-    levels = {
-        MPI.THREAD_SINGLE: "single",
-        MPI.THREAD_FUNNELED: "funneled",
-        MPI.THREAD_SERIALIZED: "serialized",
-        MPI.THREAD_MULTIPLE: "multiple",
-    }
+    names = ("single", "funneled", "serialized", "multiple")
+    levels = {getattr(MPI, f"THREAD_{name.upper()}"): name for name in names}
     level = MPI.Query_thread()
     text = (
         f"{vendor} {'.'.join(map(str, version))}, MPI {'.'.join(map(str, MPI.Get_version()))}, "
         f"mpi4py {mpi4py.__version__}, threads: {levels[level]}"
     )
     if len({library.parent for library in _mpi_libraries()}) > 1:
-        return Finding(
-            Mark.PROBLEM,
+        return problem(
             f"{text}; two MPI libraries in one process: {_mpi_libraries_named()}",
             "build h5py and mpi4py against the same MPI (docs/install.md)",
         )
     if level < MPI.THREAD_MULTIPLE and setting.size > 1:
-        return Finding(
-            Mark.WARNING,
-            text,
-            "training on several ranks needs an MPI with MPI_THREAD_MULTIPLE; everything else does not",
+        return warning(
+            text, "training on several ranks needs an MPI with MPI_THREAD_MULTIPLE; everything else does not"
         )
-    return Finding(Mark.OK, text)
+    return ok(text)
 
 
 def packages(_setting: Setting) -> Finding:
     """Report the versions of Python and of the packages that results depend on."""
     versions: dict[str, str] = json.loads(package_versions())
-    return Finding(Mark.OK, ", ".join(f"{name} {version}" for name, version in versions.items()))
+    return ok(", ".join(f"{name} {version}" for name, version in versions.items()))
 
 
 def engine(setting: Setting) -> Finding:
     """Check that the engine's programs are installed."""
-    return Finding(Mark.OK, make_engine(setting.engine).identity)
+    return ok(make_engine(setting.engine).identity)
 
 
 def engine_runs(setting: Setting) -> Finding:
@@ -149,19 +140,17 @@ def engine_runs(setting: Setting) -> Finding:
     try:
         folder = tempfile.TemporaryDirectory(prefix="xanesml-doctor-", dir=setting.scratch)
     except OSError:
-        return Finding(Mark.WARNING, "not run, since the scratch folder cannot be written")
+        return warning("not run, since the scratch folder cannot be written")
     with folder as name:
         result = run_feff(make_engine(section), Path(name), *table.inputs(0))
     if result.outcome is Outcome.DONE:
-        return Finding(Mark.OK, "13 atoms without SCF: done in {} s", value=result.seconds)
+        return ok("13 atoms without SCF: done in {} s", value=result.seconds)
     if result.outcome is Outcome.TIMED_OUT:
-        return Finding(
-            Mark.WARNING,
+        return warning(
             f"13 atoms without SCF: not over after {RUN_LIMIT:.0f} s, 5 s are usual",
             "look for an overloaded host, or for Python or FEFF on a slow file system",
         )
-    return Finding(
-        Mark.PROBLEM,
+    return problem(
         f"13 atoms without SCF: {result.outcome.label}: {result.message}",
         "repair the engine ([engine] in the campaign; docs/install.md, section FEFF)",
     )
@@ -170,8 +159,7 @@ def engine_runs(setting: Setting) -> Finding:
 def training(setting: Setting) -> Finding:
     """Import TensorFlow and Horovod, in a child process that may crash."""
     if importlib.util.find_spec("tensorflow") is None:
-        return Finding(
-            Mark.WARNING,
+        return warning(
             "TensorFlow is not installed",
             "simulate and average do not need it; for train and predict run pip install '.[train]'",
         )
@@ -180,20 +168,20 @@ def training(setting: Setting) -> Finding:
     told: list[list[Any]] = [json.loads(line) for line in child.stdout.splitlines() if line.startswith("[")]
     said = last_words(child)
     if not told:
-        return Finding(Mark.PROBLEM, f"TensorFlow cannot be imported: {said}", "reinstall it: pip install '.[train]'")
+        return problem(f"TensorFlow cannot be imported: {said}", "reinstall it: pip install '.[train]'")
     found = "TensorFlow {}, Keras {}".format(*told[0])
     if not with_horovod:
-        mark, remedy = Mark.WARNING, "one process trains without it; for several build it (docs/install.md)"
-        return Finding(mark, f"{found}; Horovod is not installed", remedy)
+        remedy = "one process trains without it; for several build it (docs/install.md)"
+        return warning(f"{found}; Horovod is not installed", remedy)
     remedy = "rebuild it with --no-cache-dir (docs/install.md); one process trains without it"
     if len(told) == 1:
-        return Finding(Mark.PROBLEM, f"{found}; Horovod cannot be imported: {said}", remedy)
+        return problem(f"{found}; Horovod cannot be imported: {said}", remedy)
     version, mpi, nccl, gloo = told[1]
     built = [name for name, there in (("MPI", mpi), ("NCCL", nccl), ("Gloo", gloo)) if there]
     found = f"{found}; Horovod {version} built with {' and '.join(built) or 'neither MPI nor NCCL nor Gloo'}"
     if not mpi and setting.size > 1:
-        return Finding(Mark.PROBLEM, found, f"without MPI it does not see the ranks: {remedy}")
-    return Finding(Mark.OK, found)
+        return problem(found, f"without MPI it does not see the ranks: {remedy}")
+    return ok(found)
 
 
 def _mpi_libraries() -> list[Path]:

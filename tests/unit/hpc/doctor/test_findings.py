@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import namedtuple
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpc import drain
 from hpc.doctor import joint, machine, software
 from hpc.doctor.driver import CHECKS
 from hpc.doctor.findings import Finding, Mark, Setting, summarize
@@ -391,7 +393,7 @@ def test_a_job_that_is_about_to_end_is_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int | None, mark: Mark, text: str
 ) -> None:
     monkeypatch.delenv("SLURM_JOB_END_TIME", raising=False)
-    monkeypatch.setattr(machine.time, "time", lambda: 1.7e9)
+    monkeypatch.setattr(drain.time, "time", lambda: 1.7e9)
     if seconds is not None:
         monkeypatch.setenv("SLURM_JOB_END_TIME", str(1_700_000_000 + seconds))
     found = machine.walltime(setting(tmp_path))
@@ -472,9 +474,8 @@ def test_locks_are_tried_as_hdf5_and_as_mpi_do(
     monkeypatch.setenv("HDF5_USE_FILE_LOCKING", variable)
     for name in broken:
         monkeypatch.setattr(joint.fcntl, name, refuse)
-    file: list[object] = []
-    found = joint._lock(tmp_path / "probe", file)  # type: ignore[arg-type]
-    file[0].close()  # type: ignore[attr-defined]
+    with ExitStack() as opened:
+        found = joint._lock(tmp_path / "probe", opened)
     assert found.mark is mark
     assert text in found.text
 
