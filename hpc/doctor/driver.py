@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from hpc.comm import silent
 from hpc.doctor import joint, machine, software
-from hpc.doctor.findings import Finding, Line, Mark, Setting, summarize
+from hpc.doctor.findings import Finding, Mark, Setting, summarize
 from hpc.doctor.joint import Findings, Hosts
 from hpc.doctor.limits import attempt, meet, watchdog
 from hpc.farming.scratch import scratch_base
@@ -127,10 +127,10 @@ def diagnose(
         for check in CHECKS:
             limit = check.limit + _MARGIN + (_LATER if comm.rank else 0.0)
             with watchdog(check.name, limit, echo if comm.rank == 0 else silent):
-                line = _line(check, hosts, setting)
-            if line is not None:
-                marks[line.mark] += 1
-                echo(str(line))
+                found = _make(check, hosts, setting)
+            if found is not None:
+                marks[found.mark] += 1
+                echo(found.line(check.name))
         if comm.rank == 0:
             echo(_verdict(marks))
         return bool(hosts.comm.bcast(not marks[Mark.PROBLEM]))
@@ -149,18 +149,18 @@ def _setting(hosts: Hosts, campaign: Campaign | None, output: Path, scratch: Pat
     )
 
 
-def _line(check: HostCheck | JointCheck, hosts: Hosts, setting: Setting) -> Line | None:
-    """Run a check and return its line on rank 0; collective."""
+def _make(check: HostCheck | JointCheck, hosts: Hosts, setting: Setting) -> Finding | None:
+    """Make a check and return the findings of all hosts as one on rank 0; collective."""
     if isinstance(check, JointCheck):
         findings = check.look(hosts, setting)
-        return summarize(check.name, findings) if hosts.comm.rank == 0 else None
+        return summarize(findings) if hosts.comm.rank == 0 else None
     asked = hosts.heads is not None if check.everywhere else hosts.comm.rank == 0
     mine = (socket.gethostname(), attempt(lambda: check.look(setting), check.limit)) if asked else None
     meet(hosts.comm)
     gathered = hosts.comm.gather(mine)
     if gathered is None:
         return None
-    return summarize(check.name, [finding for finding in gathered if finding is not None], alike=check.alike)
+    return summarize([finding for finding in gathered if finding is not None], alike=check.alike)
 
 
 def _verdict(marks: Counter[Mark]) -> str:

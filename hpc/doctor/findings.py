@@ -82,32 +82,21 @@ class Finding:
     remedy: str = ""
     value: float | None = None
 
+    def line(self, check: str) -> str:
+        """Return it as printed, after the name of its check."""
+        told = f"{self.mark.label:<9}{check:<17}{self.text}"
+        return f"{told} → {self.remedy}" if self.remedy else told
+
 
 #: A finding of one severity, from text, remedy and value.
 ok, warning, problem = partial(Finding, Mark.OK), partial(Finding, Mark.WARNING), partial(Finding, Mark.PROBLEM)
 
 
-@dataclass(frozen=True)
-class Line:
-    """The findings of all hosts in one check, as printed."""
-
-    mark: Mark
-    name: str
-    text: str
-    remedy: str
-
-    def __str__(self) -> str:
-        told = f"{self.mark.label:<9}{self.name:<17}{self.text}"
-        return f"{told} → {self.remedy}" if self.remedy else told
-
-
-def summarize(name: str, findings: Sequence[tuple[str, Finding]], *, alike: str = "") -> Line:
-    """Summarize the findings of all hosts in one line: equal findings once, others with their hosts.
+def summarize(findings: Sequence[tuple[str, Finding]], *, alike: str = "") -> Finding:
+    """Summarize the findings of all hosts in one: equal findings once, others with their hosts.
 
     Parameters
     ----------
-    name : str
-        The check.
     findings : sequence of (str, Finding)
         Host and finding, at least one.
     alike : str, optional
@@ -116,8 +105,8 @@ def summarize(name: str, findings: Sequence[tuple[str, Finding]], *, alike: str 
 
     Returns
     -------
-    Line
-        The line, with the worst findings first and the remedies of the findings in it.
+    Finding
+        The worst ones first, with the remedies of those in its text.
     """
     groups: dict[Finding, list[tuple[str, float | None]]] = {}
     for host, finding in findings:
@@ -138,7 +127,7 @@ def summarize(name: str, findings: Sequence[tuple[str, Finding]], *, alike: str 
     untold = ranked[NAMED:]
     if untold:
         texts.append(f"and other answers from {sum(len(groups[finding]) for finding in untold)} more")
-    return Line(mark, name, "; ".join(texts), "; ".join(dict.fromkeys(filter(None, remedies))))
+    return Finding(mark, "; ".join(texts), "; ".join(dict.fromkeys(filter(None, remedies))))
 
 
 def _text(text: str, values: Sequence[float | None]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from hpc.doctor.findings import Finding, problem, summarize
+from hpc.doctor.findings import Finding, problem
 from xanesml.errors import EnvironmentProblem, XanesmlError
 from xanesml.feff.process import clean_environment
 
@@ -26,22 +26,10 @@ _POLL_INTERVAL = 0.02
 
 
 def attempt(look: Callable[[], Finding], limit: float) -> Finding:
-    """Call a function that may raise or hang, and that does not communicate.
+    """Return the finding of a function that may raise or hang, and that does not communicate.
 
-    It runs in a thread, which is abandoned if it hangs, for example in a system call on a
-    dead file system.
-
-    Parameters
-    ----------
-    look : callable
-        Returns the finding.
-    limit : float
-        Time limit, s.
-
-    Returns
-    -------
-    Finding
-        The function's, or a problem with the exception or the time limit.
+    It runs in a thread, which is abandoned if it hangs, for example in a system call on a dead file system.
+    An exception, or no answer within `limit` seconds, is a problem.
     """
     found: list[Finding] = []
 
@@ -66,24 +54,12 @@ def failure(error: Exception) -> Finding:
 
 
 def run_child(command: Sequence[str], limit: float) -> subprocess.CompletedProcess[str]:
-    """Run a program in an environment without the launcher's variables, and capture its output.
-
-    Parameters
-    ----------
-    command : sequence of str
-        Argument vector.
-    limit : float
-        Time after which it is killed, s.
-
-    Returns
-    -------
-    subprocess.CompletedProcess
-        Its return code and output, as text.
+    """Run a program in an environment without the launcher's variables, and capture its output as text.
 
     Raises
     ------
     EnvironmentProblem
-        If it was killed after the time limit.
+        If it was killed after `limit` seconds.
     """
     try:
         return subprocess.run(
@@ -112,23 +88,14 @@ def last_words(child: subprocess.CompletedProcess[str]) -> str:
 
 @contextmanager
 def watchdog(name: str, limit: float, echo: Callable[[str], None]) -> Iterator[None]:
-    """End this process if the block takes too long.
+    """End this process if the block takes longer than `limit` seconds, and say which check is given up.
 
     A rank that waits in the MPI library or in HDF5 cannot be interrupted; the launcher ends the others.
-
-    Parameters
-    ----------
-    name : str
-        The check, printed when it is given up.
-    limit : float
-        Time limit of the block, s.
-    echo : callable
-        Prints a line; called on rank 0 only.
     """
 
     def give_up() -> None:
         text = f"the ranks were not done after {limit:.0f} s, which ends the doctor; it may have left files behind"
-        echo(str(summarize(name, [("", problem(text, "look for a host or a file system that hangs"))])))
+        echo(problem(text, "look for a host or a file system that hangs").line(name))
         sys.stdout.flush()
         os._exit(GIVEN_UP)
 

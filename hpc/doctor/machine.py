@@ -132,19 +132,10 @@ def gpus(_setting: Setting) -> Finding:
 
 
 def file_system(path: Path, mounts: str | None = None) -> str:
-    """Return the type of the file system of a path.
+    """Return the type of the file system of an existing path, such as `"ext4"`.
 
-    Parameters
-    ----------
-    path : Path
-        An existing path.
-    mounts : str, optional
-        Mount table in the format of fstab(5). Default: /proc/mounts.
-
-    Returns
-    -------
-    str
-        Such as `"ext4"`; `"an unknown file system"` if it is not in the table.
+    `mounts` is a mount table in the format of fstab(5), by default /proc/mounts. For a path that is not in it
+    the type is `"an unknown file system"`.
     """
     table = Path("/proc/mounts")
     if mounts is None:
@@ -161,18 +152,10 @@ def file_system(path: Path, mounts: str | None = None) -> str:
 
 
 def memory_available(root: Path) -> int | None:
-    """Return the memory available to programs.
+    """Return the memory available to programs, bytes; None where it is not known.
 
-    Parameters
-    ----------
-    root : Path
-        Folder of `proc` and `sys`.
-
-    Returns
-    -------
-    int or None
-        Bytes: Linux's MemAvailable, or the limit of this process's control group (version 1
-        or 2) or of one above it if that is less; None if neither exists.
+    That is Linux's MemAvailable, or less where a control group of this process or one above it, of version 1
+    or 2, has a lower limit. `root` is the folder of `proc` and `sys`.
     """
     meminfo = root / "proc/meminfo"
     if not meminfo.exists():

@@ -55,48 +55,48 @@ def program(folder: Path, name: str, text: str) -> None:
 
 
 def test_equal_findings_are_told_once() -> None:
-    line = summarize("engine", [("n1", Finding(OK, "feff10")), ("n2", Finding(OK, "feff10"))], alike="install the same")
-    assert str(line) == "ok       engine           feff10"
+    summary = summarize([("n1", Finding(OK, "feff10")), ("n2", Finding(OK, "feff10"))], alike="install the same")
+    assert summary.line("engine") == "ok       engine           feff10"
 
 
 def test_a_value_that_varies_is_a_range_and_not_another_finding() -> None:
     found = [(f"n{i}", Finding(OK, "{} GiB for each rank", value=value)) for i, value in enumerate((12.4, 8.0, 2000.0))]
-    assert summarize("memory", found).text == "8–2,000 GiB for each rank"
-    assert summarize("memory", found[:1]).text == "12 GiB for each rank"
+    assert summarize(found).text == "8–2,000 GiB for each rank"
+    assert summarize(found[:1]).text == "12 GiB for each rank"
 
 
 def test_hosts_that_differ_are_named_the_worst_first() -> None:
     found = [("n1", Finding(OK, "fine")), ("n2", Finding(PROBLEM, "broken", "mend it")), ("n3", Finding(OK, "fine"))]
-    line = summarize("engine", found)
-    assert str(line) == "problem  engine           n2: broken; n1, n3: fine → mend it"
+    summary = summarize(found)
+    assert summary.line("engine") == "problem  engine           n2: broken; n1, n3: fine → mend it"
 
 
 def test_a_difference_is_a_problem_only_where_hosts_must_be_alike() -> None:
     found = [("n1", Finding(OK, "python 3.11")), ("n2", Finding(OK, "python 3.12"))]
-    assert summarize("packages", found).mark is OK
-    line = summarize("packages", found, alike="use one environment")
-    assert (line.mark, line.text) == (PROBLEM, "n1: python 3.11; n2: python 3.12")
-    assert line.remedy == "use one environment"
+    assert summarize(found).mark is OK
+    summary = summarize(found, alike="use one environment")
+    assert (summary.mark, summary.text) == (PROBLEM, "n1: python 3.11; n2: python 3.12")
+    assert summary.remedy == "use one environment"
 
 
 def test_many_hosts_with_many_answers_fit_on_a_line() -> None:
     found = [(f"n{i}", Finding(OK, f"version {min(i, 6)}")) for i in range(100)]
-    line = summarize("packages", found)
-    assert line.text == "n0: version 0; n1: version 1; n2: version 2; and other answers from 97 more"
-    assert summarize("x", [*found[6:], ("odd", Finding(WARNING, "odd", "look"))]).text == (
+    summary = summarize(found)
+    assert summary.text == "n0: version 0; n1: version 1; n2: version 2; and other answers from 97 more"
+    assert summarize([*found[6:], ("odd", Finding(WARNING, "odd", "look"))]).text == (
         "odd: odd; n6, n7, n8 and 91 more: version 6"
     )
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from(Mark)), min_size=1, max_size=30))
 def test_the_mark_of_a_line_is_the_worst_of_its_findings(found: list[tuple[str, Mark]]) -> None:
-    line = summarize("x", [(f"n{i}", Finding(mark, text)) for i, (text, mark) in enumerate(found)])
-    assert line.mark == max(mark for _, mark in found)
-    assert "\n" not in str(line)
+    summary = summarize([(f"n{i}", Finding(mark, text)) for i, (text, mark) in enumerate(found)])
+    assert summary.mark == max(mark for _, mark in found)
+    assert "\n" not in summary.line("x")
 
 
 def test_braces_in_a_message_stay_as_they_are() -> None:
-    assert summarize("x", [("n1", Finding(PROBLEM, "bad value {} in {0}"))]).text == "bad value {} in {0}"
+    assert summarize([("n1", Finding(PROBLEM, "bad value {} in {0}"))]).text == "bad value {} in {0}"
 
 
 def test_an_exception_is_a_finding() -> None:
@@ -437,9 +437,9 @@ def test_gpus_are_counted_by_kind(
 
 @pytest.mark.parametrize(("offset", "mark", "text"), [(-2.5, WARNING, "-2.5 s off"), (0.004, OK, "within 4 ms")])
 def test_a_clock_that_is_off_is_a_warning(offset: float, mark: Mark, text: str) -> None:
-    line = summarize("clocks", [("n1", joint.judge_offset(offset))])
-    assert line.mark is mark
-    assert text in line.text
+    summary = summarize([("n1", joint.judge_offset(offset))])
+    assert summary.mark is mark
+    assert text in summary.text
 
 
 def test_a_host_that_does_not_see_the_output_folder_is_a_problem(
