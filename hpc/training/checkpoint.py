@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xanesml.files.whole import whole_file
-
-if TYPE_CHECKING:
-    import keras
 
 Arrays = list[NDArray[Any]]
 
@@ -96,14 +92,3 @@ class Checkpoint:
         if meta["identity"] != identity:
             return None
         return cls(identity, [Epoch(**epoch) for epoch in meta["history"]], **groups)
-
-
-def values(variables: Sequence[keras.Variable]) -> Arrays:
-    """Return the values of Keras variables."""
-    return [np.asarray(variable.numpy()) for variable in variables]
-
-
-def assign(variables: Sequence[keras.Variable], arrays: Arrays) -> None:
-    """Give Keras variables their values."""
-    for variable, array in zip(variables, arrays, strict=True):
-        variable.assign(array)

@@ -63,13 +63,7 @@ class Collective:
 
 
 class HorovodCollective(Collective):
-    """The ranks that Horovod joins.
-
-    Parameters
-    ----------
-    horovod : module
-        `horovod.tensorflow`, initialized.
-    """
+    """The ranks that Horovod joins, by its module `horovod.tensorflow` once that is initialized."""
 
     def __init__(self, horovod: Any) -> None:
         self._horovod = horovod
@@ -142,14 +136,7 @@ def check_backend(ranks: Ranks) -> None:
 
 
 def join_group(ranks: Ranks, count: int) -> tuple[int, Collective]:
-    """Divide ranks into groups of about equal size and join this one's; collective.
-
-    Parameters
-    ----------
-    ranks : Ranks
-        All ranks.
-    count : int
-        Number of groups, at most that of the ranks.
+    """Divide ranks into `count` groups of about equal size and join this one's; collective.
 
     Returns
     -------

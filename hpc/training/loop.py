@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpc.training.checkpoint import Checkpoint, Epoch, assign, values
+from hpc.training.checkpoint import Checkpoint, Epoch
 from hpc.training.collective import Collective
 from hpc.training.step import compiled_step
 from xanesml.files.arrays import Floats, Singles
@@ -22,7 +22,6 @@ from xanesml.seeds import Stream, seed_of
 
 if TYPE_CHECKING:
     import keras
-
 
 #: Steps between two checks whether any rank was asked to stop.
 STEPS_BETWEEN_LOOKS = 20
@@ -160,16 +159,7 @@ def fit(
     collective.broadcast([*network.weights, *optimizer.variables])
     step = compiled_step(network, optimizer, collective, source, schedule.head_weight)
     steps, timed = source.steps, list[tuple[float, float]]()
-
-    rate = None
-
-    def set_rate(number: int) -> None:
-        nonlocal rate
-        wanted = learning_rate(
-            number, base=schedule.learning_rate, size=collective.size, warmup=schedule.warmup_epochs * steps
-        )
-        if wanted != rate:
-            optimizer.learning_rate = rate = wanted
+    base, warmup, rate = schedule.learning_rate, schedule.warmup_epochs * steps, None
 
     def fitted(*, finished: bool) -> Fitted:
         counted = timed[1:] or timed
@@ -184,7 +174,8 @@ def fit(
         for number, arrays in enumerate(source.epoch(epoch), start=(epoch - 1) * steps + 1):
             if number % STEPS_BETWEEN_LOOKS == 0 and collective.sum(np.array([float(stop())]))[0]:
                 return fitted(finished=False)
-            set_rate(number)
+            if (wanted := learning_rate(number, base=base, size=collective.size, warmup=warmup)) != rate:
+                optimizer.learning_rate = rate = wanted
             # Kept as a tensor: converting it would wait for the GPU.
             loss = loss + step(*arrays)
             samples += len(arrays[0])
@@ -198,13 +189,11 @@ def fit(
         seconds = time.perf_counter() - started
         state.history.append(Epoch(epoch, float(optimizer.learning_rate.numpy()), mean_loss, mae, seconds))
         echo(f"epoch {epoch}/{schedule.epochs}: loss {mean_loss:.3g}, validation MAE {mae:.3g} Å²")
-        given_up: bool | None = False
-        if collective.rank == 0:
-            given_up = after_epoch(state.history)
-            if checkpoint is not None:
-                state.weights, state.optimizer = network.get_weights(), values(optimizer.variables)
-                state.save(checkpoint)
-        if epoch < schedule.epochs and collective.sum(np.array([float(bool(given_up))]))[0]:
+        given_up = collective.rank == 0 and bool(after_epoch(state.history))
+        if collective.rank == 0 and checkpoint is not None:
+            state.weights, state.optimizer = network.get_weights(), [one.numpy() for one in optimizer.variables]
+            state.save(checkpoint)
+        if epoch < schedule.epochs and collective.sum(np.array([float(given_up)]))[0]:
             return fitted(finished=False)
     if state.best:
         network.set_weights(state.best)
@@ -222,36 +211,18 @@ def _restore(
     found = Checkpoint.load(path, identity) if path is not None and collective.rank == 0 else None
     if found is not None:
         network.set_weights(found.weights)
-        assign(optimizer.variables, found.optimizer)
+        for variable, array in zip(optimizer.variables, found.optimizer, strict=True):
+            variable.assign(array)
     history, best = collective.bcast(None if found is None else (found.history, found.best)) or ([], [])
     return Checkpoint(identity, history, best, [], [])
 
 
 def learning_rate(step: int, *, base: float, size: int, warmup: float) -> float:
-    """Return the learning rate of a step.
+    """Return the learning rate of a step, counted from 1.
 
-    It rises linearly over the warm-up to `size` times the rate of one rank, because the
-    ranks' batches together are `size` times as large.
-
-    Parameters
-    ----------
-    step : int
-        Number of the step, from 1.
-    base : float
-        Learning rate for one rank.
-    size : int
-        Number of ranks.
-    warmup : float
-        Steps of the warm-up; may be 0.
-
-    Returns
-    -------
-    float
-        The learning rate.
-
-    References
-    ----------
-    P. Goyal et al., Accurate, Large Minibatch SGD, arXiv:1706.02677 (2017), section 2.
+    It rises linearly, over a warm-up given in steps, to `size` times that of one rank, because
+    the ranks' batches together are `size` times as large (P. Goyal et al., Accurate, Large Minibatch SGD,
+    arXiv:1706.02677 (2017), section 2).
     """
     return base * size * min(1.0, step / max(warmup, 1.0))
 

@@ -38,22 +38,7 @@ def read_split(campaign: Campaign, tensors: Path) -> tuple[NDArray[np.int32], Sp
 def load_share(
     campaign: Campaign, tensors: Path, count: int, split: Split, comm: Ranks, collective: Collective
 ) -> tuple[Tensors, Split, Scaling]:
-    """Read this rank's share of the averages; collective over all ranks.
-
-    Parameters
-    ----------
-    campaign : Campaign
-        The campaign.
-    tensors : Path
-        Its tensor file.
-    count : int
-        Number of all averages.
-    split : Split
-        Their split.
-    comm : Ranks
-        All ranks.
-    collective : Collective
-        The ranks that train a network with this one.
+    """Read this rank's share of all `count` averages; collective over all ranks.
 
     Returns
     -------
@@ -84,11 +69,8 @@ def _scaling(campaign: Campaign, data: Tensors, split: Split, collective: Collec
     section, rows = campaign.training, split.training
     center = np.asarray(collective.bcast(data.spectra[rows[0]].astype(np.float64)))
     sums = FeatureSums(center, collective.sum(FeatureSums.of(data.spectra[rows], center).sums))
-    labels = {}
-    for name in answers_of(section):
-        if name in SCALED_LABELS:
-            values = getattr(data, name)[rows]
-            labels[name] = collective.extremes(values)
+    scaled = [name for name in answers_of(section) if name in SCALED_LABELS]
+    labels = {name: collective.extremes(getattr(data, name)[rows]) for name in scaled}
     return Scaling.fit(sums, labels, noise=section.noise)
 
 

@@ -14,9 +14,6 @@ from xanesml.learning.network import import_keras, loss_of
 if TYPE_CHECKING:
     import keras
 
-#: From float32 arrays to the loss before the step, a scalar tensor.
-Step = Callable[..., Any]
-
 
 def compiled_step(
     network: keras.Model,
@@ -24,7 +21,7 @@ def compiled_step(
     collective: Collective,
     source: Batches,
     head_weight: float,
-) -> Step:
+) -> Callable[..., Any]:
     """Return one training step, compiled for batches of any fixed size.
 
     Parameters
@@ -48,16 +45,6 @@ def compiled_step(
     """
     if import_keras().backend.backend() == "jax":
         return jax_step(network, optimizer, source, head_weight)
-    return _tensorflow_step(network, optimizer, collective, source, head_weight)
-
-
-def _tensorflow_step(
-    network: keras.Model,
-    optimizer: keras.optimizers.Optimizer,
-    collective: Collective,
-    source: Batches,
-    head_weight: float,
-) -> Step:
     import tensorflow as tf  # noqa: PLC0415 (heavy)
 
     variables = network.trainable_variables

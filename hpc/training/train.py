@@ -103,10 +103,10 @@ def train(
     mine = []
     for mode, member in jobs[number::groups]:
         mine.append(trainer.train(mode, member, say))
-        if not mine[-1].finished:
+        if not mine[-1].fitted.finished:
             break
     trained = [one for some in comm.allgather(mine if collective.rank == 0 else []) for one in some]
-    done = sum(one.finished for one in trained)
+    done = sum(one.fitted.finished for one in trained)
     if done < len(jobs):
         if comm.rank == 0:
             echo(f"stopped with {done} of {len(jobs)} networks trained: start the same command again")
@@ -139,18 +139,12 @@ def _finish(
     section, data = campaign.training, load_tensors(tensors)
     load = import_keras().saving.load_model
     tuned, _ = particle_split(len(data.particle_msd), campaign)
-    best = {
-        mode: [
-            min(one.history, key=lambda epoch: epoch.validation_mae).epoch
-            for one in sorted(trained, key=lambda one: one.member)
-            if one.mode == mode
-        ]
-        for mode in section.modes
-    }
     assessments: dict[Mode, Assessment] = {}
     for mode in section.modes:
         networks = [load(folder / network_file(mode, member), compile=False) for member in range(section.members)]
-        untuned = [one.untuned for one in trained if one.mode == mode and one.untuned is not None]
+        mine = [one for one in trained if one.mode == mode]
+        histories = [one.fitted.history for one in sorted(mine, key=lambda one: one.member)]
+        untuned = [one.untuned for one in mine if one.untuned is not None]
         assessments[mode] = assess(
             networks,
             mode,
@@ -159,7 +153,7 @@ def _finish(
             scaling,
             campaign,
             particles=ParticleSet.kept(data, mode, campaign),
-            best_epochs=best[mode],
+            best_epochs=[min(each, key=lambda epoch: epoch.validation_mae).epoch for each in histories],
             untuned=np.asarray(np.mean(untuned, axis=0)) if untuned else None,
         )
         _write_tables(folder, mode, assessments[mode])
@@ -168,7 +162,7 @@ def _finish(
         write_sensitivity(folder / sensitivity_file(mode), rows)
         for line in [*_summary(mode, assessments[mode]), f"{mode}: {most_harmful(rows)}"]:
             echo(line)
-    slowest = max((sum(one.seconds for one in trained[start::groups]) for start in range(groups)), default=0.0)
+    slowest = max((sum(one.fitted.seconds for one in trained[start::groups]) for start in range(groups)), default=0.0)
     report = TrainingReport(
         campaign=campaign.name,
         campaign_digest=campaign.digest(),
@@ -183,7 +177,7 @@ def _finish(
         ranks=ranks,
         groups=groups,
         seconds=slowest,
-        samples_per_second=sum(one.samples for one in trained) / slowest if slowest else 0.0,
+        samples_per_second=sum(one.fitted.samples for one in trained) / slowest if slowest else 0.0,
     )
     write_record(folder / REPORT_FILE, report)
     save_baselines(folder, {mode: assessment.baselines for mode, assessment in assessments.items()})

@@ -55,29 +55,23 @@ class Trained:
         Its mode.
     member : int
         Its number in the ensemble.
-    history : list of Epoch
-        One per epoch.
-    samples, seconds : float
-        See `hpc.training.loop.Fitted`.
-    finished : bool
-        False if training was stopped.
+    fitted : Fitted
+        Its history and speed; unfinished if training was stopped.
     untuned : ndarray or None
         Its MSDs of particle averages before it was fine-tuned on others, shape (n,), Å².
     """
 
     mode: Mode
     member: int
-    history: list[Epoch]
-    samples: float
-    seconds: float
-    finished: bool
+    fitted: Fitted
     untuned: Floats | None = None
 
 
+@dataclass(frozen=True)
 class Trainer:
     """Trains the networks of one group of ranks.
 
-    Parameters
+    Attributes
     ----------
     campaign : Campaign
         The campaign.
@@ -97,45 +91,37 @@ class Trainer:
         Returns whether this rank was asked to stop.
     """
 
-    def __init__(
-        self,
-        campaign: Campaign,
-        collective: Collective,
-        data: Tensors,
-        split: Split,
-        scaling: Scaling,
-        steps: int,
-        folder: Path,
-        stop: Callable[[], bool],
-    ) -> None:
-        self._campaign, self._collective, self._stop = campaign, collective, stop
-        self._data, self._split, self._scaling = data, split, scaling
-        self._steps, self._folder = steps, folder
-        self._names = answers_of(campaign.training)
+    campaign: Campaign
+    collective: Collective
+    data: Tensors
+    split: Split
+    scaling: Scaling
+    steps: int
+    folder: Path
+    stop: Callable[[], bool]
 
     def train(self, mode: Mode, member: int, say: Callable[[str], None]) -> Trained:
         """Train one network and write it; collective over the group."""
-        section, name = self._campaign.training, f"{mode} {member + 1}"
+        section, name = self.campaign.training, f"{mode} {member + 1}"
         key = (section.modes.index(mode), member)
         network, fitted = self.fit(
             mode,
             member,
             echo=lambda line: say(f"{name}: {line}"),
-            checkpoint=self._folder / checkpoint_file(mode, member),
-            after_epoch=_Log(self._folder, f"{mode}-{member}"),
+            checkpoint=self.folder / checkpoint_file(mode, member),
+            after_epoch=_Log(self.folder, f"{mode}-{member}"),
         )
-        trained = Trained(mode, member, fitted.history, fitted.samples, fitted.seconds, fitted.finished)
         if not fitted.finished:
-            return trained
+            return Trained(mode, member, fitted)
         untuned = None
-        tuning = ParticleSet.tuned(self._data, mode, self._campaign)
+        tuning = ParticleSet.tuned(self.data, mode, self.campaign)
         if len(tuning.msd):
-            untuned = self._on_particles(network, ParticleSet.kept(self._data, mode, self._campaign))
+            untuned = self._on_particles(network, ParticleSet.kept(self.data, mode, self.campaign))
             self._fine_tune(network, mode, key, tuning)
             say(f"{name}: fine-tuned on {len(tuning.one_each)} structures")
-        if self._collective.rank == 0:
-            save_network(self._folder / network_file(mode, member), network)
-        return Trained(mode, member, fitted.history, fitted.samples, fitted.seconds, True, untuned)
+        if self.collective.rank == 0:
+            save_network(self.folder / network_file(mode, member), network)
+        return Trained(mode, member, fitted, untuned)
 
     def fit(
         self,
@@ -147,82 +133,84 @@ class Trainer:
         checkpoint: Path | None = None,
     ) -> tuple[keras.Model, Fitted]:
         """Train one network on statistical averages and return it; collective over the group, see `loop.fit`."""
-        campaign, section = self._campaign, self._campaign.training
+        campaign, section = self.campaign, self.campaign.training
         key = (section.modes.index(mode), member)
-        weights = seed_of(campaign.seed, Stream.WEIGHTS, *key, self._collective.rank)
+        weights = seed_of(campaign.seed, Stream.WEIGHTS, *key, self.collective.rank)
         # The ranks start from rank 0's weights, but each draws its own dropout.
         network = build_network(
-            self._data.mesh.size, section, bins=self._data.series.r.size, seed=int(weights.generate_state(1)[0])
+            self.data.mesh.size, section, bins=self.data.series.r.size, seed=int(weights.generate_state(1)[0])
         )
-        errors = augmenter(section, mode, self._data, self._scaling.ranges["msd"])
+        errors = augmenter(section, mode, self.data, self.scaling.ranges["msd"])
         return network, fit(
             network,
-            self._collective,
+            self.collective,
             source=self._source(errors, key),
             held_out=self._held_out(errors, key),
-            scaling=self._scaling,
+            scaling=self.scaling,
             schedule=self._schedule(key),
             echo=echo,
             checkpoint=checkpoint,
-            stop=self._stop,
+            stop=self.stop,
             after_epoch=after_epoch,
         )
 
     def _source(self, errors: Augmenter, key: tuple[int, ...], *, steps: int = 0) -> Batches:
-        section, mine = self._campaign.training, (*key, self._collective.rank)
+        section, mine = self.campaign.training, (*key, self.collective.rank)
+        names = answers_of(section)
         if section.source == "on_the_fly":
             return EndlessBatches(
-                self._data, self._names, self._scaling, errors, self._campaign, key=mine, steps=steps or self._steps
+                self.data, names, self.scaling, errors, self.campaign, key=mine, steps=steps or self.steps
             )
         return StoredBatches(
-            self._data.spectra,
-            label_columns(self._data, self._scaling, self._names),
-            self._names,
-            self._split.training,
-            self._scaling,
+            self.data.spectra,
+            label_columns(self.data, self.scaling, names),
+            names,
+            self.split.training,
+            self.scaling,
             errors,
-            seed=self._campaign.seed,
+            seed=self.campaign.seed,
             key=mine,
             batch_size=section.batch_size,
-            steps=steps or self._steps,
+            steps=steps or self.steps,
         )
 
     def _held_out(self, errors: Augmenter, key: tuple[int, ...]) -> HeldOut:
-        rows = self._split.validation
-        seed = seed_of(self._campaign.seed, Stream.VALIDATION_ERRORS, *key, self._collective.rank)
-        spectra = errors.on_arrays(self._data.spectra[rows], seed)
-        return HeldOut(self._scaling.scale_features(spectra), self._data.msd[rows])
+        rows = self.split.validation
+        seed = seed_of(self.campaign.seed, Stream.VALIDATION_ERRORS, *key, self.collective.rank)
+        spectra = errors.on_arrays(self.data.spectra[rows], seed)
+        return HeldOut(self.scaling.scale_features(spectra), self.data.msd[rows])
 
     def _schedule(self, key: tuple[int, ...]) -> Schedule:
-        section = self._campaign.training
+        section = self.campaign.training
         return Schedule(
             epochs=section.epochs,
             learning_rate=section.learning_rate,
             warmup_epochs=section.warmup_epochs,
             head_weight=section.head_weight,
-            seed=self._campaign.seed,
-            key=(*key, self._collective.rank),
-            identity=self._campaign.digest(*TRAINED_SECTIONS) + "-".join(map(str, key)),
+            seed=self.campaign.seed,
+            key=(*key, self.collective.rank),
+            identity=self.campaign.digest(*TRAINED_SECTIONS) + "-".join(map(str, key)),
         )
 
     def _fine_tune(self, network: keras.Model, mode: Mode, key: tuple[int, ...], particles: ParticleSet) -> None:
         """Continue with batches that are half particle averages, at a small learning rate."""
-        section, data = self._campaign.training, self._data
+        section, data = self.campaign.training, self.data
+        names = answers_of(section)
         noise = Augmentation(noise=particles.noises * section.noise, slope=section.slope)
-        columns = [column[particles.rows] for column in label_columns(data, self._scaling, self._names, particle=True)]
+        columns = [column[particles.rows] for column in label_columns(data, self.scaling, names, particle=True)]
         tuning = StoredBatches(
             particles.spectra.astype(np.float32),
             columns,
-            self._names,
+            names,
             np.arange(len(particles.msd)),
-            self._scaling,
+            self.scaling,
             Augmenter(noise, data.mesh, data.edge),
-            seed=self._campaign.seed,
-            key=(*key, self._collective.rank, 1),
+            seed=self.campaign.seed,
+            key=(*key, self.collective.rank, 1),
             batch_size=section.batch_size,
             steps=TUNING_STEPS,
         )
-        errors = augmenter(section, mode, data, self._scaling.ranges["msd"])
+        errors = augmenter(section, mode, data, self.scaling.ranges["msd"])
         schedule = replace(
             self._schedule((*key, 1)),
             epochs=section.fine_tuning,
@@ -232,18 +220,18 @@ class Trainer:
         )
         fit(
             network,
-            self._collective,
+            self.collective,
             source=MixedBatches(self._source(errors, (*key, 1), steps=TUNING_STEPS), tuning),
-            held_out=HeldOut(self._scaling.scale_features(particles.spectra), particles.msd),
-            scaling=self._scaling,
+            held_out=HeldOut(self.scaling.scale_features(particles.spectra), particles.msd),
+            scaling=self.scaling,
             schedule=schedule,
             echo=silent,
         )
 
     def _on_particles(self, network: keras.Model, particles: ParticleSet) -> Floats:
-        seed = seed_of(self._campaign.seed, Stream.PARTICLE_NOISE)
-        features = particles.features(self._scaling, self._campaign.training.noise, seed)
-        return self._scaling.unscale_labels(evaluate(network, features)["msd"][:, 0])
+        seed = seed_of(self.campaign.seed, Stream.PARTICLE_NOISE)
+        features = particles.features(self.scaling, self.campaign.training.noise, seed)
+        return self.scaling.unscale_labels(evaluate(network, features)["msd"][:, 0])
 
 
 class _Log:

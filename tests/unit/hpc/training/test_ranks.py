@@ -15,6 +15,7 @@ from synthetic import campaign, write_tensors
 from hpc.comm import Alone, split
 from hpc.training import train as driver
 from hpc.training.collective import Collective
+from hpc.training.loop import Fitted
 from hpc.training.share import load_share, read_split
 from hpc.training.trainer import Trained
 from xanesml.campaign import Campaign
@@ -65,7 +66,7 @@ def train(
             self._rank = collective.rank
 
         def train(self, mode: Any, member: int, _say: object) -> Trained:
-            return Trained(mode, member, [], 1.0, 1.0, one(self._rank, f"{mode} {member}"))
+            return Trained(mode, member, Fitted([], 1.0, 1.0, one(self._rank, f"{mode} {member}")))
 
     def join_group(comm: FakeComm, count: int) -> tuple[int, Collective]:
         number, group = split(comm, count)
