@@ -70,7 +70,7 @@ def average(
             if parallel:
                 # No `with`: closing is collective, and a rank with an error of its own must not wait in it.
                 file = open_file(partial, TENSORS, mode="r+", comm=comm)
-                problem = _write_mine(file, mine)
+                problem = _each(mine, lambda block: _write(file, block))
                 file.close()
             elif comm.rank == 0:
                 with open_file(partial, TENSORS, mode="r+") as file:
@@ -106,11 +106,11 @@ def _beating(mine: Iterator[Block], lock: WriteLock | None) -> Iterator[Block]:
         yield block
 
 
-def _write_mine(file: h5py.File, mine: Iterator[Block]) -> XanesmlError | None:
-    """Write this rank's blocks; return the error that ended them."""
+def _each(mine: Iterator[Block], take: Callable[[Block], None]) -> XanesmlError | None:
+    """Pass this rank's blocks to a function; return the error that ended them."""
     try:
         for block in mine:
-            _write(file, block)
+            take(block)
     except XanesmlError as error:
         return error
     return None
@@ -118,12 +118,7 @@ def _write_mine(file: h5py.File, mine: Iterator[Block]) -> XanesmlError | None:
 
 def _send_mine(comm: Comm, mine: Iterator[Block]) -> XanesmlError | None:
     """Send this rank's blocks to rank 0, and None after the last; return the error that ended them."""
-    problem: XanesmlError | None = None
-    try:
-        for block in mine:
-            comm.send(block, dest=0, tag=_BLOCK_TAG)
-    except XanesmlError as error:
-        problem = error
+    problem = _each(mine, lambda block: comm.send(block, dest=0, tag=_BLOCK_TAG))
     comm.send(None, dest=0, tag=_BLOCK_TAG)
     return problem
 

@@ -41,7 +41,7 @@ class Drain:
 
     def listen(self) -> None:
         """Install the signal handlers; call it from the main thread."""
-        signal.signal(signal.SIGUSR1, self._on_finish)
+        signal.signal(signal.SIGUSR1, lambda *_: self.finish())
         for number in (signal.SIGUSR2, signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_abandon)
 
@@ -62,9 +62,6 @@ class Drain:
 
     def finish(self) -> None:
         """Take no further task, as after SIGUSR1."""
-        self._requested = True
-
-    def _on_finish(self, _signal: int, _frame: FrameType | None) -> None:
         self._requested = True
 
     def _on_abandon(self, _signal: int, _frame: FrameType | None) -> None:
@@ -103,19 +100,14 @@ class RunTimes:
 
 
 def time_left(limit: float | None, environment: Mapping[str, str] = os.environ) -> float | None:
-    """Return the time left for this job.
+    """Return the time left for this job, s; None if unknown.
 
     Parameters
     ----------
     limit : float or None
-        The user's limit, s from now.
+        The user's limit, s from now; counts before Slurm's.
     environment : mapping
         Environment variables, with Slurm's end of the job in SLURM_JOB_END_TIME (seconds since 1970).
-
-    Returns
-    -------
-    float or None
-        Seconds; None if unknown.
     """
     if limit is not None:
         return limit

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic
 
 from hpc.comm import Comm
-from hpc.farming.protocol import REQUEST, STOP, TASKS, BatchReport, Lead, Pause, RunningTask, Worker, arrived
+from hpc.drain import Drain
+from hpc.farming.protocol import REQUEST, STOP, TASKS, BatchReport, Lead, Pause, R, RunningTask, T, Worker, arrived
 from xanesml.errors import EnvironmentProblem, XanesmlError
 from xanesml.files.arrays import Wholes
-
-if TYPE_CHECKING:
-    from hpc.drain import Drain
-
-R = TypeVar("R")
-T = TypeVar("T")
 
 #: Time between two calls of `Lead.tick`, s.
 _TICK = 1.0

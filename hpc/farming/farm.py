@@ -12,19 +12,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic
 
 from hpc.comm import Comm
+from hpc.drain import Drain
 from hpc.farming.dispatcher import Dispatcher
-from hpc.farming.protocol import END, REQUEST, STOP, TASKS, BatchReport, Lead, Pause, Worker, arrived
+from hpc.farming.protocol import END, REQUEST, STOP, TASKS, BatchReport, Lead, Pause, R, T, Worker, arrived
 from xanesml.errors import XanesmlError
 from xanesml.files.arrays import Wholes
-
-if TYPE_CHECKING:
-    from hpc.drain import Drain
-
-R = TypeVar("R")
-T = TypeVar("T")
 
 #: Pending dispatched to a rank at a time, s: tasks shorter than this come in batches.
 BATCH_SECONDS = 0.05

@@ -41,23 +41,8 @@ class Pending:
 def find_pending(comm: Comm, table: TaskTable, store: Path, *, native: bool, echo: Callable[[str], None]) -> Pending:
     """Verify the rows that have an outcome, each rank its share, and order the others; collective.
 
-    Parameters
-    ----------
-    comm : Comm
-        The ranks.
-    table : TaskTable
-        All tasks.
-    store : Path
-        Their store.
-    native : bool
-        Whether FEFF runs natively; see `xanesml.store.cost.table_seconds`.
-    echo : callable
-        Prints a line; called on rank 0 only.
-
-    Returns
-    -------
-    Pending
-        The tasks without a sound row, longest first by expected wall time.
+    Tasks without a sound row are run longest first by expected wall time, for which `native` says whether FEFF
+    runs natively; see `xanesml.store.cost.table_seconds`.
     """
     total = len(table)
     with open_store_file(store) as file:

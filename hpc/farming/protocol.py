@@ -11,6 +11,7 @@ from hpc.comm import Comm
 from xanesml.errors import EnvironmentProblem, XanesmlError
 
 R = TypeVar("R")
+T = TypeVar("T")
 R_co = TypeVar("R_co", covariant=True)
 T_co = TypeVar("T_co", covariant=True)
 T_contra = TypeVar("T_contra", contravariant=True)
