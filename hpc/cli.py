@@ -9,7 +9,7 @@ import sys
 import time
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -113,7 +113,7 @@ def simulate(
 ) -> None:
     """Run every FEFF task that is not done yet. Start it under mpirun."""
     comm = world()
-    echo = _echo if comm.rank == 0 else silent
+    echo = typer.echo if comm.rank == 0 else silent
 
     from hpc.drain import RESUBMIT
     from hpc.farming.simulate import simulate as run
@@ -149,7 +149,7 @@ def average(
 ) -> None:
     """Average the spectra of the store into training tensors."""
     comm = world()
-    echo = _echo if comm.rank == 0 else silent
+    echo = typer.echo if comm.rank == 0 else silent
 
     from hpc.average import average as run
 
@@ -225,7 +225,7 @@ def train(
         campaign,
         folder / "tensors.h5",
         model,
-        echo=_echo,
+        echo=typer.echo,
         stop=lambda: drain.requested,
         ranks_per_network=ranks_per_network,
     )
@@ -233,7 +233,7 @@ def train(
         raise typer.Exit(RESUBMIT)
     if comm.rank == 0:
         plots.training_figures(folder / "tensors.h5", model, figures)
-        _echo(f"model: {model}; figures: {figures}")
+        typer.echo(f"model: {model}; figures: {figures}")
 
 
 @app.command()
@@ -259,14 +259,14 @@ def tune(
         folder / "tensors.h5",
         folder / "tuning",
         ranks_per_trial=ranks_per_trial,
-        echo=_echo,
+        echo=typer.echo,
         stop=lambda: drain.requested,
     )
     if comm.rank == 0:
-        _echo(f"tuning: {folder / 'tuning'}: {report.line()}")
+        typer.echo(f"tuning: {folder / 'tuning'}: {report.line()}")
     if not report.complete:
         if comm.rank == 0:
-            _echo("stopped with trials left to run: start the same command again")
+            typer.echo("stopped with trials left to run: start the same command again")
         raise typer.Exit(RESUBMIT)
 
 
@@ -280,43 +280,33 @@ def predict(
         ),
     ],
     output: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option("--output", "-o", help="Folder of predictions.json and figures. Default: the model's parent."),
     ] = None,
     reference: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(metavar="SPECTRUM", help="A spectrum of known MSD from the same session."),
+        Path | None, typer.Option(metavar="SPECTRUM", help="A spectrum of known MSD from the same session.")
     ] = None,
     reference_msd: Annotated[
-        Optional[float],  # noqa: UP045
-        typer.Option(metavar="MSD", help="Its mean squared displacement, Å²."),
+        float | None, typer.Option(metavar="MSD", help="Its mean squared displacement, Å².")
     ] = None,
     reference_error: Annotated[
         float, typer.Option(metavar="ERROR", help="Standard uncertainty of that, Å².", min=0.0)
     ] = 0.0,
     baseline: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option("--with", metavar="BASELINE", help="A baseline of the model's in place of its networks."),
     ] = None,
-    element: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Absorbing element of files that do not name it."),
-    ] = None,
-    edge: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Edge of files that do not name it."),
-    ] = None,
+    element: Annotated[str | None, typer.Option(help="Absorbing element of files that do not name it.")] = None,
+    edge: Annotated[str | None, typer.Option(help="Edge of files that do not name it.")] = None,
 ) -> None:
     """Read the mean squared displacement off measured spectra."""
     from xanesml.assessment.report import NETWORK
     from xanesml.errors import SpectrumError
     from xanesml.prediction.model import load_model
 
-    known = None
-    if reference is not None and reference_msd is not None:
-        known = (reference, reference_msd, reference_error)
-    elif reference is not None or reference_msd is not None:
+    if (reference is None) != (reference_msd is None):
         raise SpectrumError("--reference SPECTRUM and --reference-msd MSD go together; give both, or neither")
+    known = None if reference is None or reference_msd is None else (reference, reference_msd, reference_error)
     found = load_model(model).predict(
         spectra, reference=known, predictor=baseline or NETWORK, element=element, edge=edge
     )
@@ -388,7 +378,7 @@ def validate(
 def convert(
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Stores and tensor files.")],
     output: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option("--output", "-o", help="Folder that the converted files go to. Default: each takes its place."),
     ] = None,
 ) -> None:
@@ -488,7 +478,7 @@ def doctor(
 ) -> None:
     """Check that everything a job needs is there and works; under mpirun, on every host."""
     comm = world()
-    echo = _echo if comm.rank == 0 else silent
+    echo = typer.echo if comm.rank == 0 else silent
 
     from hpc.doctor import diagnose
 
@@ -497,11 +487,6 @@ def doctor(
         campaign, folder = _campaign(comm, campaign_file, output)
     if not diagnose(comm, campaign=campaign, output=folder, scratch=scratch, echo=echo):
         raise typer.Exit(BAD_INPUT)
-
-
-def _echo(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 def _campaign(comm: Ranks | None, path: Path, output: Path | None) -> tuple[Campaign, Path]:

@@ -77,12 +77,7 @@ class Alone:
 
 
 def world() -> MPI.Intracomm:
-    """Return the communicator of all ranks, after installing the hook by which an uncaught error ends all of them.
-
-    Returns
-    -------
-    mpi4py.MPI.Intracomm
-        COMM_WORLD.
+    """Return COMM_WORLD, after installing the hook by which an uncaught error on one rank ends all of them.
 
     Raises
     ------
@@ -112,22 +107,7 @@ def world_or_alone() -> Ranks:
 
 
 def split(comm: Ranks, count: int) -> tuple[int, Ranks]:
-    """Divide ranks into groups of about equal size; collective.
-
-    Parameters
-    ----------
-    comm : Ranks
-        The ranks.
-    count : int
-        Number of groups, at most that of the ranks.
-
-    Returns
-    -------
-    number : int
-        This rank's group, from 0.
-    group : Ranks
-        The ranks of that group.
-    """
+    """Divide ranks into `count` groups of about equal size; return the number and ranks of this one's; collective."""
     number = comm.rank * count // comm.size
     return number, comm.Split(number, comm.rank)
 
@@ -140,17 +120,7 @@ def same_host(comm: MPI.Intracomm) -> MPI.Intracomm:
 
 
 def join_horovod(comm: Ranks) -> Any:
-    """Initialize Horovod on the ranks of a communicator; collective.
-
-    Parameters
-    ----------
-    comm : Ranks
-        MPI's; several ranks.
-
-    Returns
-    -------
-    module
-        `horovod.tensorflow`.
+    """Initialize Horovod on several ranks of MPI and return `horovod.tensorflow`; collective.
 
     Raises
     ------
@@ -177,19 +147,7 @@ def join_horovod(comm: Ranks) -> Any:
 
 
 def on_root(comm: Ranks, function: Callable[[], T]) -> T | None:
-    """Call a function on rank 0, which alone gets its result; collective.
-
-    Parameters
-    ----------
-    comm : Ranks
-        The ranks.
-    function : callable
-        Called on rank 0 only.
-
-    Returns
-    -------
-    object or None
-        Its result on rank 0; None on the other ranks.
+    """Call a function on rank 0, which alone gets its result; the others get None; collective.
 
     Raises
     ------
@@ -218,23 +176,9 @@ def raise_first(comm: Ranks, problem: XanesmlError | None) -> None:
 
 
 def choose_writer(comm: Comm, folder: Path, writer: Writer, echo: Callable[[str], None]) -> bool:
-    """Decide whether all ranks write a file; collective.
+    """Return whether every rank opens a file in this folder with the `mpio` driver; collective.
 
-    Parameters
-    ----------
-    comm : Comm
-        The ranks that would write.
-    folder : Path
-        Existing folder of the file.
-    writer : Writer
-        What was asked for.
-    echo : callable
-        Prints a line; called on rank 0 only, where `auto` falls back.
-
-    Returns
-    -------
-    bool
-        True where every rank opens the file with the `mpio` driver.
+    Where `auto` falls back to rank 0, that rank prints why.
 
     Raises
     ------

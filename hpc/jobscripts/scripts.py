@@ -87,7 +87,7 @@ def write_jobs(site: Site, work: Sequence[Work], spectra: Sequence[Path], folder
     folder = folder.absolute()
     jobs = [job for job in JOBS if spectra or job != "predict"]
     texts = {f"{job}.sbatch": job_script(site, job, work, spectra, folder) for job in jobs}
-    return _write(folder, texts | {SUBMIT: submit_script(site, work)})
+    return _write(folder, texts | {SUBMIT: _submit_script(site, work)})
 
 
 def write_unfilled(site: Site, folder: Path) -> list[Path]:
@@ -113,31 +113,15 @@ def write_unfilled(site: Site, folder: Path) -> list[Path]:
     presets = {path.name: path.read_text(encoding="utf-8") for path in sorted(PRESET_FOLDER.glob("*.toml"))}
     texts = {name: text for name, text in presets.items() if not (folder / name).exists()}
     texts |= {f"{job}.sbatch": job_script(site, job) for job in JOBS}
-    return _write(folder, texts | {SUBMIT: submit_script(site)})
+    return _write(folder, texts | {SUBMIT: _submit_script(site)})
 
 
 def job_script(
     site: Site, job: str, work: Sequence[Work] = (), spectra: Sequence[Path] = (), folder: Path | None = None
 ) -> str:
-    """Return the script of one job.
+    """Return the bash script of one job, one of `JOBS`.
 
-    Parameters
-    ----------
-    site : Site
-        The site.
-    job : str
-        One of `JOBS`.
-    work : sequence of Work
-        The campaigns; none for a script that takes them when it is submitted.
-    spectra : sequence of Path
-        Measured spectra.
-    folder : Path, optional
-        Folder of its log. Default: where it is submitted.
-
-    Returns
-    -------
-    str
-        A bash script.
+    Without campaigns it takes them when it is submitted. Its log goes to `folder`, or to where it is submitted.
     """
     wanted: Job = getattr(site, job)
     drained = isinstance(wanted, DrainedJob)
@@ -160,21 +144,8 @@ def job_script(
     )
 
 
-def submit_script(site: Site, work: Sequence[Work] = ()) -> str:
-    """Return the program that submits the scripts in its folder.
-
-    Parameters
-    ----------
-    site : Site
-        The site.
-    work : sequence of Work
-        The campaigns; none for the program that writes scripts for the campaigns in its arguments.
-
-    Returns
-    -------
-    str
-        A bash script.
-    """
+def _submit_script(site: Site, work: Sequence[Work] = ()) -> str:
+    """Return the program that submits the scripts in its folder; without campaigns, for those in its arguments."""
     campaigns = [
         f"campaigns={_array(one.campaign.absolute() for one in work)}",
         f"outputs={_array(one.output.absolute() for one in work)}",

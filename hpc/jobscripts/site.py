@@ -31,17 +31,7 @@ _TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<fields>\d+(?::\d+){0,2})")
 
 
 def time_seconds(text: str) -> int:
-    """Return the seconds of a time in Slurm's format.
-
-    Parameters
-    ----------
-    text : str
-        `M`, `M:S`, `H:M:S`, `D-H`, `D-H:M` or `D-H:M:S`.
-
-    Returns
-    -------
-    int
-        Seconds.
+    """Return the seconds of a time in Slurm's format: `M`, `M:S`, `H:M:S`, `D-H`, `D-H:M` or `D-H:M:S`.
 
     Raises
     ------
@@ -163,17 +153,13 @@ class Site(_Section):
     """Predictions for measured spectra."""
 
     @model_validator(mode="after")
-    def _launcher_of_words(self) -> Site:
+    def _runnable(self) -> Site:
         try:
             words = shlex.split(self.launcher)
         except ValueError as error:
             raise ValueError(f"launcher = {self.launcher!r}: {error}") from error
         if not words:
             raise ValueError("launcher is empty; give 'mpirun', 'srun --mpi=pmix' or your site's launcher")
-        return self
-
-    @model_validator(mode="after")
-    def _one_environment(self) -> Site:
         if self.conda and self.venv:
             raise ValueError(f"conda = {self.conda!r} and venv = {self.venv!r} are both given; keep one")
         return self
