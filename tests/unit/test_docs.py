@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import pkgutil
 import re
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +16,10 @@ from xanesml.campaign import ESSENTIAL
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+#: A file or folder of the repository, and a dotted name in one of its packages.
+PATH = re.compile(r"(?<![\w/~.])(?:xanesml|hpc|tools|benchmarks|jobscripts|examples|tests|data_schema)/[\w./-]*\w")
+NAME = re.compile(r"(?<![\w/.])(?:xanesml|hpc)(?:\.\w+)+")
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +66,19 @@ def test_relative_links_lead_to_files(page: Path) -> None:
     targets = [target.partition("#")[0] for target in LINK.findall(page.read_text(encoding="utf-8"))]
     local = [target for target in targets if target and "://" not in target]
     assert [target for target in local if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_paths_and_names_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert [path for path in PATH.findall(text) if not (ROOT / path).exists()] == []
+    for name in NAME.findall(text):
+        pkgutil.resolve_name(name)
+
+
+def test_modules_named_by_their_file_lie_beside_the_path_before_them() -> None:
+    rows = (ROOT / "docs" / "method.md").read_text(encoding="utf-8").splitlines()
+    listed = [re.findall(r"`([\w/]+\.py)`", row) for row in rows if row.startswith("| ")]
+    beside = [(Path(row[0]).parent / name) for row in listed for name in row if "/" not in name]
+    assert len(beside) >= 5
+    assert [path for path in beside if not (ROOT / path).exists()] == []
