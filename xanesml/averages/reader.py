@@ -219,6 +219,8 @@ class Averages(Card):
     def card(self) -> tuple[str, list[Entry]]:
         """Return what is printed: how many averages, and the range of their MSD."""
         title = f"{len(self):,} {self._group} averages of {self._tensors.path}"
+        if self._tensors.closed:
+            return f"{title} (closed)", []
         if not len(self):
             return title, []
         msd = self["msd"]

@@ -189,6 +189,8 @@ def open_file(path: Path, layout: Layout, *, mode: Literal["r", "r+"] = "r", com
         If the file is missing, truncated, unreadable, of another format or another version.
     """
     made_by = _MADE_BY[layout.schema]
+    if path.is_dir():
+        raise StoreError(f"{path} is a folder; give the file in it")
     if not path.is_file():
         raise StoreError(f"{path} does not exist; make it with `{made_by} CAMPAIGN`")
     try:

@@ -88,9 +88,14 @@ class OpenedFile(Card):
     @property
     def file(self) -> h5py.File:
         """The HDF5 file; StoreError once it is closed."""
-        if not self._file:
+        if self.closed:
             raise StoreError(f"{self.path} is closed; open it again, or read inside the `with` block")
         return self._file
+
+    @property
+    def closed(self) -> bool:
+        """Whether the file is closed."""
+        return not self._file
 
     def close(self) -> None:
         """Close the file. Arrays that were read stay."""
@@ -105,7 +110,7 @@ class OpenedFile(Card):
     def card(self) -> tuple[str, list[Entry]]:
         """Return what is printed: the file, and its content while it is open."""
         name = type(self).__name__
-        return (f"{name} {self.path}", self._content()) if self._file else (f"{name} {self.path} (closed)", [])
+        return (f"{name} {self.path} (closed)", []) if self.closed else (f"{name} {self.path}", self._content())
 
     def _content(self) -> list[Entry]:
         raise NotImplementedError

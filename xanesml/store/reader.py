@@ -158,7 +158,8 @@ class Store(OpenedFile):
 class Spectra(Card):
     """Spectra of some tasks of a store. They are read once, when they are first asked for.
 
-    `spectra[start:stop:step]` chooses some of them, so that of a large store only a part is read.
+    `spectra[start:stop:step]` and `spectra[index]` choose some of them or one, so that of a large store only a part
+    is read.
 
     Attributes
     ----------
@@ -173,9 +174,9 @@ class Spectra(Card):
     def __len__(self) -> int:
         return len(self.tasks)
 
-    def __getitem__(self, rows: slice) -> Spectra:
-        """Choose some of the spectra."""
-        return Spectra(self._store, np.sort(self.tasks[rows]))
+    def __getitem__(self, rows: slice | int) -> Spectra:
+        """Choose some of the spectra, or one, whose arrays keep their first dimension."""
+        return Spectra(self._store, np.sort(np.atleast_1d(self.tasks[rows])))
 
     @property
     def energy(self) -> Floats:
@@ -286,6 +287,8 @@ class Spectra(Card):
 
     def card(self) -> tuple[str, list[Entry]]:
         """Return what is printed: how many spectra, of which kinds, and with which outcomes."""
+        if self._store.closed:
+            return f"{len(self)} spectra of {self._store.path} (closed)", []
         if not len(self):
             return f"no spectra of {self._store.path}", []
         kinds, counts = np.unique(self.coordinates["kind"], return_counts=True)

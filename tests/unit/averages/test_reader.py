@@ -108,6 +108,7 @@ def test_after_closing_the_series_stays(path: Path) -> None:
         series, some = tensors.series, tensors.statistical()
     assert tensors.series is series
     assert repr(tensors) == f"TensorFile {path} (closed)"
+    assert repr(some) == f"6 statistical averages of {path} (closed)"
     with pytest.raises(StoreError, match="is closed; open it again"):
         some["msd"]
     with pytest.raises(StoreError, match="is closed; open it again"):

@@ -79,6 +79,8 @@ def test_a_slice_is_in_the_order_of_the_tasks(store: Store) -> None:
     assert len(store.spectra()) == 5
     assert store.spectra()[::-2].tasks.tolist() == [0, 3, 6]
     assert store.spectra()[5:].mu.shape == (0, 0)
+    assert store.spectra()[-1].mu.shape == (1, 101)
+    assert [one.tasks.tolist() for one in store.spectra()] == [[0], [2], [3], [4], [6]]
     assert repr(store.spectra()[5:]).startswith("no spectra of")
 
 
@@ -95,6 +97,12 @@ def test_xarray_has_dimensions_coordinates_and_units(store: Store) -> None:
     )
     assert dataset.sel(task=6).absorber == 0
     assert dataset.attrs["engine"] == "made up"
+
+
+def test_spectra_print_themselves_after_the_store_is_closed(path: Path) -> None:
+    with open_store(path) as store:
+        spectra = store.spectra()
+    assert repr(spectra) == f"5 spectra of {path} (closed)"
 
 
 @pytest.mark.requires("pandas")
@@ -174,3 +182,8 @@ def test_a_campaign_with_tasks_has_the_same_digest(tmp_path: Path) -> None:
     assert by_text == by_path
     assert by_text.digest() == Campaign.load(file).digest()
     assert by_text.tasks().to_pandas()["delta"].tolist() == [-0.45, 0.0, 0.45]
+
+
+def test_a_folder_is_no_store(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=f"{tmp_path} is a folder; give the file in it"):
+        open_store(tmp_path)
