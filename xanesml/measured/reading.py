@@ -139,7 +139,10 @@ def spectrum_from_arrays(energy: ArrayLike, mu: ArrayLike, *, element: str, edge
     SpectrumError
         If the arrays are not two columns of at least 20 finite numbers.
     """
-    found = Found(np.asarray(energy, dtype=np.float64), np.asarray(mu, dtype=np.float64), columns="energy and mu")
+    try:
+        found = Found(np.asarray(energy, dtype=np.float64), np.asarray(mu, dtype=np.float64), columns="energy and mu")
+    except (TypeError, ValueError) as error:
+        raise SpectrumError(f"energies and absorption are not numbers: {error}") from error
     if found.energy.ndim != 1 or found.energy.shape != found.mu.shape:
         raise SpectrumError(
             f"energies and absorption have the shapes {found.energy.shape} and {found.mu.shape}; "

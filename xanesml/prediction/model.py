@@ -126,6 +126,8 @@ class Model(Card):
         """
         known = reference
         if known is not None and not isinstance(known, Reference):
+            if not isinstance(known, tuple) or not 2 <= len(known) <= 3:
+                raise SpectrumError("a reference is (spectrum, msd), (spectrum, msd, msd_error) or a Reference")
             known = self.reference(*known, element=element, edge=edge)
         if _is_one(spectra):
             return self._predict(self._read(spectra, element, edge)[0], known, predictor)
@@ -178,7 +180,8 @@ class Model(Card):
         Raises
         ------
         SpectrumError
-            If the displacement is outside the training labels, or the spectrum cannot be used.
+            If the displacement is outside the training labels, its uncertainty is negative or not finite, or the
+            spectrum cannot be used.
         """
         measured = normalized_for(self.trained, self._read(spectrum, element, edge)[0])
         return make_reference(self.trained, measured, msd, msd_error=msd_error)
@@ -207,7 +210,7 @@ class Model(Card):
                 test = report.modes[mode].test
                 each = (f"{LABELS[name]} {1e3 * test.errors[name].mae:.2f}" for name in test.by_error()[:2])
                 errors = f"; least MAE on {test.n:,} held-out averages: {', '.join(each)} × 10⁻³ Å²"
-            entries.append((mode, f"{len(networks)} networks{errors}"))
+            entries.append((mode, f"{len(networks)} network{'s' * (len(networks) > 1)}{errors}"))
         return f"Model {self.path}", entries
 
     def _predict(self, measured: MeasuredSpectrum, reference: Reference | None, predictor: str) -> Prediction:
@@ -245,4 +248,11 @@ def _is_one(spectra: Spectrum | Sequence[Spectrum]) -> TypeIs[Spectrum]:
 def _source(spectrum: Spectrum) -> str:
     if isinstance(spectrum, MeasuredSpectrum):
         return spectrum.source
-    return "arrays" if isinstance(spectrum, tuple) else os.fspath(spectrum)
+    if isinstance(spectrum, tuple):
+        return "arrays"
+    try:
+        return os.fspath(spectrum)
+    except TypeError as error:
+        raise SpectrumError(
+            f"a list of spectra holds {type(spectrum).__name__}; give files, pairs (energy, mu) or MeasuredSpectrum"
+        ) from error

@@ -220,7 +220,7 @@ class Prediction(Card):
 
     def _how(self) -> str:
         if self.reference is not None:
-            return f"beside {self.reference['source']}"
+            return f"with the reference {self.reference['source']}"
         return f"shifted by {self.shift:+.2f} eV, rms {self.rms:.3f} from the mean training spectrum"
 
 

@@ -58,8 +58,11 @@ def make_reference(
     Raises
     ------
     SpectrumError
-        If the displacement is outside the training labels, or the spectrum cannot be calibrated.
+        If the displacement is outside the training labels, its uncertainty is negative or not finite, or the
+        spectrum cannot be calibrated.
     """
+    if not 0 <= msd_error < np.inf:
+        raise SpectrumError(f"the uncertainty {msd_error} Å² of the reference's MSD is no finite number ≥ 0")
     low, high = model.scaling.ranges["msd"]
     if not low <= msd <= high:
         raise SpectrumError(

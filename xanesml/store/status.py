@@ -153,7 +153,8 @@ def read_status(store: Path) -> Status:
                 _note(status, slowest, entry)
     except OSError as error:
         raise StoreError(
-            f"no journal {path}: nothing was simulated there yet; run `xanesml simulate CAMPAIGN`"
+            f"no journal {path}: nothing was simulated there yet, or the store was copied without its journal; "
+            f"run `xanesml simulate CAMPAIGN`, or count the runs of a finished store by `xanesml validate {store}`"
         ) from error
     status.slowest = sorted(slowest, reverse=True)
     return status

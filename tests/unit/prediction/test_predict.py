@@ -311,6 +311,14 @@ def test_one_spectrum_by_any_kind_of_path_and_by_its_arrays(loaded: Model) -> No
 def test_arrays_of_different_lengths_are_refused(loaded: Model) -> None:
     with pytest.raises(SpectrumError, match=r"shapes \(3,\) and \(2,\); give two columns"):
         loaded.predict(([1.0, 2.0, 3.0], [1.0, 2.0]))
+    with pytest.raises(SpectrumError, match="energies and absorption are not numbers"):
+        loaded.predict((["a"] * 30, [1.0] * 30))
+
+
+@pytest.mark.parametrize("spectra", [[np.ones(30), np.ones(30)], np.ones((2, 30)), (np.ones(30),) * 3])
+def test_arrays_that_are_no_pair_are_refused(loaded: Model, spectra: Any) -> None:
+    with pytest.raises(SpectrumError, match=r"a list of spectra holds ndarray; give files, pairs \(energy, mu\)"):
+        loaded.predict(spectra)
 
 
 def test_a_file_that_cannot_be_used_does_not_keep_the_others_from_being_predicted(loaded: Model, bad: Path) -> None:
@@ -349,3 +357,15 @@ def test_where_no_spectrum_can_be_used_the_reasons_are_raised(loaded: Model, bad
         loaded.predict([FOIL], reference=(bad, 0.008))
     with pytest.raises(SpectrumError, match="the list of spectra is empty"):
         loaded.predict([])
+
+
+@pytest.mark.parametrize("reference", [str(FOIL), (FOIL,), (FOIL, 0.0081, 0.0005, 1.0)])
+def test_a_reference_without_its_msd_is_refused(loaded: Model, reference: Any) -> None:
+    with pytest.raises(SpectrumError, match=r"a reference is \(spectrum, msd\)"):
+        loaded.predict(FOIL, reference=reference)
+
+
+@pytest.mark.parametrize("error", [-0.001, np.nan, np.inf])
+def test_an_uncertainty_that_is_no_size_is_refused(loaded: Model, error: float) -> None:
+    with pytest.raises(SpectrumError, match="of the reference's MSD is no finite number ≥ 0"):
+        loaded.reference(FOIL, 0.0081, error)
