@@ -244,7 +244,7 @@ def tune(
         int, typer.Option(metavar="N", min=1, help="Ranks that train a trial together; trials run side by side.")
     ] = 1,
 ) -> None:
-    """Search for better training settings, by trials on the validation split."""
+    """Search for better training settings by short trials."""
     comm = world_or_alone()
 
     from hpc.drain import RESUBMIT, Drain, time_left
@@ -276,7 +276,7 @@ def predict(
     spectra: Annotated[
         list[Path],
         typer.Argument(
-            metavar="SPECTRUM…", help="Measured spectra: XDI, Athena project, NeXus, xmu.dat or columns of text."
+            metavar="SPECTRUM", help="Measured spectra: XDI, Athena project, NeXus, xmu.dat or columns of text."
         ),
     ],
     output: Annotated[
@@ -287,14 +287,15 @@ def predict(
         Path | None, typer.Option(metavar="SPECTRUM", help="A spectrum of known MSD from the same session.")
     ] = None,
     reference_msd: Annotated[
-        float | None, typer.Option(metavar="MSD", help="Its mean squared displacement, Å².")
+        float | None,
+        typer.Option(metavar="MSD", help="MSD of the reference, Å²."),
     ] = None,
     reference_error: Annotated[
-        float, typer.Option(metavar="ERROR", help="Standard uncertainty of that, Å².", min=0.0)
+        float, typer.Option(metavar="ERROR", help="Standard uncertainty of the reference's MSD, Å².", min=0.0)
     ] = 0.0,
     baseline: Annotated[
         str | None,
-        typer.Option("--with", metavar="BASELINE", help="A baseline of the model's in place of its networks."),
+        typer.Option("--with", metavar="BASELINE", help="Predict with this baseline of the model, not its networks."),
     ] = None,
     element: Annotated[str | None, typer.Option(help="Absorbing element of files that do not name it.")] = None,
     edge: Annotated[str | None, typer.Option(help="Edge of files that do not name it.")] = None,
@@ -323,7 +324,7 @@ def predict(
 
 @app.command()
 def report(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
-    """Write summary.md: which files there are, where, and how good the model is."""
+    """Write summary.md: the files, and how good the model is."""
     from xanesml.assessment.summary import write_summary
     from xanesml.files.hdf5 import open_file
     from xanesml.files.layout import TENSORS
@@ -358,12 +359,12 @@ def status(
 
 @app.command()
 def validate(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Stores and tensor files.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Stores and tensor files.")],
     repair: Annotated[
-        bool, typer.Option("--repair", help="Repair a damaged store: the rows named are run again.")
+        bool, typer.Option("--repair", help="Repair a damaged store; `simulate` runs the rows named again.")
     ] = False,
 ) -> None:
-    """Check files against their format and every row against its checksum."""
+    """Check the format of files, and the checksum of every row."""
     from xanesml.validation import validate as check
 
     # In a child process: HDF5 may crash on damaged names and attributes.
@@ -376,13 +377,13 @@ def validate(
 
 @app.command()
 def convert(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Stores and tensor files.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Stores and tensor files.")],
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder that the converted files go to. Default: each takes its place."),
     ] = None,
 ) -> None:
-    """Convert files of an earlier version of their format; their content stays as it is, bit for bit."""
+    """Convert files to the present version of their format. Their content stays the same, bit for bit."""
     from xanesml.files.convert import convert as run
 
     for path in files:
@@ -423,7 +424,7 @@ def export(
 @app.command()
 def jobscripts(
     campaign_files: Annotated[
-        list[Path] | None, typer.Argument(metavar="[CAMPAIGN]…", help="Campaign files (TOML); several make job arrays.")
+        list[Path] | None, typer.Argument(metavar="CAMPAIGN", help="Campaign files (TOML); several make job arrays.")
     ] = None,
     site: Annotated[
         str, typer.Option(metavar="FILE", help="Site file (TOML), or cpu-cluster, gpu-cluster or laptop.")
@@ -466,7 +467,7 @@ def jobscripts(
 def doctor(
     campaign_file: Annotated[
         Path | None,
-        typer.Argument(metavar="[CAMPAIGN]", help="Campaign file (TOML), for its engine and output folder."),
+        typer.Argument(metavar="CAMPAIGN", help="Campaign file (TOML), for its engine and output folder."),
     ] = None,
     output: Annotated[
         Path | None,
@@ -476,7 +477,7 @@ def doctor(
         Path | None, typer.Option(help="Node-local folder for FEFF's files. Default: $SLURM_TMPDIR, $TMPDIR or /tmp.")
     ] = None,
 ) -> None:
-    """Check that everything a job needs is there and works; under mpirun, on every host."""
+    """Check the machine before a job; under mpirun, every host."""
     comm = world()
     echo = typer.echo if comm.rank == 0 else silent
 
