@@ -498,7 +498,7 @@ def _campaign(comm: Ranks | None, path: Path, output: Path | None) -> tuple[Camp
 
 
 def main() -> None:
-    """Run the command line; an error of the user's is one line and exit status 2."""
+    """Run the command line; a user's error is one line and exit status 2."""
     try:
         app()
     except XanesmlError as error:

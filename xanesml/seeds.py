@@ -15,7 +15,7 @@ _BRANCH = 0
 
 
 class Stream(Enum):
-    """What a random generator is for. The numbers are part of its seed, and no stream's begin another's."""
+    """Purpose of a random generator. Its numbers are part of the seed; none begins with those of another stream."""
 
     #: Families of averages on the training, validation, calibration and test side.
     SPLIT = (1,)

@@ -1,4 +1,4 @@
-"""What a store has left to run, and in which order."""
+"""Tasks that a store has left to run, in dispatch order."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class Lead(Protocol[T_contra]):
 
 @dataclass
 class BatchReport:
-    """What a rank sends rank 0 when its batch is over.
+    """Message of a rank to rank 0 when its batch is over.
 
     Attributes
     ----------

@@ -140,7 +140,7 @@ def test_a_disk_that_fills_up_while_rows_are_written_costs_no_row_that_is_done(
     filler = fill(store.parent, leave=48 * 1024)
     words = command(xanesml, campaign, store, "--writer", writer)
     full = mpirun(2, *words, timeout=60)
-    line = assert_refused(full, f"cannot write to {store}: No space left on device", "what is done is safe")
+    line = assert_refused(full, f"cannot write to {store}: No space left on device", "finished rows are safe")
     assert "start the same command again" in line
     assert 0 < assert_intact(store) < TASKS
 

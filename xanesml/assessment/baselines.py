@@ -96,7 +96,7 @@ class Regressions:
         return Linear(fitted.coef_, float(fitted.intercept_))
 
     def pca_ridge(self) -> Linear:
-        """Return a ridge regression on the first principal components, of which the number is chosen too."""
+        """Return a ridge regression on the first principal components, whose number is chosen too."""
         most = min(COMPONENTS[-1], self._features.shape[1], *(len(training) for training, _ in self._folds))
         numbers = sorted({min(number, most) for number in COMPONENTS})
         labels = np.tile(self._msd[:, np.newaxis], len(PENALTIES))

@@ -144,7 +144,7 @@ class SeriesAverager:
         return self._spread
 
     def _curves(self, distributions: Distributions) -> Floats:
-        """Return φ(z)Φ(αz) of each family, (F, points), of which its weights are pieces."""
+        """Return φ(z)Φ(αz) of each family, (F, points); the weights of its members are pieces of it."""
         last = (len(self._delta) - 1) * distributions.divisor
         positions = self._delta[0] + distributions.step * np.arange(-distributions.steps[-1], last + 1)
         z: Floats = positions - distributions.first[:, np.newaxis]

@@ -34,7 +34,7 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 class WriteLock:
-    """Keeps other writers and `unused` away from a file; gone with its process.
+    """Keeps other writers and `unused` away from a file; the end of its process releases it.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What notebooks show: tables by pandas, labeled arrays by xarray, open files, and HTML with all text escaped."""
+"""Display in notebooks: tables by pandas, labeled arrays by xarray, open files, and HTML with all text escaped."""
 
 from __future__ import annotations
 

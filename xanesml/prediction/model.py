@@ -237,7 +237,7 @@ class Model(Card):
 
 
 def _is_one(spectra: Spectrum | Sequence[Spectrum]) -> TypeIs[Spectrum]:
-    """Tell a spectrum, of which a tuple is energies and absorption, from a sequence of spectra."""
+    """Whether this is one spectrum; a tuple may be that, as energies and absorption, or a sequence of spectra."""
     if isinstance(spectra, tuple):
         return len(spectra) == 2 and not any(
             isinstance(one, str | os.PathLike | tuple | MeasuredSpectrum) for one in spectra

@@ -245,7 +245,7 @@ def predict_spectrum(
     reference : Reference, optional
         From `xanesml.prediction.reference.make_reference`; by default there is none.
     predictor : str, optional
-        A baseline of the model's in place of its networks.
+        A baseline of the model, in place of its networks.
 
     Returns
     -------

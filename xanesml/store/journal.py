@@ -112,7 +112,7 @@ class Journal:
             yield
         except OSError as error:
             raise StoreError(
-                f"cannot write {self._path}: {error.strerror}; what is done is safe: "
+                f"cannot write {self._path}: {error.strerror}; finished rows are safe: "
                 "fix this and run the same command again"
             ) from error
 

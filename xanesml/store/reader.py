@@ -195,7 +195,7 @@ class Spectra(Card):
 
     @cached_property
     def coordinates(self) -> dict[str, NDArray[Any]]:
-        """What each spectrum is of: `TaskTable.columns`, its `edge` (float64, eV) and the `outcome`, shape (n,)."""
+        """Columns that describe each spectrum, shape (n,): `TaskTable.columns`, `edge` (float64, eV), `outcome`."""
         file = self._store.file
         labels = {outcome.value: outcome.label for outcome in Outcome}
         outcomes = file["runs/outcome"][:][self.tasks].tolist()

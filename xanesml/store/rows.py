@@ -196,7 +196,7 @@ class RowWriter:
             self._write_pieces([(place + task * size, view[start:stop]) for place, size, start, stop in self._columns])
         except OSError as error:
             raise StoreError(
-                f"cannot write to {self._name}: {reason(error, Path(self._name))}; what is done is safe: "
+                f"cannot write to {self._name}: {reason(error, Path(self._name))}; finished rows are safe: "
                 "fix this and run the same command again"
             ) from error
 

@@ -82,7 +82,7 @@ def test_a_line_cut_off_by_a_kill_stays_a_line_of_its_own(tmp_path: Path) -> Non
 def test_a_journal_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     store = tmp_path / "store.h5"
     journal_path(store).mkdir()
-    with pytest.raises(StoreError, match=rf"cannot write {journal_path(store)}: Is a directory; what is done is safe"):
+    with pytest.raises(StoreError, match=f"cannot write {journal_path(store)}: Is a directory; finished rows"):
         Journal(store, outcomes={}, pending=0, ranks=1)
 
 
