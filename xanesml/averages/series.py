@@ -12,6 +12,7 @@ from scipy.special import ndtri
 from xanesml.averages.distributions import series_step, skew_normal_weights, weighted_moments
 from xanesml.errors import StoreError
 from xanesml.files.arrays import Floats, Indices
+from xanesml.files.notebook import Card, Entry
 from xanesml.structures.bonds import shares_in_series
 
 #: A distortion with more than this many times the series' median roughness is an outlier.
@@ -24,8 +25,8 @@ SMOOTHING_DEGREE = 3
 TRUNCATED = 0.01
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Series:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Series(Card):
     """The distorted series on the common mesh. No array holds NaN.
 
     Attributes
@@ -62,6 +63,15 @@ class Series:
             r=file["mesh/r"][:],
             first_shell=float(file.attrs["first_shell"]),
         )
+
+    def card(self) -> tuple[str, list[Entry]]:
+        """Return what is printed: the range of δ and of the mesh."""
+        delta, energy = self.delta, self.energy
+        reach = f", δ = {delta[0]:+.2f} … {delta[-1]:+.2f} Å" if len(delta) else ""
+        return f"Series of {len(delta)} distorted spectra{reach}", [
+            ("mesh", f"{len(energy)} energies, {energy[0]:.1f} … {energy[-1]:.1f} eV"),
+            ("first shell", f"{self.first_shell:.3f} Å, undistorted"),
+        ]
 
     @property
     def normalized(self) -> Floats:

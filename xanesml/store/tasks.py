@@ -29,7 +29,7 @@ from xanesml.feff.cards import DECIMALS, feff_head, feff_input
 from xanesml.feff.request import Request
 from xanesml.files.arrays import Floats, Wholes
 from xanesml.files.layout import STORE
-from xanesml.files.notebook import notebook_library
+from xanesml.files.notebook import Card, Entry, notebook_library
 from xanesml.store.rows import StoreView
 from xanesml.structures import bonds
 
@@ -100,8 +100,8 @@ class GeneratedPositions:
         return np.concatenate(parts) if parts else np.empty((0, *self.cluster.positions.shape))
 
 
-@dataclass(frozen=True)
-class TaskTable:
+@dataclass(frozen=True, repr=False)
+class TaskTable(Card):
     """Structures and tasks of a campaign.
 
     Attributes
@@ -138,6 +138,14 @@ class TaskTable:
 
     def __len__(self) -> int:
         return len(self.structure)
+
+    def card(self) -> tuple[str, list[Entry]]:
+        """Return what is printed: how many tasks, and in which structures."""
+        kinds = np.bincount(self.kind, minlength=len(Kind))
+        return f"{len(self)} tasks", [
+            ("structures", ", ".join(f"{count} {kind.label}" for count, kind in zip(kinds, Kind, strict=True))),
+            ("atoms", f"{len(self.cluster.numbers)} in each structure"),
+        ]
 
     def columns(self, tasks: slice | Wholes = slice(None)) -> dict[str, NDArray[Any]]:
         """Describe tasks.

@@ -107,6 +107,9 @@ def test_after_closing_the_series_stays(path: Path) -> None:
     with open_tensors(path) as tensors:
         series, some = tensors.series, tensors.statistical()
     assert tensors.series is series
+    assert repr(series).startswith(
+        "Series of 5 distorted spectra, δ = -0.20 … +0.20 Å\n  mesh:        12 energies, 11910.0"
+    )
     assert repr(tensors) == f"TensorFile {path} (closed)"
     assert repr(some) == f"6 statistical averages of {path} (closed)"
     with pytest.raises(StoreError, match="is closed; open it again"):

@@ -121,6 +121,11 @@ def test_tasks_are_those_of_the_campaign(store: Store) -> None:
     assert read.to_pandas().equals(planned.to_pandas())
     assert read.to_pandas().index.name == "task"
     assert read.inputs(4) == planned.inputs(4)
+    assert (
+        repr(read)
+        == repr(planned)
+        == "7 tasks\n  structures: 3 distorted, 2 disordered\n  atoms:      13 in each structure"
+    )
 
 
 def test_structures_are_atoms_that_say_how_they_were_made(store: Store) -> None:
