@@ -60,20 +60,21 @@ def convert(path: Path, folder: Path | None = None) -> str:
         raise StoreError(f"{target} exists already; give another --output folder")
     lock: AbstractContextManager[object] = WriteLock(path) if folder is None else unused(path)
     with lock, _open(path) as old:
-        schema, version = old.attrs.get("schema"), old.attrs.get("schema_version")
-        layout = LAYOUTS.get(str(schema))
-        if layout is None:
-            raise StoreError(f"{path} is no file of xanesml; give a store or a tensor file")
-        if version == layout.version:
-            return f"{path}: {schema} version {version} already"
-        if version != CONVERTIBLE:
-            raise StoreError(
-                f"{path} is {schema} version {version}, and only version {CONVERTIBLE} can be converted; "
-                "use the xanesml that wrote it"
-            )
         try:
+            schema, version = old.attrs.get("schema"), old.attrs.get("schema_version")
+            layout = LAYOUTS.get(str(schema))
+            if layout is None:
+                raise StoreError(f"{path} is no file of xanesml; give a store or a tensor file")
+            if version == layout.version:
+                return f"{path}: {schema} version {version} already"
+            if version != CONVERTIBLE:
+                raise StoreError(
+                    f"{path} is {schema} version {version}, and only version {CONVERTIBLE} can be converted; "
+                    "use the xanesml that wrote it"
+                )
             _write(target, old, layout)
-        except (KeyError, ValueError, RuntimeError) as error:
+        # Not being able to write is an EnvironmentProblem already.
+        except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise StoreError(f"{path} is damaged and cannot be converted: {' '.join(str(error).split())}") from error
     return f"{target}: converted from {schema} version {version} to version {layout.version}"
 

@@ -131,6 +131,13 @@ def _version(path: Path, version: int) -> None:
         file.attrs["schema_version"] = version
 
 
+def _damage_attribute(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    # In the address of the text of `schema`, which lies in front of the next attribute's name.
+    content[content.index(b"schema_version") - 21] = 0x6F
+    path.write_bytes(content)
+
+
 def _lack(path: Path, name: str) -> None:
     with h5py.File(path, "r+") as file:
         del file[name]
@@ -142,6 +149,7 @@ def _lack(path: Path, name: str) -> None:
         (_cut, "is truncated: 468567 of 468568 bytes are there; restore it from a copy, or repair it with"),
         (lambda path: _version(path, 1), "is xanesml-store version 1, and only version 2 can be converted"),
         (lambda path: _version(path, 4), "is xanesml-store version 4, and only version 2 can be converted"),
+        (_damage_attribute, "is damaged and cannot be converted: "),
         (lambda path: _lack(path, "runs/log"), "is damaged and cannot be converted: "),
         (lambda path: path.write_text("no HDF5"), "is not a readable HDF5 file"),
         (lambda path: h5py.File(path, "w").close(), "is no file of xanesml; give a store or a tensor file"),
