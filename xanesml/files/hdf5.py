@@ -205,7 +205,11 @@ def open_file(path: Path, layout: Layout, *, mode: Literal["r", "r+"] = "r", com
             file = h5py.File(h5py.h5f.open(os.fsencode(path), flags, fapl=access))
     except OSError as error:
         raise StoreError(_why_not_open(path, error, made_by)) from error
-    schema, found = file.attrs.get("schema"), file.attrs.get("schema_version")
+    try:
+        schema, found = file.attrs.get("schema"), file.attrs.get("schema_version")
+    except OSError as error:
+        file.close()
+        raise StoreError(f"{path} is damaged: {reason(error)}; restore it from a copy") from error
     if schema != layout.schema or found != layout.version:
         file.close()
         remedy = f"make it with `{made_by} CAMPAIGN` in another --output folder"

@@ -192,3 +192,13 @@ def test_a_campaign_with_tasks_has_the_same_digest(tmp_path: Path) -> None:
 def test_a_folder_is_no_store(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=f"{tmp_path} is a folder; give the file in it"):
         open_store(tmp_path)
+
+
+def test_a_store_whose_attributes_cannot_be_read_is_refused(path: Path, tmp_path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    # In the address of the text of `schema`, which lies in front of the next attribute's name.
+    content[content.index(b"schema_version") - 21] = 0x6F
+    copy = tmp_path / "store.h5"
+    copy.write_bytes(content)
+    with pytest.raises(StoreError, match=f"{copy} is damaged: Unable to read attribute"):
+        open_store(copy)
