@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 from conftest import ROOT
 
+from hpc.cli import app
 from xanesml.campaign import ESSENTIAL
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -82,3 +83,11 @@ def test_modules_named_by_their_file_lie_beside_the_path_before_them() -> None:
     beside = [(Path(row[0]).parent / name) for row in listed for name in row if "/" not in name]
     assert len(beside) >= 5
     assert [path for path in beside if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "command", [command.callback.__name__ for command in app.registered_commands if command.callback]
+)
+def test_every_command_is_on_the_map_and_among_the_commands(command: str) -> None:
+    assert f"`{command}`" in (ROOT / "docs" / "where.md").read_text(encoding="utf-8")
+    assert f"xanesml {command} " in (ROOT / "docs" / "running.md").read_text(encoding="utf-8")
