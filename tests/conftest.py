@@ -10,11 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ["requirements"]
 
 # The matrices here are small, and threads that wait for each other on a busy machine cost five times the work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A busy machine may be slow; only a test's own timeout ends it.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 ROOT = Path(__file__).resolve().parent.parent
 
