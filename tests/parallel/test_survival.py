@@ -141,7 +141,7 @@ def test_a_disk_that_fills_up_while_rows_are_written_costs_no_row_that_is_done(
     words = command(xanesml, campaign, store, "--writer", writer)
     full = mpirun(2, *words, timeout=60)
     line = assert_refused(full, f"cannot write to {store}: No space left on device", "finished rows are safe")
-    assert "start the same command again" in line
+    assert "fix this and rerun" in line
     assert 0 < assert_intact(store) < TASKS
 
     filler.unlink()

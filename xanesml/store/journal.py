@@ -112,8 +112,7 @@ class Journal:
             yield
         except OSError as error:
             raise StoreError(
-                f"cannot write {self._path}: {error.strerror}; finished rows are safe: "
-                "fix this and run the same command again"
+                f"cannot write {self._path}: {error.strerror}; fix this and rerun; finished rows are safe"
             ) from error
 
 

@@ -196,8 +196,8 @@ class RowWriter:
             self._write_pieces([(place + task * size, view[start:stop]) for place, size, start, stop in self._columns])
         except OSError as error:
             raise StoreError(
-                f"cannot write to {self._name}: {reason(error, Path(self._name))}; finished rows are safe: "
-                "fix this and run the same command again"
+                f"cannot write to {self._name}: {reason(error, Path(self._name))}; fix this and rerun; "
+                "finished rows are safe"
             ) from error
 
 

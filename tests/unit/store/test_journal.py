@@ -82,7 +82,7 @@ def test_a_line_cut_off_by_a_kill_stays_a_line_of_its_own(tmp_path: Path) -> Non
 def test_a_journal_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     store = tmp_path / "store.h5"
     journal_path(store).mkdir()
-    with pytest.raises(StoreError, match=f"cannot write {journal_path(store)}: Is a directory; finished rows"):
+    with pytest.raises(StoreError, match=f"cannot write {journal_path(store)}: Is a directory; fix this"):
         Journal(store, outcomes={}, pending=0, ranks=1)
 
 
