@@ -52,17 +52,17 @@ class TensorFile(OpenedFile):
         """The distorted series on the common mesh, which statistical averages are made of."""
         return Series.read(self.file)
 
-    def statistical(self, rows: slice = slice(None)) -> Averages:
+    def statistical(self, rows: slice | int = slice(None)) -> Averages:
         """Choose statistical averages; none is read yet.
 
         Parameters
         ----------
-        rows : slice, optional
-            Rows, in steps of 1 or more; by default all.
+        rows : slice or int, optional
+            Rows, in steps of 1 or more, or one of them; by default all.
         """
         return Averages(self, "statistical", rows)
 
-    def particle(self, rows: slice = slice(None)) -> Averages:
+    def particle(self, rows: slice | int = slice(None)) -> Averages:
         """Choose particle averages; none is read yet. The rows are as for `statistical`."""
         return Averages(self, "particle", rows)
 
@@ -108,18 +108,23 @@ class Averages(Card):
         The open file.
     group : {"statistical", "particle"}
         Which averages.
-    rows : slice
-        Rows, in steps of 1 or more.
+    rows : slice or int
+        Rows, in steps of 1 or more, or one of them.
 
     Raises
     ------
     StoreError
-        If the rows run backwards.
+        If the rows run backwards, or there is no such row.
     """
 
-    def __init__(self, tensors: TensorFile, group: Group, rows: slice) -> None:
+    def __init__(self, tensors: TensorFile, group: Group, rows: slice | int) -> None:
         self._tensors, self._group = tensors, group
-        chosen = range(len(tensors.file[f"{group}/spectra"]))[rows]
+        count = len(tensors.file[f"{group}/spectra"])
+        if isinstance(rows, int):
+            if not 0 <= rows < count:
+                raise StoreError(f"{tensors.path} has no {group} average {rows}; give 0 … {count - 1}")
+            rows = slice(rows, rows + 1)
+        chosen = range(count)[rows]
         if chosen.step < 1:
             raise StoreError(f"the rows {rows} run backwards; give a step of 1 or more")
         self.rows = chosen

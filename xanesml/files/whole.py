@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Give a temporary name to write to; the file gets its own name when the block ends without an error.
 
     Whatever happens, the file is the old one or the new one. After an error in the block nothing else
-    is left; after a kill, the temporary file.
+    is left; after a kill, the temporary file. A file that is replaced keeps its permissions.
 
     Parameters
     ----------
@@ -46,6 +47,8 @@ def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield partial
+            if target.exists():
+                shutil.copymode(target, partial)
             if durable:
                 _to_disk(partial)
             partial.replace(target)

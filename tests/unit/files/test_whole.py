@@ -52,6 +52,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
+def test_a_file_that_is_replaced_keeps_its_permissions(file: Path) -> None:
+    file.chmod(0o664)
+    write_text(file, "new")
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("new", 0o664)
+
+
 def start_writer(path: Path, letter: str, times: int) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", WRITER, str(path), letter, str(times)]
     writer = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
