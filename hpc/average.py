@@ -85,8 +85,10 @@ def average(
 
 def _remove_partials(tensors: Path) -> None:
     """Remove what killed calls have left; nobody else writes while the lock is held."""
-    for partial in tensors.parent.glob(f".{tensors.stem}.*.partial{tensors.suffix}"):
-        partial.unlink(missing_ok=True)
+    # A file that is laid out has a partial name of its own, made from that of the tensor file.
+    for dots in (".", ".."):
+        for partial in tensors.parent.glob(f"{dots}{tensors.stem}.*.partial{tensors.suffix}"):
+            partial.unlink(missing_ok=True)
 
 
 def _survey(comm: Comm, store: Path) -> Survey:

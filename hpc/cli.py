@@ -386,8 +386,15 @@ def convert(
     """Convert files to the present version of their format. Their content stays the same, bit for bit."""
     from xanesml.files.convert import convert as run
 
+    refused = False
     for path in files:
-        typer.echo(run(path, output))
+        try:
+            typer.echo(run(path, output))
+        except XanesmlError as error:
+            typer.echo(f"refused: {error}", err=True)
+            refused = True
+    if refused:
+        raise typer.Exit(SOME_FAILED)
 
 
 class ExportFormat(str, Enum):

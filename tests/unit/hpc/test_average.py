@@ -136,11 +136,13 @@ def test_a_store_that_cannot_be_averaged_is_an_error_of_all(
     assert (tmp_path / "out" / "tensors.h5").read_bytes() == OLD
 
 
-def test_what_a_killed_call_has_left_is_removed(campaign: Campaign, tmp_path: Path) -> None:
-    left = tmp_path / "out" / ".tensors.node7.123.partial.h5"
+@pytest.mark.parametrize("name", [".tensors.node7.123.partial.h5", "..tensors.node7.123.partial.node7.123.partial.h5"])
+def test_what_a_killed_call_has_left_is_removed(campaign: Campaign, tmp_path: Path, name: str) -> None:
+    left, of_another = tmp_path / "out" / name, tmp_path / "out" / ".mytensors.node7.123.partial.h5"
     left.touch()
+    of_another.touch()
     assert run(1, campaign, tmp_path / "out") == [None]
-    assert not left.exists()
+    assert (left.exists(), of_another.exists()) == (False, True)
 
 
 def test_a_second_average_is_refused_with_host_and_process_of_the_first(

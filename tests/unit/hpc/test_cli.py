@@ -231,4 +231,7 @@ def test_an_old_file_names_the_command_that_converts_it(xanesml: str, tmp_path: 
     converted = run(xanesml, "convert", "tensors.h5", cwd=tmp_path)
     assert converted.returncode == 0, converted.stderr
     assert converted.stdout == "tensors.h5: converted from xanesml-tensors version 2 to version 3\n"
+    mixed = run(xanesml, "convert", "none.h5", "tensors.h5", cwd=tmp_path)
+    assert (mixed.returncode, mixed.stdout) == (3, "tensors.h5: xanesml-tensors version 3 already\n")
+    assert mixed.stderr.startswith("refused: none.h5 does not exist")
     assert run(xanesml, "trace", "tensors.h5", "0", cwd=tmp_path).returncode == 0
