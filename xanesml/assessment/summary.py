@@ -25,7 +25,7 @@ from xanesml.structures import deltas
 
 #: Bulk gold foil at room temperature by EXAFS: σ² = 0.0081(5) Å².
 FOIL_MSD, FOIL_MSD_ERROR = 0.0081, 0.0005
-#: The cards of the reference case.
+#: The cards of `examples/au55-l3.toml`.
 FULL_FMS_RADIUS, FULL_EXCHANGE, FULL_K_STEP, FULL_SERIES = 7.0, 5, 0.05, 91
 
 #: Particle averages in a sentence, by mode of training.
@@ -82,7 +82,7 @@ def write_summary(
 
 
 def reduced_cards(campaign: Campaign) -> list[str]:
-    """Return the settings that make a campaign cheaper than the reference case, one phrase each."""
+    """Return the settings that make a campaign cheaper than `examples/au55-l3.toml`, one phrase each."""
     reductions = []
     if campaign.feff.scf is None:
         reductions.append("no self-consistent potentials (no SCF card)")

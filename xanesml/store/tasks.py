@@ -417,8 +417,8 @@ def stored_table(cluster: structures.Cluster, feff: FeffSection, view: StoreView
 def _scales(cluster: structures.Cluster, distorted: Floats) -> Floats:
     neighbor = structures.first_neighbors(cluster.positions, cluster.absorber, cluster.first_shell_cutoff)[0]
     bond = distorted[:, neighbor] - distorted[:, cluster.absorber]
-    reference = cluster.positions[neighbor] - cluster.positions[cluster.absorber]
-    scales: Floats = np.linalg.norm(bond, axis=-1) / np.linalg.norm(reference)
+    undistorted = cluster.positions[neighbor] - cluster.positions[cluster.absorber]
+    scales: Floats = np.linalg.norm(bond, axis=-1) / np.linalg.norm(undistorted)
     return scales
 
 
