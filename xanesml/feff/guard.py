@@ -149,6 +149,8 @@ def _folder_line(path: Path) -> str:
 
 
 def _start() -> subprocess.Popen[bytes] | None:
+    # The guard inherits the mask: a signal that comes before it ignores signals waits, and is then discarded.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _IGNORED)
     try:
         return subprocess.Popen(
             [sys.executable, "-I", "-S", str(Path(__file__).absolute())],
@@ -163,6 +165,8 @@ def _start() -> subprocess.Popen[bytes] | None:
     except OSError as error:
         _LOG.warning("cannot start the guard of FEFF's processes (%s); runs continue without it", error)
         return None
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def main() -> None:

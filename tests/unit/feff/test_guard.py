@@ -65,16 +65,25 @@ def test_nothing_outlives_a_killed_parent(tmp_path):
     assert len(pids) == 3
     for pid, number in ((pids[0], signal.SIGTERM), (pids[0], signal.SIGUSR1), (parent.pid, signal.SIGKILL)):
         os.kill(pid, number)
-    wait_for(lambda: not any(map(alive, pids)) and not (tmp_path / "scratch").exists(), seconds=2)
+    wait_for(lambda: not any(map(alive, pids)) and not (tmp_path / "scratch").exists())
     assert parent.wait() == -signal.SIGKILL
     parent.stdout.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
+def test_a_guard_that_has_only_just_started_ignores_signals_too(watcher, sleeper, number):
+    os.kill(watcher.pid, number)
+    watcher.watch(sleeper.pid)
+    watcher._abandon()
+    assert sleeper.wait(5) == -signal.SIGKILL
+    assert number not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def test_a_parent_that_ends_by_itself_leaves_its_folder_but_no_process(tmp_path):
     parent, pids = start_parent(tmp_path / "scratch", "leave")
     assert parent.wait(10) == 1
     parent.stdout.close()
-    wait_for(lambda: not any(map(alive, pids)), seconds=2)
+    wait_for(lambda: not any(map(alive, pids)))
     assert (tmp_path / "scratch" / "run" / "feff.inp").exists()
 
 
@@ -143,7 +152,7 @@ def test_one_guard_a_process_with_nothing_inherited():
     assert guard() is guard()
     descriptors = {Path(f"/proc/{guard().pid}/fd/{number}").readlink().name for number in range(3)}
     assert descriptors == {"null", *(name for name in descriptors if name.startswith("pipe:"))}
-    wait_for(lambda: Path(f"/proc/{guard().pid}/comm").read_text() != "", seconds=1)
+    wait_for(lambda: Path(f"/proc/{guard().pid}/comm").read_text() != "")
     assert len(list(Path(f"/proc/{guard().pid}/fd").iterdir())) <= 4
 
 

@@ -67,7 +67,7 @@ def test_kill_takes_the_grandchildren_too(tmp_path):
     run.kill()
     with pytest.raises(ProcessLookupError):
         os.kill(leader, 0)
-    wait_for(lambda: not alive(grandchild), seconds=2)
+    wait_for(lambda: not alive(grandchild))
     assert run.poll() == -signal.SIGTERM
     assert not (tmp_path / "ran").exists()
     run.kill()
@@ -86,7 +86,7 @@ def test_children_left_behind_by_a_finished_program_die(tmp_path):
     code = "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']).pid)"
     assert finish(start(tmp_path, python(code))) == 0
     left = int((tmp_path / "run.log").read_text())
-    wait_for(lambda: not alive(left), seconds=2)
+    wait_for(lambda: not alive(left))
 
 
 def test_environment_is_no_rank_and_single_threaded(monkeypatch):
