@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,10 @@ pytest_plugins = ["requirements"]
 
 # The matrices here are small, and threads that wait for each other on a busy machine cost five times the work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A script's background job ignores SIGINT, and what the tests start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine may be slow; only a test's own timeout ends it.
 settings.register_profile("patient", deadline=None)
