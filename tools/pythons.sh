@@ -73,7 +73,7 @@ check() {
     echo "run in .venv, by \`make pytest\`"
   else
     # Figures belong to the extras, though ase brings matplotlib.
-    "$PYTHONS/$1/bin/pytest" -p no:cacheprovider --ignore tests/unit/plots tests/unit
+    "$PYTHONS/$1/bin/pytest" -p no:cacheprovider --hypothesis-profile same --ignore tests/unit/plots tests/unit
   fi
 }
 
