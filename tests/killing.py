@@ -140,17 +140,22 @@ class Simulation:
         return time.monotonic() - self.began if self.wait_for_rows(known + 1) else None
 
     def kill(self, victim: str, scratch: Path, rng: np.random.Generator) -> tuple[bool, list[int]]:
-        """Send SIGKILL to a victim; return whether there was one, and the tasks done just before."""
+        """Send SIGKILL to a victim; return whether there was one, and the tasks done just before.
+
+        One that ends by itself before the signal comes is followed by the next.
+        """
         pids: list[int] = []
 
         def found() -> bool:
             pids[:] = self._victims(victim, scratch, rng)
             return bool(pids)
 
-        self.wait_for(found, f"the victim {victim}")
-        seen = done_tasks(self.store)
-        hits = [_kill(pid) for pid in pids]
-        return any(hits), seen
+        while self.wait_for(found, f"the victim {victim}"):
+            seen = done_tasks(self.store)
+            hits = [_kill(pid) for pid in pids]
+            if any(hits):
+                return True, seen
+        return False, done_tasks(self.store)
 
     def _victims(self, victim: str, scratch: Path, rng: np.random.Generator) -> list[int]:
         ranks = children(self.process.pid)

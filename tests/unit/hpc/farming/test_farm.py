@@ -145,12 +145,13 @@ def test_a_long_task_does_not_hold_the_others_up() -> None:
 
 
 def test_short_tasks_come_in_batches_and_long_ones_one_by_one() -> None:
-    short, long = Case(seconds=lambda _task: 0.0), Case(seconds=lambda _task: 1.2 * BATCH_SECONDS)
-    short.run(2, 2000)
+    # Not in no time at all: rank 0, which shares its processor with rank 1, could run them all before rank 1 asks.
+    short, long = Case(seconds=lambda _task: 0.001), Case(seconds=lambda _task: 1.2 * BATCH_SECONDS)
+    short.run(2, 500)
     long.run(2, 6)
-    assert max(short.batches) > 20
+    assert max(short.batches) > 2
     assert long.batches == [1] * 6
-    assert (short.tasks, long.tasks) == (list(range(2000)), list(range(6)))
+    assert (short.tasks, long.tasks) == (list(range(500)), list(range(6)))
 
 
 @pytest.mark.parametrize("ranks", RANKS)
