@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mpi import answer, on_ranks, rank_part
 
 ROUNDS = 5
@@ -94,34 +95,25 @@ def costs(tasks: int) -> dict[str, float]:
 
 
 def as_simulate(ranks: int) -> dict[str, Any]:
-    """Return callbacks that tell and note of a task what `hpc.farming.simulate` does with the `mpio` writer."""
-    from hpc.drain import RunTimes  # noqa: PLC0415
+    """Return the callbacks of a simulation with the `mpio` writer, and rows in place of FEFF's."""
+    from hpc.drain import Drain  # noqa: PLC0415
+    from hpc.farming.feff_lead import FeffLead  # noqa: PLC0415
+    from hpc.farming.pending import Pending  # noqa: PLC0415
     from xanesml.feff.outcomes import Outcome  # noqa: PLC0415
     from xanesml.store.journal import Journal  # noqa: PLC0415
     from xanesml.store.rows import Row  # noqa: PLC0415
 
     folder = tempfile.TemporaryDirectory()
     journal = Journal(Path(folder.name) / "store.h5", outcomes={}, pending=0, ranks=ranks)
-    times = RunTimes()
+    # No task pending: no progress line.
+    pending = Pending(0, np.empty(0, np.int64), {}, np.empty(0))
+    lead = FeffLead(journal, pending, None, Drain(), lambda: None, lambda _line: None)
 
-    def finish(task: int, _result: bool) -> Row:
-        return Row(task=task, outcome=Outcome.DONE, finished=time.time(), host="node0001", seconds=40.0)
-
-    def report(rank: int, row: Row) -> None:
+    def finish(task: int, _result: bool) -> tuple[Row, bytes]:
         _ = folder  # lives as long as the journal
-        times.add(row.seconds)
-        journal.run(
-            task=row.task,
-            outcome=row.outcome,
-            seconds=row.seconds,
-            rank=rank,
-            host=row.host,
-            tries=row.tries,
-            message=row.message,
-        )
-        _ = times.likely
+        return Row(task=task, outcome=Outcome.DONE, finished=time.time(), host="node0001", seconds=40.0), b""
 
-    return {"finish": finish, "report": report, "dispatched": journal.give}
+    return {"finish": finish, "report": lead.report, "dispatched": lead.dispatched}
 
 
 def nothing(task: int) -> int:

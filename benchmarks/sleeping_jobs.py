@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,7 +33,9 @@ def farm_sleeping_jobs(
     *,
     batch_seconds: float = BATCH_SECONDS,
     lead_works: bool = True,
-    **callbacks: Any,
+    finish: Callable[[int, bool], Any] = lambda task, _result: task,
+    report: Callable[[int, Any], object] = lambda _rank, _task: None,
+    dispatched: Callable[[int, Sequence[int]], object] = lambda _rank, _tasks: None,
 ) -> tuple[float, float]:
     """Farm naps over all ranks; collective.
 
@@ -47,8 +49,8 @@ def farm_sleeping_jobs(
         Work dispatched to a rank at a time, s.
     lead_works : bool
         Whether rank 0 takes tasks itself.
-    **callbacks
-        `finish`, `report`, `dispatched` of the farm's parts, in place of ones that do next to nothing.
+    finish, report, dispatched : callable
+        Of the farm's parts; by default they do next to nothing.
 
     Returns
     -------
@@ -64,9 +66,9 @@ def farm_sleeping_jobs(
 
     part = SimpleNamespace(
         start=start,
-        finish=callbacks.get("finish", lambda task, _result: task),
-        report=callbacks.get("report", lambda _rank, _task: None),
-        dispatched=callbacks.get("dispatched", lambda _rank, _tasks: None),
+        finish=finish,
+        report=report,
+        dispatched=dispatched,
         retired=lambda _rank, _problem: None,
         tick=lambda: None,
     )

@@ -100,7 +100,7 @@ def on_each_rank(seconds: list[float]) -> None:
         nonlocal given
         given = time.perf_counter()
 
-    elapsed, _ = farm_sleeping_jobs(seconds, range(len(seconds)), report=note_end, given=note_given)
+    elapsed, _ = farm_sleeping_jobs(seconds, range(len(seconds)), report=note_end, dispatched=note_given)
     if MPI.COMM_WORLD.rank == 0:
         end = max(latest.values())
         answer({"elapsed": elapsed, "idle": sum(end - max(given, last) for last in latest.values())})

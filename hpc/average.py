@@ -85,6 +85,8 @@ def average(
 
 def _remove_partials(tensors: Path) -> None:
     """Remove what killed calls have left; nobody else writes while the lock is held."""
+    # Where it is a link, partial files lie beside the file that it leads to.
+    tensors = tensors.resolve()
     # A file that is laid out has a partial name of its own, made from that of the tensor file.
     for dots in (".", ".."):
         for partial in tensors.parent.glob(f"{dots}{tensors.stem}.*.partial{tensors.suffix}"):

@@ -1,6 +1,6 @@
 """Communicators: how ranks find each other, how rank 0 decides for all, how an error ends all.
 
-Only this module makes communicators; every driver takes one as an argument. MPI's have the methods of
+Only this module opens MPI's world; every driver takes a communicator as an argument. MPI's have the methods of
 `Comm`, and so has the fake one of the tests.
 """
 

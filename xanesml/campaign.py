@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -521,9 +522,12 @@ class Campaign(_Section):
         str
             32 hexadecimal digits (BLAKE2b, 16 bytes).
         """
-        content = self.model_dump(mode="json", include=set(sections) or None)
-        text = json.dumps(content, sort_keys=True)
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return digest_of(self.model_dump(mode="json", include=set(sections) or None))
+
+
+def digest_of(content: Mapping[str, Any]) -> str:
+    """Return a hash of a campaign's content as it stands in JSON; see `Campaign.digest`."""
+    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def task_differences(stored: Campaign, campaign: Campaign) -> list[str]:

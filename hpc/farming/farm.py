@@ -21,7 +21,7 @@ from hpc.farming.protocol import END, REQUEST, STOP, TASKS, BatchReport, Lead, P
 from xanesml.errors import XanesmlError
 from xanesml.files.arrays import Wholes
 
-#: Pending dispatched to a rank at a time, s: tasks shorter than this come in batches.
+#: Work dispatched to a rank at a time, s: tasks shorter than this come in batches.
 BATCH_SECONDS = 0.05
 
 
@@ -49,7 +49,7 @@ def run_farm(
     drain : Drain
         Asked between tasks whether to take no more, and whether to abandon what runs.
     batch_seconds : float
-        Pending dispatched to a rank at a time, s.
+        Work dispatched to a rank at a time, s.
 
     Raises
     ------
@@ -81,7 +81,7 @@ class _Follower(Generic[R, T]):
         self._comm, self._worker, self._drain = comm, worker, drain
 
     def run(self) -> XanesmlError | None:
-        """Pending until rank 0 has no more tasks; return why the farm ended, as rank 0 says."""
+        """Work until rank 0 has no more tasks; return why the farm ended, as rank 0 says."""
         report = BatchReport(self._comm.rank, draining=self._drain.requested)
         while True:
             self._comm.send(report, dest=0, tag=REQUEST)

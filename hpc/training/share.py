@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hpc.comm import Ranks, raise_first
 from hpc.training.collective import Collective
@@ -23,10 +22,10 @@ from xanesml.learning.splits import Split, shard, split_by_family
 _AVERAGED_SECTIONS = tuple(section for section in TRAINED_SECTIONS if section != "training")
 
 
-def read_split(campaign: Campaign, tensors: Path) -> tuple[NDArray[np.int32], Split]:
-    """Return the family of every statistical average of a tensor file, and the campaign's split of them."""
+def read_split(campaign: Campaign, tensors: Path) -> tuple[int, Split]:
+    """Return the number of statistical averages in a tensor file, and the campaign's split of them by family."""
     section, family = campaign.training, read_families(tensors)
-    return family, split_by_family(
+    return len(family), split_by_family(
         family,
         validation=section.validation,
         calibration=section.calibration,

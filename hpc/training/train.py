@@ -16,7 +16,7 @@ import numpy as np
 from hpc.comm import Ranks, from_root, on_root, silent
 from hpc.training.collective import check_backend, join_group
 from hpc.training.share import load_share, read_split
-from hpc.training.trainer import Trained, Trainer, csv_text
+from hpc.training.trainer import Trained, Trainer
 from xanesml.assessment.assess import Assessment, assess
 from xanesml.assessment.model_card import write_card
 from xanesml.assessment.report import LABELS, NETWORK, REPORT_FILE, TrainingReport
@@ -25,7 +25,7 @@ from xanesml.campaign import Campaign, Mode
 from xanesml.errors import EnvironmentProblem
 from xanesml.files.hdf5 import package_versions
 from xanesml.files.records import write_record
-from xanesml.files.whole import write_text
+from xanesml.files.table import write_csv
 from xanesml.learning.dataset import Tensors, load_tensors
 from xanesml.learning.model import ModelMetadata, answers_of_ensemble, complete_model, network_file
 from xanesml.learning.network import import_keras
@@ -51,9 +51,9 @@ def train(
 ) -> TrainingReport | None:
     """Train the networks of a campaign and write them with their errors; collective.
 
-    It writes the networks, `model.json`, `series.npz`, `history-*.csv`, `parity-*.csv`, `report.json`
-    and, for TensorBoard, `logs/`; until these are complete, a checkpoint after every epoch, from which
-    the next call resumes. Reproducible from the campaign's seed on the same number of ranks.
+    It writes the files of a model (docs/running.md) and, for TensorBoard, `logs/`; until these are
+    complete, a checkpoint after every epoch, from which the next call resumes. Reproducible from the
+    campaign's seed on the same number of ranks.
 
     Parameters
     ----------
@@ -86,14 +86,14 @@ def train(
         If a library is missing or the folder cannot be written to.
     """
     section = campaign.training
-    family, split = from_root(comm, lambda: read_split(campaign, tensors))
+    count, split = from_root(comm, lambda: read_split(campaign, tensors))
     check_backend(comm)
     on_root(comm, lambda: _make_folder(folder))
     jobs = [(mode, member) for mode in section.modes for member in range(section.members)]
     groups = min(max(1, comm.size // ranks_per_network), len(jobs))
     number, collective = join_group(comm, groups)
-    data, local, scaling = load_share(campaign, tensors, len(family), split, comm, collective)
-    steps = steps_per_epoch(split, len(family), batch_size=section.batch_size, size=collective.size)
+    data, local, scaling = load_share(campaign, tensors, count, split, comm, collective)
+    steps = steps_per_epoch(split, count, batch_size=section.batch_size, size=collective.size)
     trainer = Trainer(campaign, collective, data, local, scaling, steps, folder, stop)
     say = echo if collective.rank == 0 else silent
     if comm.rank == 0:
@@ -201,7 +201,6 @@ def _metadata(
         element=campaign.structure.element,
         edge=campaign.feff.edge,
         mesh=data.mesh,
-        mean_spectrum=scaling.feature_mean,
         band=np.percentile(data.spectra[split.training], (5, 95), axis=0),
         scaling=scaling,
         intervals={mode: assessment.report.interval for mode, assessment in assessments.items()},
@@ -209,7 +208,6 @@ def _metadata(
         distances={mode: assessment.distance for mode, assessment in assessments.items()},
         edge_energy=data.edge,
         first_shell=data.series.first_shell,
-        normalization=data.normalization,
         normalization_energy=data.normalization_energy,
         campaign=campaign,
         campaign_digest=campaign.digest(),
@@ -224,9 +222,9 @@ def _predictors(networks: Sequence[keras.Model], scaling: Scaling) -> dict[str, 
 def _write_tables(folder: Path, mode: Mode, assessment: Assessment) -> None:
     columns = assessment.labels, assessment.answers.msd, assessment.answers.spread, assessment.half_widths
     rows = zip(*(column.tolist() for column in columns), strict=True)
-    write_text(folder / f"parity-{mode}.csv", csv_text(["label", "prediction", "spread", "half_width"], rows))
+    write_csv(folder / f"parity-{mode}.csv", ["label", "prediction", "spread", "half_width"], rows)
     rows = zip(assessment.particle_labels.tolist(), assessment.particle_answers.tolist(), strict=True)
-    write_text(folder / f"particles-{mode}.csv", csv_text(["label", "prediction"], rows))
+    write_csv(folder / f"particles-{mode}.csv", ["label", "prediction"], rows)
 
 
 def _summary(mode: Mode, assessment: Assessment) -> Iterable[str]:

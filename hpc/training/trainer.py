@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +17,7 @@ from hpc.training.collective import Collective
 from hpc.training.loop import Fitted, HeldOut, Schedule, fit
 from xanesml.campaign import Campaign, Mode
 from xanesml.files.arrays import Floats
-from xanesml.files.whole import write_text
+from xanesml.files.table import write_csv
 from xanesml.learning.augmentation import Augmentation, Augmenter, augmenter
 from xanesml.learning.batches import Batches, EndlessBatches, MixedBatches, StoredBatches, label_columns
 from xanesml.learning.dataset import Tensors
@@ -248,7 +246,7 @@ class _Log:
         from tensorboard.summary.writer.event_file_writer import EventFileWriter  # noqa: PLC0415
 
         columns = [field.name for field in fields(Epoch)]
-        write_text(self._folder / f"history-{self._name}.csv", csv_text(columns, [astuple(epoch) for epoch in history]))
+        write_csv(self._folder / f"history-{self._name}.csv", columns, [astuple(epoch) for epoch in history])
         logs = self._folder / "logs" / self._name
         if self._writer is None:
             if len(history) == 1:
@@ -262,12 +260,3 @@ class _Log:
         ]
         self._writer.add_event(Event(wall_time=time.time(), step=last.epoch, summary=Summary(value=points)))
         self._writer.flush()
-
-
-def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return a table as comma-separated values."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return buffer.getvalue()

@@ -20,11 +20,12 @@ from hpc.comm import Ranks, from_root, on_root, silent
 from hpc.training.checkpoint import Epoch
 from hpc.training.collective import Collective, check_backend, join_group
 from hpc.training.share import load_share, read_split
-from hpc.training.trainer import Trainer, csv_text
+from hpc.training.trainer import Trainer
 from hpc.tuning.study import Study, import_optuna, is_own, outcome, repair_journal, settings_of, smallest_error
 from xanesml.campaign import Campaign, TrainingSection
 from xanesml.errors import CampaignError
 from xanesml.files.lock import WriteLock
+from xanesml.files.table import write_csv
 from xanesml.files.whole import write_text
 from xanesml.learning.splits import steps_per_epoch
 
@@ -41,7 +42,7 @@ class TuningReport:
     Attributes
     ----------
     trials, pruned : int
-        Trials that ended, and how many of them were pruned.
+        Trials that were completed or pruned, and how many of them were pruned.
     best : int or None
         Number of the best trial; None if none was completed.
     best_mae, own_mae : float
@@ -117,7 +118,7 @@ def tune(
         If a library is missing or the folder cannot be written to.
     """
     import_optuna()
-    family, split = from_root(comm, lambda: read_split(campaign, tensors))
+    count, split = from_root(comm, lambda: read_split(campaign, tensors))
     # The search must not see the splits that judge its result.
     none = np.empty(0, np.int64)
     split = replace(split, calibration=none, test=none)
@@ -128,11 +129,11 @@ def tune(
             "start a multiple, or give another --ranks-per-trial"
         )
     number, collective = join_group(comm, comm.size // ranks_per_trial)
-    data, local, scaling = load_share(campaign, tensors, len(family), split, comm, collective)
+    data, local, scaling = load_share(campaign, tensors, count, split, comm, collective)
 
     def trainer(tried: Campaign) -> Trainer:
         batch = tried.training.batch_size
-        steps = steps_per_epoch(split, len(family), batch_size=batch, size=collective.size)
+        steps = steps_per_epoch(split, count, batch_size=batch, size=collective.size)
         return Trainer(tried, collective, data, local, scaling, steps, folder, stop)
 
     journal = folder / JOURNAL_FILE
@@ -219,7 +220,7 @@ def _finish(campaign: Campaign, study: Study | None, folder: Path) -> TuningRepo
         + [json.dumps(settings_of(trial)[name]) for name in names]
         for trial in trials
     ]
-    write_text(folder / TRIALS_FILE, csv_text(["trial", "outcome", "validation_mae", "epochs", *names], rows))
+    write_csv(folder / TRIALS_FILE, ["trial", "outcome", "validation_mae", "epochs", *names], rows)
     own = next((trial for trial in trials if is_own(trial)), None)
     best = min((trial for trial in trials if outcome(trial) == "complete"), key=smallest_error, default=None)
     report = TuningReport(

@@ -11,6 +11,7 @@ from xanesml.errors import EnvironmentProblem
 from xanesml.files.arrays import Floats, Singles, Wholes
 from xanesml.learning.predictors import Constant, Linear, LinearMoments, SlopeLine, Trees, edge_slope
 from xanesml.learning.scaling import Scaling
+from xanesml.learning.splits import evenly
 
 #: Penalties that the regressions choose from, for features of about unit variance.
 PENALTIES = tuple(10.0**power for power in range(-8, 5))
@@ -139,7 +140,7 @@ class Regressions:
         HistGradientBoostingRegressor and its other defaults, without early stopping.
         """
         count, points = self._features.shape
-        rows = np.arange(min(count, BOOSTING_SPECTRA)) * count // min(count, BOOSTING_SPECTRA)
+        rows = evenly(count, BOOSTING_SPECTRA)
         components = _components(min(BOOSTING_COMPONENTS, count, points)).fit(self._features)
         return Trees.fit(
             components.mean_,

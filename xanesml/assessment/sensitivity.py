@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
@@ -13,8 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from xanesml.assessment.report import LABELS, NETWORK
 from xanesml.campaign import Campaign, Mode, TrainingSection
-from xanesml.errors import StoreError
-from xanesml.files.whole import write_text
+from xanesml.files.table import read_csv, write_csv
 from xanesml.learning.augmentation import augmenter
 from xanesml.learning.dataset import Tensors
 from xanesml.learning.predictors import Predictor
@@ -159,11 +156,7 @@ def write_sensitivity(path: Path, rows: Sequence[Sensitivity]) -> None:
     EnvironmentProblem
         If the folder cannot be written to.
     """
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow([field.name for field in fields(Sensitivity)])
-    writer.writerows(astuple(row) for row in rows)
-    write_text(path, table.getvalue())
+    write_csv(path, [field.name for field in fields(Sensitivity)], map(astuple, rows))
 
 
 def read_sensitivity(path: Path) -> list[Sensitivity]:
@@ -174,19 +167,11 @@ def read_sensitivity(path: Path) -> list[Sensitivity]:
     StoreError
         If the file cannot be read or holds something else.
     """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(_rows(file))
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read: {error}; make it again with `xanesml train`") from error
-    if not rows:
-        raise StoreError(f"{path} has no rows; make it again with `xanesml train`")
-    return rows
+    return read_csv(path, _of_row, made_by="xanesml train")
 
 
-def _rows(lines: Iterator[str]) -> Iterator[Sensitivity]:
-    for row in csv.DictReader(lines):
-        if row["error"] not in ERRORS or row["predictor"] not in LABELS:
-            raise ValueError(f"unknown error or predictor: {row['error']!r}, {row['predictor']!r}")
-        factor, size, trained = (float(row[name]) for name in ("factor", "size", "trained"))
-        yield Sensitivity(row["error"], factor, size, trained, row["predictor"], float(row["mae"]))
+def _of_row(row: dict[str, str]) -> Sensitivity:
+    if row["error"] not in ERRORS or row["predictor"] not in LABELS:
+        raise ValueError(f"unknown error or predictor: {row['error']!r}, {row['predictor']!r}")
+    factor, size, trained = (float(row[name]) for name in ("factor", "size", "trained"))
+    return Sensitivity(row["error"], factor, size, trained, row["predictor"], float(row["mae"]))

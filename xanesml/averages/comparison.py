@@ -7,8 +7,6 @@ particle average is compared with the series averaged under that structure's own
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +20,7 @@ from xanesml.errors import StoreError
 from xanesml.files.arrays import Booleans, Floats
 from xanesml.files.hdf5 import open_file
 from xanesml.files.layout import TENSORS
-from xanesml.files.whole import write_text
+from xanesml.files.table import write_csv
 
 #: Columns of the table; msd in Å², both RMS in edge steps.
 COLUMNS = ("structure", "msd", "outside", "usable", "rms", "rms_undistorted")
@@ -171,12 +169,8 @@ def write_table(comparison: ParticleComparison, path: Path) -> None:
     EnvironmentProblem
         If the folder cannot be written to.
     """
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in zip(*(getattr(comparison, name) for name in COLUMNS), strict=True):
-        writer.writerow([_cell(value) for value in row])
-    write_text(path, table.getvalue())
+    rows = zip(*(getattr(comparison, name) for name in COLUMNS), strict=True)
+    write_csv(path, COLUMNS, (list(map(_cell, row)) for row in rows))
 
 
 def _cell(value: Any) -> Any:

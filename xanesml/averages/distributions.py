@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import log_ndtr, ndtr, owens_t
-from scipy.stats import qmc
 
 from xanesml.campaign import AveragingSection
 from xanesml.errors import CampaignError, StoreError
@@ -345,6 +344,8 @@ def _sampler(section: AveragingSection, seed: np.random.SeedSequence) -> Callabl
     rng = np.random.default_rng(seed)
     if section.sampler == "random":
         return lambda count: rng.random((count, 3))
+    from scipy.stats import qmc  # noqa: PLC0415 (slow to import, and series need none of it)
+
     sobol = qmc.Sobol(d=3, scramble=True, seed=rng)
     return lambda count: np.asarray(sobol.random(count), dtype=np.float64)
 

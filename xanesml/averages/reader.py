@@ -120,7 +120,7 @@ class Averages(Card):
     def __init__(self, tensors: TensorFile, group: Group, rows: slice | int) -> None:
         self._tensors, self._group = tensors, group
         count = len(tensors.file[f"{group}/spectra"])
-        if isinstance(rows, int):
+        if not isinstance(rows, slice):
             if not 0 <= rows < count:
                 raise StoreError(f"{tensors.path} has no {group} average {rows}; give 0 … {count - 1}")
             rows = slice(rows, rows + 1)

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from xanesml.averages.distributions import series_step, skew_normal_weights, weighted_moments
+from xanesml.campaign import AveragingSection
 from xanesml.errors import StoreError
 from xanesml.files.arrays import Floats, Indices
 from xanesml.files.notebook import Card, Entry
@@ -21,8 +22,8 @@ OUTLIER = 3.0
 #: Degree of the polynomials that smooth.
 SMOOTHING_DEGREE = 3
 
-#: Largest mass outside the series of a Gaussian of given MSD, the default of `averaging.truncation_limit`.
-TRUNCATED = 0.01
+#: Largest mass outside the series of a Gaussian of given MSD.
+TRUNCATED = AveragingSection().truncation_limit
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)

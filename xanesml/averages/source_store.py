@@ -18,7 +18,7 @@ from xanesml.errors import StoreError
 from xanesml.feff.outcomes import Outcome
 from xanesml.files.arrays import Floats, Wholes
 from xanesml.files.hdf5 import text_attribute
-from xanesml.store.rows import open_store_file, torn_rows
+from xanesml.store.rows import open_store_file, torn_tasks
 
 #: Different hosts, solvers and the like that are named; the others are counted.
 NAMED = 4
@@ -59,12 +59,8 @@ def open_source(tensors: h5py.File) -> Iterator[tuple[h5py.File | None, str]]:
 
 def unusable(store: h5py.File, tasks: Wholes) -> list[int]:
     """Return the tasks that are not done in a store, or whose rows do not match their checksum."""
-    outcomes = store["runs/outcome"]
-    return [
-        task
-        for task in tasks.tolist()
-        if outcomes[task] != Outcome.DONE or len(torn_rows(store, range(task, task + 1)))
-    ]
+    undone = store["runs/outcome"][:][tasks] != Outcome.DONE
+    return [task for task in tasks.tolist() if task in {*tasks[undone].tolist(), *torn_tasks(store, tasks).tolist()}]
 
 
 def spectra_on_mesh(
@@ -97,7 +93,7 @@ def spectra_on_mesh(
     Raises
     ------
     StoreError
-        If a spectrum does not cover the mesh or has no edge step; its task is named.
+        If a spectrum does not cover the mesh, with its task, or has no edge step.
     """
     rows = slice(int(tasks.min()), int(tasks.max()) + 1)
     energy, mu, mu0, points = (

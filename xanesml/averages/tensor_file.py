@@ -251,7 +251,7 @@ def _report_outliers(rough: Floats, delta: Floats, echo: Callable[[str], None]) 
 
 
 def lay_out(path: Path, campaign: Campaign, store: Path, plan: Plan) -> None:
-    """Create a tensor file with all but the averages; StoreError where it cannot be written."""
+    """Create a tensor file with all but the averages; EnvironmentProblem where it cannot be written."""
     series, drawn, particles = plan.series, plan.distributions, plan.particles
     members = len(drawn.steps)
     with open_store_file(store) as file:

@@ -5,15 +5,15 @@ The same datasets, bit for bit, under names of version 3, with dimension scales.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import h5py
 
+from xanesml.campaign import digest_of
 from xanesml.errors import StoreError
 from xanesml.files.hdf5 import blocks, content_digest, create, full_size
 from xanesml.files.layout import CONVERTIBLE, LAYOUTS, Layout
@@ -48,8 +48,8 @@ def convert(path: Path, folder: Path | None = None) -> str:
     Raises
     ------
     StoreError
-        If the file is no store or tensor file of version 2, is truncated, or is in use, or if there is one
-        of that name in `folder`.
+        If the file is no store or tensor file, is of a version other than 2 and the present one, is truncated,
+        damaged or in use, or if there is one of that name in `folder`.
     EnvironmentProblem
         If the converted file cannot be written; as much space as the old one has must be free.
     """
@@ -80,13 +80,13 @@ def convert(path: Path, folder: Path | None = None) -> str:
 
 
 def _open(path: Path) -> h5py.File:
-    whole, size = full_size(path), path.stat().st_size
-    if whole is not None and size < whole:
-        raise StoreError(
-            f"{path} is truncated: {size} of {whole} bytes are there; restore it from a copy, "
-            "or repair it with `xanesml validate --repair` of the version of xanesml that wrote it"
-        )
     try:
+        whole, size = full_size(path), path.stat().st_size
+        if whole is not None and size < whole:
+            raise StoreError(
+                f"{path} is truncated: {size} of {whole} bytes are there; restore it from a copy, "
+                "or repair it with `xanesml validate --repair` of the version of xanesml that wrote it"
+            )
         return h5py.File(path, "r", locking=False)
     except OSError as error:
         raise StoreError(f"{path} is not a readable HDF5 file ({reason(error)}); restore it from a copy") from error
@@ -102,13 +102,21 @@ def _write(target: Path, old: h5py.File, layout: Layout) -> None:
         for path, source in sources.items():
             if new[path].shape != source.shape or new[path].dtype != source.dtype:
                 raise ValueError(f"{path} has the type {source.dtype} and the shape {source.shape}")
-            for start, (block,) in blocks(source):
+            for start, (block,) in _blocks(old, source):
                 new[path][start : start + len(block)] = block
             if content_digest(new, [path]) != content_digest(old, [source.name]):
                 raise RuntimeError(f"{path} did not read back as it was written")
 
     attributes = {name: value for name, value in old.attrs.items() if name not in _OWN}
     create(target, layout, sizes=sizes, attributes=attributes | _campaign(attributes), initial={}, fill=fill)
+
+
+def _blocks(old: h5py.File, source: h5py.Dataset) -> Iterator[tuple[int, Any]]:
+    try:
+        yield from blocks(source)
+    except OSError as error:
+        # Not of the new file, which the block under way is written to.
+        raise StoreError(f"{old.filename} cannot be read: {reason(error)}; restore it from a copy") from error
 
 
 def _campaign(attributes: Mapping[str, Any]) -> dict[str, str]:
@@ -118,5 +126,7 @@ def _campaign(attributes: Mapping[str, Any]) -> dict[str, str]:
         if campaign.get(section):
             campaign[section] = {names.get(key, key): value for key, value in campaign[section].items()}
     # As `Campaign.resolved` and `Campaign.digest` do, but without defaults that the campaign was not made with.
-    digest = hashlib.blake2b(json.dumps(campaign, sort_keys=True).encode(), digest_size=16).hexdigest()
-    return {"campaign": json.dumps(campaign, sort_keys=True, ensure_ascii=False), "campaign_digest": digest}
+    return {
+        "campaign": json.dumps(campaign, sort_keys=True, ensure_ascii=False),
+        "campaign_digest": digest_of(campaign),
+    }

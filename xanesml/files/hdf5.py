@@ -302,7 +302,11 @@ def parallel_problem(folder: Path, comm: Any) -> str | None:
 
 
 def _why_not_open(path: Path, error: OSError, made_by: str) -> str:
-    whole, size = full_size(path), path.stat().st_size
+    try:
+        whole, size = full_size(path), path.stat().st_size
+    except OSError:
+        # HDF5's own error says why.
+        whole = None
     if whole is not None and size < whole:
         return (
             f"{path} is truncated: {size} of {whole} bytes are there; "

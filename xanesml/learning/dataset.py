@@ -25,8 +25,6 @@ class Tensors:
 
     Attributes
     ----------
-    mesh : ndarray
-        Photon energies, shape (M,), float64, eV.
     spectra : ndarray
         Statistical averages, shape (N, M), float32, edge steps.
     msd : ndarray
@@ -53,8 +51,6 @@ class Tensors:
         Share of their bonds in each bin, shape (P, R), float32.
     edge : float
         Photon energy of the edge that the mesh refers to, eV.
-    normalization : str
-        `absolute` or `feff`, as in the campaign.
     normalization_energy : float
         Photon energy at which μ0 gives the edge step, eV.
     campaign : str
@@ -63,7 +59,6 @@ class Tensors:
         Hash of that campaign.
     """
 
-    mesh: Floats
     spectra: Singles
     msd: Floats
     mean_shift: Floats
@@ -77,10 +72,14 @@ class Tensors:
     particle_skewness: Floats
     particle_distribution: Singles
     edge: float
-    normalization: str
     normalization_energy: float
     campaign: str
     campaign_digest: str
+
+    @property
+    def mesh(self) -> Floats:
+        """Common photon energies, shape (M,), ascending, eV."""
+        return self.series.energy
 
 
 def read_families(path: Path) -> NDArray[np.int32]:
@@ -132,9 +131,9 @@ def _read_tensors(file: h5py.File, path: Path, rows: slice) -> Tensors:
     labels = ("msd", "mean_shift", "skewness", "distribution")
     arrays: dict[str, Any] = {name: array(f"statistical/{name}") for name in ("spectra", *labels, "family")}
     arrays |= {f"particle_{name}": array(f"particle/{name}") for name in ("spectra", *labels)}
-    texts: dict[str, Any] = {name: str(attribute(name)) for name in ("normalization", "campaign", "campaign_digest")}
+    texts: dict[str, Any] = {name: str(attribute(name)) for name in ("campaign", "campaign_digest")}
     numbers: dict[str, Any] = {name: float(attribute(name)) for name in ("edge", "normalization_energy")}
-    return Tensors(mesh=series.energy, series=series, **arrays, **texts, **numbers)
+    return Tensors(series=series, **arrays, **texts, **numbers)
 
 
 def _array(file: h5py.File, path: Path, name: str, sizes: dict[str, int], rows: slice = slice(None)) -> NDArray[Any]:

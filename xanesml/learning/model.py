@@ -48,8 +48,6 @@ class ModelMetadata:
         Absorption edge, such as `L3`.
     mesh : ndarray
         Photon energies that the networks expect spectra on, shape (M,), float64, eV.
-    mean_spectrum : ndarray
-        Mean of the training spectra, shape (M,), float64, edge steps.
     band : ndarray
         5th and 95th percentile of the training spectra, shape (2, M), float64, edge steps.
     scaling : Scaling
@@ -64,8 +62,6 @@ class ModelMetadata:
         Photon energy of the edge that the mesh refers to, eV.
     first_shell : float
         Length of the undistorted first shell, Å.
-    normalization : str
-        How the training spectra were normalized: `absolute` or `feff`.
     normalization_energy : float
         Photon energy at which μ0 gave their edge step, eV.
     campaign : Campaign
@@ -79,7 +75,6 @@ class ModelMetadata:
     element: str
     edge: str
     mesh: FloatArray
-    mean_spectrum: FloatArray
     band: FloatArray
     scaling: Scaling
     intervals: dict[Mode, Interval]
@@ -87,7 +82,6 @@ class ModelMetadata:
     distances: dict[Mode, float]
     edge_energy: float
     first_shell: float
-    normalization: str
     normalization_energy: float
     campaign: Campaign
     campaign_digest: str
@@ -149,6 +143,11 @@ class TrainedModel:
     def scaling(self) -> Scaling:
         """Scaling of features and labels, from the training split."""
         return self.metadata.scaling
+
+    @property
+    def mean_spectrum(self) -> Floats:
+        """Mean of the training spectra, shape (M,), float64, edge steps."""
+        return self.scaling.feature_mean
 
     def predict(self, spectra: Reals, mode: Mode = "direct", *, batch_size: int = 1024) -> Answers:
         """Predict the mean squared displacement and the networks' other answers.

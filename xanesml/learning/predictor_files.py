@@ -43,7 +43,8 @@ def save_baselines(folder: Path, baselines: Mapping[Mode, Mapping[str, Predictor
 def load_baselines(folder: Path) -> dict[Mode, dict[str, Predictor]]:
     """Read the fitted baselines of a model, by mode of training and by name.
 
-    They give the same answers as those that were saved, bit for bit.
+    They give the same answers as those that were saved, bit for bit; boosted trees, fitted again when they
+    are first asked, to 1e-9 Å² (see `xanesml.learning.predictors.Trees`).
 
     Raises
     ------

@@ -137,7 +137,7 @@ def spectrum_from_arrays(energy: ArrayLike, mu: ArrayLike, *, element: str, edge
     Raises
     ------
     SpectrumError
-        If the arrays are not two columns of at least 20 finite numbers.
+        If the arrays are not two columns of at least 20 finite numbers, or there is no such element or edge.
     """
     try:
         found = Found(np.asarray(energy, dtype=np.float64), np.asarray(mu, dtype=np.float64), columns="energy and mu")

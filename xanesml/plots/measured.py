@@ -55,7 +55,7 @@ def measured_against_simulated(
     measured : ndarray, shape (M,), float, edge steps
         The measured spectrum on the mesh, no NaN.
     simulated : ndarray, shape (M,), float, edge steps
-        The simulated spectrum to compare with: the nearest, or the mean of the training spectra.
+        The simulated spectrum to compare with, such as the nearest.
     band : ndarray, shape (2, M), float, edge steps
         5th and 95th percentile of the training spectra.
     out : Path, optional
@@ -133,7 +133,7 @@ def msd_overview(
     high: Reals,
     out: Path | None = None,
     *,
-    trained: tuple[float, float] | None = None,
+    trained: tuple[float, float],
 ) -> Figure:
     """Draw the predicted MSDs of several spectra with their intervals, the first on top.
 
@@ -145,7 +145,7 @@ def msd_overview(
         Predictions and the ends of their intervals, no NaN.
     out : Path, optional
         The PNG file to write; the PDF gets the same name. By default none is written.
-    trained : (float, float), optional, Å²
+    trained : (float, float), Å²
         Smallest and largest MSD that the model was trained on, shaded.
 
     Returns
@@ -159,13 +159,12 @@ def msd_overview(
         If matplotlib is not installed, or the file cannot be written.
     """
     places = np.arange(len(names))
-    bars = 1e3 * np.array([np.subtract(msd, low), np.subtract(high, msd)])
+    bars = 1e3 * np.array([msd - low, high - msd])
     with new_figure(out, height=0.9 + 0.22 * len(names), width=TWO_COLUMNS) as figure:
         axes = figure.add_subplot()
-        if trained is not None:
-            axes.axvspan(*(1e3 * np.asarray(trained)), color=ORANGE, alpha=0.3, linewidth=0, label="trained on")
-            axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-        axes.errorbar(1e3 * np.asarray(msd), places, xerr=bars, fmt="o", color=BLUE, markersize=3, capsize=2)
+        axes.axvspan(*(1e3 * np.array(trained)), color=ORANGE, alpha=0.3, linewidth=0, label="trained on")
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        axes.errorbar(1e3 * msd, places, xerr=bars, fmt="o", color=BLUE, markersize=3, capsize=2)
         # Names come from files: a dollar sign in one is no formula.
         axes.set_yticks(places, [name.replace("$", r"\$") for name in names])
         axes.set(xlabel=MSD, ylim=(len(names) - 0.5, -0.5))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -13,10 +12,10 @@ import numpy as np
 from xanesml.assessment.report import LABELS, NETWORK, REPORT_FILE, Errors, read_report
 from xanesml.assessment.sensitivity import ERRORS, Sensitivity, read_sensitivity, sensitivity_file
 from xanesml.averages.series import Series
-from xanesml.errors import StoreError
 from xanesml.files.arrays import Floats
 from xanesml.files.hdf5 import open_file
 from xanesml.files.layout import TENSORS
+from xanesml.files.table import read_csv
 from xanesml.plots.distorted import series
 from xanesml.plots.style import (
     BLACK,
@@ -275,15 +274,8 @@ def _binned(true: Floats, *columns: Floats) -> tuple[Floats, ...]:
 
 
 def _columns(path: Path, *names: str) -> list[Floats]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        columns = [np.array([float(row[name]) for row in rows]) for name in names]
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read: {error}; make it again with `xanesml train`") from error
-    if not rows:
-        raise StoreError(f"{path} has no rows; make it again with `xanesml train`")
-    return columns
+    rows = read_csv(path, lambda row: [float(row[name]) for name in names], made_by="xanesml train")
+    return list(np.array(rows).T)
 
 
 def _count(number: int, what: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 from collections.abc import Iterator
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xanesml.files.notebook import html_table, notebook_library
+from xanesml.files.table import write_csv
 from xanesml.files.whole import write_text
 from xanesml.prediction.predict import Prediction
 
@@ -116,10 +115,8 @@ class Predictions:
             "refused": [{"source": source, "reason": reason} for source, reason in self.refused],
         }
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        buffer = io.StringIO()
-        csv.writer(buffer, lineterminator="\n").writerows([_COLUMNS, *self._rows()])
         write_text(Path(folder) / "predictions.json", text)
-        write_text(Path(folder) / "predictions.csv", buffer.getvalue())
+        write_csv(Path(folder) / "predictions.csv", _COLUMNS, self._rows())
 
     def _rows(self) -> list[tuple[str | float | None, ...]]:
         before, behind = attrgetter(*_BEFORE), attrgetter(*_BEHIND)

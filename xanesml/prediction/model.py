@@ -122,7 +122,8 @@ class Model(Card):
         StoreError
             If the model has no networks for spectra with or without a reference, or no such baseline.
         EnvironmentProblem
-            If xraylarch is not installed.
+            If xraylarch is not installed, or, for the predictor `gradient_boosting`, scikit-learn is not, or
+            one that fits other trees.
         """
         known = reference
         if known is not None and not isinstance(known, Reference):

@@ -259,6 +259,8 @@ def predict_spectrum(
         prediction is not finite.
     StoreError
         If the model has no networks for the mode, or no such baseline.
+    EnvironmentProblem
+        If boosted trees are asked and scikit-learn is not installed, or fits other trees.
     """
     metadata, mesh = model.metadata, model.mesh
     mode: Mode = "direct" if reference is None else "reference"
@@ -266,7 +268,7 @@ def predict_spectrum(
         # Theory needs no calibration: its difference from the simulated reference is exact.
         shift, spectrum = 0.0, on_mesh(normalized, mesh, 0.0)
     elif reference is None:
-        shift = align(normalized, mesh, metadata.mean_spectrum).shift
+        shift = align(normalized, mesh, model.mean_spectrum).shift
         spectrum = on_mesh(normalized, mesh, shift)
     else:
         shift = reference.calibration.shift
@@ -300,7 +302,7 @@ def predict_spectrum(
         distribution=None if shares is None else {"r": model.series.r.tolist(), "share": shares[0].tolist()},
         nearest={name: value for name, value in vars(found).items() if name != "spectrum"},
         shift=shift,
-        rms=float(np.sqrt(np.mean((spectrum - metadata.mean_spectrum) ** 2))),
+        rms=float(np.sqrt(np.mean((spectrum - model.mean_spectrum) ** 2))),
         distance=distance,
         typical_distance=typical,
         noise=normalized.noise,

@@ -19,7 +19,7 @@ from xanesml.files.arrays import Integers
 from xanesml.files.lock import unused
 from xanesml.files.rows_text import about
 from xanesml.files.whole import whole_file, write_text
-from xanesml.store.rows import BLOCK, open_store_file, read_spectrum, torn_rows
+from xanesml.store.rows import open_store_file, read_spectrum, torn_tasks
 from xanesml.store.tasks import how_made, stored_atoms
 
 Echo = Callable[[str], None]
@@ -166,9 +166,7 @@ def _done(file: h5py.File, store: Path, tasks: Sequence[int] | None, echo: Echo)
     outcomes = file["runs/outcome"][:]
     wanted = np.arange(len(outcomes)) if tasks is None else np.asarray(tasks, dtype=np.int64)
     done = outcomes == Outcome.DONE
-    blocks = np.unique(wanted[done[wanted]] // BLOCK)
-    for start in (blocks * BLOCK).tolist():
-        done[torn_rows(file, range(start, min(start + BLOCK, len(outcomes))))] = False
+    done[torn_tasks(file, wanted[done[wanted]])] = False
     usable: Integers = wanted[done[wanted]]
     others = wanted[~done[wanted]]
     if not len(usable):

@@ -17,7 +17,7 @@ from xanesml.files.arrays import Floats, Integers
 from xanesml.files.layout import STORE
 from xanesml.files.notebook import Card, Entry, OpenedFile, notebook_library
 from xanesml.files.rows_text import about
-from xanesml.store.rows import BLOCK, StoreView, count_outcomes, outcome_counts, torn_rows
+from xanesml.store.rows import BLOCK, StoreView, count_outcomes, outcome_counts, torn_tasks
 from xanesml.store.tasks import (
     TASK_UNITS,
     Kind,
@@ -269,17 +269,16 @@ class Spectra(Card):
     def _arrays(self) -> dict[str, Floats]:
         """Energies and spectra, shape (n, E) each, read and verified in blocks of rows."""
         file, tasks = self._store.file, self.tasks
+        if len(torn := torn_tasks(file, tasks)):
+            raise StoreError(
+                f"{self._store.path}: {about(torn, 'does|do', 'task')} not match the checksum; "
+                f"`xanesml validate {self._store.path} --repair` marks such rows to be run again"
+            )
         points = file["spectra/points"][:][tasks]
         width = int(points.max(initial=0))
         arrays = {name: np.empty((len(tasks), width)) for name in _COLUMNS}
         for start in (np.unique(tasks // BLOCK) * BLOCK).tolist():
             stop = min(start + BLOCK, len(self._store))
-            torn = np.intersect1d(torn_rows(file, range(start, stop)), tasks)
-            if len(torn):
-                raise StoreError(
-                    f"{self._store.path}: {about(torn, 'does|do', 'task')} not match the checksum; "
-                    f"`xanesml validate {self._store.path} --repair` marks such rows to be run again"
-                )
             rows = slice(*np.searchsorted(tasks, (start, stop)).tolist())
             for name, values in arrays.items():
                 values[rows] = file[f"spectra/{name}"][start:stop, :width][tasks[rows] - start]

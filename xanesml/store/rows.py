@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from xanesml.errors import StoreError
 from xanesml.feff.outcomes import Outcome
 from xanesml.feff.xmu import Spectrum
-from xanesml.files.arrays import Floats, Integers
+from xanesml.files.arrays import Floats, Integers, Wholes
 from xanesml.files.hdf5 import open_file
 from xanesml.files.layout import STORE, Array, fixed_arrays, row_arrays
 from xanesml.files.whole import reason
@@ -240,6 +240,15 @@ def torn_rows(file: h5py.File, rows: range | None = None) -> Integers:
         stored, content = columns["runs/checksum"], row_bytes(columns)
         torn += [start + int(i) for i in ended if zlib.crc32(content[i].data) != stored[i]]
     return np.array(torn, dtype=np.int64)
+
+
+def torn_tasks(file: h5py.File, tasks: Wholes) -> Integers:
+    """Find those of some tasks whose rows have an outcome and do not match their checksum; see `torn_rows`."""
+    count = len(file["runs/outcome"])
+    starts = (np.unique(tasks // BLOCK) * BLOCK).tolist()
+    torn = [torn_rows(file, range(start, min(start + BLOCK, count))) for start in starts]
+    found: Integers = np.intersect1d(np.concatenate([np.empty(0, np.int64), *torn]), tasks)
+    return found
 
 
 def row_bytes(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from typing import Any
 
 import h5py
 
-from xanesml.campaign import Campaign
+from xanesml.campaign import Campaign, digest_of
 from xanesml.files.layout import CONVERTIBLE, LAYOUTS, SIZES, Array, Layout
 from xanesml.validation.opening import DAMAGE, Extent
 
@@ -101,9 +100,8 @@ def campaign_problems(file: h5py.File) -> tuple[list[str], Campaign | None]:
     """
     text, problems = str(attribute(file, "campaign")), []
     try:
-        canonical = json.dumps(json.loads(text), sort_keys=True)
-        # As Campaign.digest does, but without the defaults that another version of xanesml may fill in.
-        if hashlib.blake2b(canonical.encode(), digest_size=16).hexdigest() != attribute(file, "campaign_digest"):
+        # Not Campaign.digest, which has the defaults that another version of xanesml may fill in.
+        if digest_of(json.loads(text)) != attribute(file, "campaign_digest"):
             problems.append("the root attribute campaign does not match campaign_digest")
         return problems, Campaign.model_validate_json(text)
     except ValueError as error:

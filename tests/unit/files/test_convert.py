@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -173,11 +174,38 @@ def test_a_full_disk_leaves_the_old_file(store: Path, monkeypatch: pytest.Monkey
         raise OSError(28, os.strerror(28))
 
     before = store.read_bytes()
-    monkeypatch.setattr(module, "blocks", full)
+    # The first thing that happens once a block is written.
+    monkeypatch.setattr(module, "content_digest", full)
     with pytest.raises(EnvironmentProblem, match=rf"cannot write {store}: No space left on device"):
         convert(store)
     assert store.read_bytes() == before
     assert list(store.parent.iterdir()) == [store]
+
+
+def test_a_file_that_cannot_be_read_to_its_end_is_named(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(source: h5py.Dataset) -> Iterator[tuple[int, list[np.ndarray]]]:
+        yield 0, [source[:1]]
+        raise OSError(5, os.strerror(5))
+
+    before = store.read_bytes()
+    monkeypatch.setattr(module, "blocks", failing)
+    with pytest.raises(StoreError, match=rf"{store} cannot be read: Input/output error; restore it from a copy"):
+        convert(store)
+    assert store.read_bytes() == before
+    assert list(store.parent.iterdir()) == [store]
+
+
+def test_a_file_that_may_not_be_read_is_named(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_arguments: object, **_options: object) -> None:
+        raise PermissionError(13, os.strerror(13))
+
+    monkeypatch.setattr("xanesml.files.hdf5.h5py.File", denied)
+    monkeypatch.setattr("xanesml.files.hdf5.full_size", denied)
+    monkeypatch.setattr(module, "full_size", denied)
+    with pytest.raises(StoreError, match=rf"{store} is not a readable HDF5 file \(Permission denied\)"):
+        open_file(store, STORE)
+    with pytest.raises(StoreError, match=rf"{store} is not a readable HDF5 file \(Permission denied\)"):
+        convert(store)
 
 
 def test_a_copy_that_reads_back_otherwise_is_refused(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,16 +63,18 @@ class Exact:
     offset: float = 0.0
     mesh: np.ndarray = field(default_factory=lambda: MESH)
     series: Series = SERIES
+    mean_spectrum: np.ndarray | None = None
     changes: dict[str, Any] = field(default_factory=dict)
     seen: list[tuple[np.ndarray, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         mean = theory(0.008) - self.offset * 0.02
+        if self.mean_spectrum is None:
+            self.mean_spectrum = mean
         self.scaling = Scaling(mean, np.full(MESH.size, 0.02), {"msd": (0.0004, 0.02)})
         content = {
             "element": "Au",
             "edge": "L3",
-            "mean_spectrum": mean,
             "band": np.stack([mean - 0.02, mean + 0.02]),
             "distances": {"direct": 2.5, "reference": 2.5},
             "edge_energy": EDGE,
@@ -115,7 +117,7 @@ def spectrum(mu: np.ndarray, source: str = "sample.dat", energy: np.ndarray = ME
 
 
 def test_the_foil_is_aligned_and_given_to_the_networks() -> None:
-    exact = model(changes={"mean_spectrum": THEORY})
+    exact = model(mean_spectrum=THEORY)
     found = predict_spectrum(exact, foil())
     assert found.shift == pytest.approx(SHIFT, abs=0.01)
     assert found.rms < 1e-4
@@ -195,7 +197,7 @@ def test_a_reference_outside_the_training_labels_is_refused() -> None:
 
 def test_a_measurement_broader_than_what_was_trained_is_doubted() -> None:
     sharp = Campaign(name="c", distortion=DistortionSection(), training=TrainingSection(broadening=0.0))
-    exact = model(changes={"mean_spectrum": THEORY, "campaign": sharp})
+    exact = model(mean_spectrum=THEORY, changes={"campaign": sharp})
     reference = make_reference(exact, foil(), 0.0081)
     wide = replace(reference, calibration=replace(reference.calibration, broadening=1.5))
     found = predict_spectrum(exact, foil(), reference=wide)

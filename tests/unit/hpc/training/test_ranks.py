@@ -149,11 +149,11 @@ def test_a_folder_that_cannot_be_made_is_an_error_of_all(
 
 
 def test_shares_are_disjoint_and_the_scaling_is_that_of_all_rows(tmp_path: Path, made_for: Campaign) -> None:
-    family, parts = read_split(made_for, tmp_path / "tensors.h5")
+    count, parts = read_split(made_for, tmp_path / "tensors.h5")
 
     def part(comm: Any) -> Any:
         together = FakeCollective(comm) if comm.size > 1 else Collective()
-        return load_share(made_for, tmp_path / "tensors.h5", len(family), parts, comm, together)
+        return load_share(made_for, tmp_path / "tensors.h5", count, parts, comm, together)
 
     (whole, _, alone), shares = part(Alone()), run_ranks(3, part)
     assert sorted(np.concatenate([data.msd for data, _, _ in shares])) == sorted(whole.msd)
@@ -167,11 +167,11 @@ def test_shares_are_disjoint_and_the_scaling_is_that_of_all_rows(tmp_path: Path,
 def test_a_rank_without_training_spectra_and_another_campaign_are_errors_of_all(
     tmp_path: Path, made_for: Campaign
 ) -> None:
-    family, parts = read_split(made_for, tmp_path / "tensors.h5")
+    count, parts = read_split(made_for, tmp_path / "tensors.h5")
     few = replace(parts, training=parts.training[:1])
 
     def part(comm: FakeComm, asked: Campaign = made_for, some: Split = few) -> Any:
-        return load_share(asked, tmp_path / "tensors.h5", len(family), some, comm, FakeCollective(comm))
+        return load_share(asked, tmp_path / "tensors.h5", count, some, comm, FakeCollective(comm))
 
     raised = run_ranks(2, part)
     assert [(type(error), error.collective) for error in raised] == [(StoreError, True)] * 2
