@@ -50,7 +50,7 @@ class Looks:
 
 
 def modeled(runs: Sequence[float], ranks: int, cost: float, looks: Looks) -> float:
-    """Return the time that the farm takes for runs, handed out in their order, s."""
+    """Return the time that the farm takes for runs, dispatched in their order, s."""
     count = len(runs)
     arrivals: list[tuple[float, int, float, int]] = [(LATENCY, rank, 0.0, 0) for rank in range(1, ranks)]
     mean, now, own_end, following = 0.0, 0.0, runs[0], 1

@@ -100,12 +100,12 @@ def summarize(rounds: list[dict[str, Any]], first_start: float) -> int:
         "spectra that differ": sum(trial["different"] for trial in rounds),
         "rows torn in the end": sum(trial["torn_in_the_end"] for trial in rounds),
         "processes and folders left": sum(len(trial["remains"]) for trial in rounds),
-        "torn rows not told of": sum(abs(kill["torn"] - kill["told"]) for kill in every),
+        "torn rows not reported": sum(abs(kill["torn"] - kill["told"]) for kill in every),
         "rounds that broke off": sum("broken" in trial for trial in rounds),
     }
     print(f"{'kills':28s} {len(every)}: {', '.join(f'{by_victim[victim]} {victim}' for victim in VICTIMS)}")
     print(f"{'rows done at the kills':28s} {sum(kill['done'] for kill in every)}")
-    print(f"{'torn rows found and mended':28s} {sum(kill['torn'] for kill in every)}")
+    print(f"{'torn rows found and repaired':28s} {sum(kill['torn'] for kill in every)}")
     for name, count in harm.items():
         print(f"{name:28s} {count}")
     if restarts:

@@ -7,8 +7,8 @@
 The baseline is the best schedule there can be, in which every rank is busy to the end:
 Σ seconds of the runs / ranks. `ratio` is the time taken against it, and utilization its inverse;
 `tail` is the share of the ranks' time that they spent without a run after the last one was
-handed out. An OUTPUT is the folder that `xanesml simulate` wrote; its latest call counts.
-The synthetic load is heavy-tailed, handed out longest first, where durations are known, and in
+dispatched. An OUTPUT is the folder that `xanesml simulate` wrote; its latest call counts.
+The synthetic load is heavy-tailed, dispatched longest first, where durations are known, and in
 any order, where they are not; and once more as plain lists of equal length for every rank.
 """
 

@@ -89,7 +89,9 @@ install_slurm() {
 }
 
 find_python() {
-  local candidate
+  # Without the environment itself, which is on the path where it is activated.
+  local PATH=:$PATH: candidate
+  PATH=${PATH//":$VENV/bin:"/:} PATH=${PATH#:} PATH=${PATH%:}
   for candidate in "${PYTHON:-python3}" python3.11 python3.12 /usr/bin/python3; do
     if command -v "$candidate" >/dev/null &&
       "$candidate" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null; then

@@ -302,6 +302,9 @@ def parallel_problem(folder: Path, comm: Any) -> str | None:
 
 
 def _why_not_open(path: Path, error: OSError, made_by: str) -> str:
+    # Of file locking and of how it is closed.
+    if str(error).rstrip(")").endswith(("don't match", "doesn't match")):
+        return f"{path} is open in this process in another way than xanesml's; close it there first"
     try:
         whole, size = full_size(path), path.stat().st_size
     except OSError:

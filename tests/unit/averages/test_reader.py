@@ -82,6 +82,7 @@ def test_xarray_has_dimensions_and_units(tensors: TensorFile) -> None:
     assert dataset.weights.dims == ("average", "delta")
     assert (dataset.energy.units, dataset.msd.units, dataset.r.units) == ("eV", "Å²", "Å")
     assert dataset.attrs["first_shell"] == 2.8
+    assert tensors.statistical(slice(1, None, 2)).to_xarray().average.values.tolist() == [1, 3, 5]
     particles = tensors.particle(slice(2, None)).to_xarray()
     assert particles.structure.values.tolist() == [7, 8]
     assert particles.task.dims == ("structure", "absorber")

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
+from xanesml.errors import StoreError
 from xanesml.feff.outcomes import Outcome
-from xanesml.files.hdf5 import create
+from xanesml.files.hdf5 import create, open_file
 from xanesml.files.layout import SIZES, STORE, TENSORS, Layout
 
 SCHEMAS = ROOT / "data_schema"
@@ -126,3 +127,14 @@ def test_names_of_dimensions_take_no_room_in_the_file(tmp_path: Path) -> None:
             ends.append((first.id.get_offset(), last.id.get_offset() + last.nbytes))
     assert ends[0][0] == ends[1][0]
     assert ends[1][1] == (tmp_path / "file.h5").stat().st_size
+
+
+@pytest.mark.parametrize("locking", [True, False])
+def test_a_file_that_is_open_otherwise_is_not_called_damaged(tmp_path: Path, locking: bool) -> None:
+    path = tmp_path / "store.h5"
+    create(path, STORE, sizes=dict.fromkeys(STORE.dimensions, 2), attributes={}, initial={})
+    with (
+        h5py.File(path, locking=locking),
+        pytest.raises(StoreError, match=r"is open in this process in another way than xanesml's; close it there"),
+    ):
+        open_file(path, STORE)

@@ -162,6 +162,7 @@ def test_file_and_folder_are_on_disk_before_the_block_ends(file: Path, monkeypat
     )
     write_text(file, "new")
     assert [path.parent for path in synced] == [file.parent, file.parent.parent]
+    assert synced[0].name.endswith(".partial.keras"), "before the file gets its name"
     assert synced[1] == file.parent
     synced.clear()
     write_text(file, "scratch", durable=False)

@@ -70,6 +70,19 @@ def test_the_file_is_the_same_for_any_number_of_ranks(campaign: Campaign, tmp_pa
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["store.h5", "tensors.h5"]
 
 
+def test_the_lock_gives_signs_of_life_while_blocks_are_made(
+    campaign: Campaign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beats: list[WriteLock] = []
+
+    def beat(lock: WriteLock) -> None:
+        beats.append(lock)
+
+    monkeypatch.setattr(WriteLock, "beat", beat)
+    assert run(1, campaign, tmp_path / "out") == [None]
+    assert beats
+
+
 @pytest.mark.parametrize("bad", [0, 1, 2])
 def test_an_error_on_one_rank_while_others_send_is_raised_by_all(
     campaign: Campaign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: int

@@ -67,6 +67,14 @@ def test_spectra_have_the_coordinates_of_their_tasks(store: Store) -> None:
     np.testing.assert_array_equal(disordered.mu0[0], spectrum(3, 0.0).mu0)
 
 
+def test_spectra_are_read_in_blocks_of_rows(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xanesml.store.reader.BLOCK", 3)
+    monkeypatch.setattr("xanesml.store.rows.BLOCK", 3)
+    every = store.spectra()
+    for row, task in enumerate(every.tasks.tolist()):
+        np.testing.assert_array_equal(every.mu[row], store.file["spectra/mu"][task, :101])
+
+
 def test_spectra_that_are_not_done_are_nan(store: Store) -> None:
     every = store.spectra(kind="distorted", done=False)
     assert every.coordinates["outcome"].tolist() == ["done", "timed-out", "done"]

@@ -66,9 +66,9 @@ def test_a_value_that_varies_is_a_range_and_not_another_finding() -> None:
 
 
 def test_hosts_that_differ_are_named_the_worst_first() -> None:
-    found = [("n1", Finding(OK, "fine")), ("n2", Finding(PROBLEM, "broken", "mend it")), ("n3", Finding(OK, "fine"))]
+    found = [("n1", Finding(OK, "fine")), ("n2", Finding(PROBLEM, "broken", "repair it")), ("n3", Finding(OK, "fine"))]
     summary = summarize(found)
-    assert summary.line("engine") == "problem  engine           n2: broken; n1, n3: fine → mend it"
+    assert summary.line("engine") == "problem  engine           n2: broken; n1, n3: fine → repair it"
 
 
 def test_a_difference_is_a_problem_only_where_hosts_must_be_alike() -> None:
