@@ -30,11 +30,16 @@ def engine():
     return make_engine(EngineSection(timeout=120))
 
 
+def center_input(length, feff):
+    """Return feff.inp for the central atom of a gold cuboctahedron that was cut from an octahedron."""
+    cluster = Octahedron("Au", length, (length - 1) // 2, latticeconstant=4.0782)
+    distances = np.linalg.norm(cluster.positions - cluster.positions.mean(axis=0), axis=1)
+    return feff_input(numbers=cluster.numbers, positions=cluster.positions, absorber=int(distances.argmin()), feff=feff)
+
+
 @pytest.fixture(scope="module")
 def au13():
-    cluster = Octahedron("Au", 3, 1, latticeconstant=4.0782)
-    distances = np.linalg.norm(cluster.positions - cluster.positions.mean(axis=0), axis=1)
-    return feff_input(numbers=cluster.numbers, positions=cluster.positions, absorber=int(distances.argmin()), feff=FEFF)
+    return center_input(3, FEFF)
 
 
 def test_gold_l3(tmp_path, engine, au13):
@@ -49,7 +54,7 @@ def test_gold_l3(tmp_path, engine, au13):
     assert len(spectrum.energy) == 83
     assert spectrum.cards == REQUEST.cards
     assert result.solver == "xanesml fms: symmetric, 208 in blocks up to 16"
-    assert result.cpu_seconds > 0.5 * result.seconds
+    assert 0.2 < result.cpu_seconds < 2 * result.seconds
     assert result.memory > 100
 
 
@@ -150,11 +155,12 @@ def test_a_native_stage_that_breaks_ends_the_run(tmp_path, monkeypatch, au13):
     assert "MKGTR" not in done.stdout
 
 
-def test_a_run_that_is_killed_leaves_its_time(tmp_path, au13):
-    result = run_feff(make_engine(EngineSection(timeout=2)), tmp_path, au13, REQUEST)
+def test_a_run_that_is_killed_leaves_its_time(tmp_path):
+    # A run of minutes, which no machine ends before the time is over.
+    result = run_feff(make_engine(EngineSection(timeout=2)), tmp_path, center_input(15, FeffSection()), REQUEST)
     assert result.outcome is Outcome.TIMED_OUT
-    assert result.seconds < 5
-    assert result.cpu_seconds > 0.2
+    assert result.seconds < 10
+    assert result.cpu_seconds > 0.1
 
 
 def test_an_edge_that_feff_does_not_know_is_not_done(tmp_path, engine, au13):

@@ -15,14 +15,14 @@ pytestmark = pytest.mark.requires("mpi", "linux")
 #: The 19 distorted runs only.
 CAMPAIGN = re.sub(r"\[disorder\][^\[]*", "", FAKE_CAMPAIGN)
 
-#: Three runs of FEFF10, of a few seconds each.
+#: Five runs of FEFF10, each longer than the nap before a kill.
 FEFF_CAMPAIGN = """
 name = "short"
 [structure]
 atoms = 13
 [distortion]
-minimum = -0.05
-maximum = 0.05
+minimum = -0.1
+maximum = 0.1
 step = 0.05
 [feff]
 scf = false
@@ -68,13 +68,13 @@ def test_a_kill_costs_what_was_under_way_and_nothing_else(
 
 
 @pytest.mark.feff
-# Three runs on two ranks: after the first one is done, another is always under way.
+# Five runs on two ranks: after the first one is done, each rank has another to run.
 @pytest.mark.parametrize(("seed", "victim"), [(0, "rank"), (4, "job")])
 def test_a_kill_of_real_feff_costs_what_was_under_way_and_nothing_else(
     tmp_path: Path, xanesml: str, real: tuple[Path, Path], seed: int, victim: str
 ) -> None:
     campaign, reference = real
     trial = run_trial(
-        seed, tmp_path, xanesml=xanesml, campaign=campaign, reference=reference, victims=(victim,), pace=0, nap=1
+        seed, tmp_path, xanesml=xanesml, campaign=campaign, reference=reference, victims=(victim,), pace=0, nap=0.5
     )
     assert_unharmed(trial)

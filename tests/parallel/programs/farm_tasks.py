@@ -52,5 +52,5 @@ if __name__ == "__main__":
     main(
         int(sys.argv[1]),
         sys.argv[2] if len(sys.argv) > 2 else "run",
-        float(sys.argv[3]) if len(sys.argv) > 3 else 0.02,
+        float(sys.argv[3]) if len(sys.argv) > 3 else 0.1,
     )
