@@ -1,4 +1,4 @@
-"""Real FEFF on the 13-atom cluster without self-consistency: some 6 s a run."""
+"""Real FEFF on the 13-atom cluster without self-consistency: 2 to 6 s a run."""
 
 from __future__ import annotations
 

@@ -347,7 +347,7 @@ def test_a_simulation_stops_by_itself_before_its_time_is_over(
             return mpirun(2, *words, "--limit", f"{seconds / 60:.3f}", env=env)
         return mpirun(2, *words, env=env | {"SLURM_JOB_END_TIME": f"{time.time() + seconds:.0f}"})
 
-    # Time for a run or two on each rank; the clock runs while Python starts, too.
+    # Time for a few runs on each rank; the clock runs while Python starts, too.
     stopped = run(CLOSING + 14)
     assert stopped.returncode == RESUBMIT, stopped.stdout + stopped.stderr
     assert re.search(r"\d+ s are left for runs, and a run is likely to take 4 s: no further tasks", stopped.stdout)

@@ -60,7 +60,8 @@ def open_source(tensors: h5py.File) -> Iterator[tuple[h5py.File | None, str]]:
 def unusable(store: h5py.File, tasks: Wholes) -> list[int]:
     """Return the tasks that are not done in a store, or whose rows do not match their checksum."""
     undone = store["runs/outcome"][:][tasks] != Outcome.DONE
-    return [task for task in tasks.tolist() if task in {*tasks[undone].tolist(), *torn_tasks(store, tasks).tolist()}]
+    bad: list[int] = tasks[undone | np.isin(tasks, torn_tasks(store, tasks))].tolist()
+    return bad
 
 
 def spectra_on_mesh(

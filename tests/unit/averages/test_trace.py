@@ -21,7 +21,7 @@ from xanesml.feff.outcomes import Outcome
 from xanesml.files.hdf5 import create, text_attribute
 from xanesml.files.layout import TENSORS
 from xanesml.store.create import lay_out
-from xanesml.store.rows import Row, RowWriter, StoredSpectrum, open_store_file
+from xanesml.store.rows import Row, RowWriter, StoredSpectrum, open_store_file, torn_tasks
 from xanesml.store.tasks import expand
 
 SERIES, STRUCTURES, ABSORBERS = 13, 2, 13
@@ -344,6 +344,18 @@ def test_rows_of_the_store_that_are_pending_or_damaged_are_named(tensors: Path) 
     found = entries(trace_lines(tensors, 0, "statistical"))
     assert found["FEFF runs"] == ["incomplete: rows 4, 6–7 are not done or damaged"]
     assert "series" not in found
+
+
+def test_checksums_are_computed_once_for_all_tasks(tensors: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    searches: list[list[int]] = []
+
+    def search(store: h5py.File, tasks: np.ndarray) -> np.ndarray:
+        searches.append(tasks.tolist())
+        return torn_tasks(store, tasks)
+
+    monkeypatch.setattr("xanesml.averages.source_store.torn_tasks", search)
+    trace_lines(tensors, 0, "statistical")
+    assert searches == [list(range(SERIES))]
 
 
 @pytest.mark.parametrize(("kind", "row", "count"), [("statistical", 320, 320), ("particle", -1, 5), ("particle", 5, 5)])
