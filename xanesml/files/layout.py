@@ -123,10 +123,18 @@ STORE = Layout(
         "central_absorber": "index of the central atom",
         "first_shell": "length of the first shell in the undistorted cluster, Å",
         "first_shell_cutoff": "largest bond length of the first shell in the undistorted cluster, Å",
+        "radius": "radius of the sphere cut from a periodic structure, Å; NaN for a whole particle",
     },
     arrays=(
         Array("structures/numbers", ("atom",), "<i4", "", "atomic numbers, the same in every structure"),
         Array("structures/undistorted", ("atom", "xyz"), "<f8", "Å", "positions in the undistorted cluster"),
+        Array(
+            "structures/coordination",
+            ("atom",),
+            "<i4",
+            "",
+            "first-shell neighbors of each atom in the undistorted, uncut structure, periodic images counted",
+        ),
         Array(
             "structures/positions",
             ("structure", "atom", "xyz"),

@@ -79,10 +79,12 @@ def lay_out(path: Path, campaign: Campaign, table: TaskTable, engine: str) -> No
             "central_absorber": table.cluster.absorber,
             "first_shell": table.cluster.first_shell,
             "first_shell_cutoff": table.cluster.first_shell_cutoff,
+            "radius": np.nan if table.cluster.radius is None else table.cluster.radius,
         },
         initial={
             "structures/numbers": table.cluster.numbers,
             "structures/undistorted": table.cluster.positions,
+            "structures/coordination": table.cluster.coordination,
             **{f"structures/{name}": getattr(table, name) for name in ("kind", "delta", "sigma", "scale")},
             **{f"tasks/{name}": getattr(table, name) for name in ("structure", "absorber")},
         },

@@ -363,6 +363,7 @@ def expand(campaign: Campaign) -> TaskTable:
 
 def stored_cluster(file: h5py.File) -> structures.Cluster:
     """Return the undistorted cluster of a store, without a smallest distance of its atoms."""
+    radius = float(file.attrs["radius"])
     return structures.Cluster(
         numbers=file["structures/numbers"][:],
         positions=file["structures/undistorted"][:],
@@ -370,6 +371,8 @@ def stored_cluster(file: h5py.File) -> structures.Cluster:
         first_shell=float(file.attrs["first_shell"]),
         first_shell_cutoff=float(file.attrs["first_shell_cutoff"]),
         minimum_distance=0.0,
+        coordination=file["structures/coordination"][:],
+        radius=None if np.isnan(radius) else radius,
     )
 
 

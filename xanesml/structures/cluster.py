@@ -31,6 +31,10 @@ class Cluster:
         Largest bond length of the first shell, Å.
     minimum_distance : float
         Atoms closer than this overlap, Å.
+    coordination : ndarray of int32, shape (A,)
+        First-shell neighbors of every atom in the uncut structure, periodic images counted.
+    radius : float or None
+        Radius of the sphere that was cut from a periodic structure, Å; None for a whole particle.
     """
 
     numbers: Wholes
@@ -39,6 +43,8 @@ class Cluster:
     first_shell: float
     first_shell_cutoff: float
     minimum_distance: float
+    coordination: Wholes
+    radius: float | None = None
 
 
 def first_neighbors(positions: Floats, index: int, cutoff: float) -> Indices:

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from ase.build import bulk
+from ase.io import write
 from conftest import ROOT
 from numpy.typing import NDArray
 
 from xanesml.campaign import Campaign
 from xanesml.errors import CampaignError, StructureError
-from xanesml.store.tasks import Kind, expand
+from xanesml.store.create import lay_out
+from xanesml.store.rows import open_store_file
+from xanesml.store.tasks import Kind, expand, stored_cluster
 
 EXAMPLES = ROOT / "examples"
 R1 = 4.0782 / np.sqrt(2)
@@ -87,3 +93,17 @@ def test_an_edge_that_the_element_lacks_is_named() -> None:
 def test_overlapping_atoms_are_named_with_their_structure() -> None:
     with pytest.raises(StructureError, match=r"structure 0 .*δ = -0.45 Å"):
         expand(campaign(distortion={"step": 0.45}, structure={"minimum_distance": 2.5})).check()
+
+
+def test_a_store_holds_the_coordination_and_the_radius_of_its_cluster(tmp_path: Path) -> None:
+    write(tmp_path / "gold.cif", bulk("Au", a=4.0782))
+    particle = campaign(structure={"atoms": 13}, distortion={"step": 0.45})
+    crystal = campaign(structure={"file": str(tmp_path / "gold.cif"), "radius": 9.0}, distortion={"step": 0.45})
+    for one, radius in ((particle, None), (crystal, 9.0)):
+        table = expand(one)
+        lay_out(tmp_path / "store.h5", one, table, "engine 1")
+        with open_store_file(tmp_path / "store.h5") as file:
+            stored = stored_cluster(file)
+        np.testing.assert_array_equal(stored.coordination, table.cluster.coordination)
+        assert stored.radius == radius
+        (tmp_path / "store.h5").unlink()
