@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from enum import Enum
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,6 +87,8 @@ def plan(
     typer.echo(
         f"FEFF runs:   {len(table)}, {distorted} for the series and {len(table) - distorted} for particle averages"
     )
+    for label, line in zip(chain(["potentials:"], repeat("")), table.potential_lines(task), strict=False):
+        typer.echo(f"{label:<12} {line}")
     typer.echo(
         f"estimate:    {seconds.sum() / 3600:.1f} core-hours, {seconds.mean():.0f} s a run "
         "(from runs on one core of a 2.5 GHz Xeon; yours may differ by a factor of two)"
@@ -384,7 +387,7 @@ def convert(
     ] = None,
 ) -> None:
     """Convert files to the present version of their format. Their content stays the same, bit for bit."""
-    from xanesml.files.convert import convert as run
+    from xanesml.store.convert import convert as run
 
     refused = False
     for path in files:

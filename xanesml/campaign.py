@@ -59,6 +59,11 @@ ESSENTIAL = {
     "averaging.families": "Size of the training set: `families` × `means_per_family` spectra.",
 }
 
+#: Keys that were added to sections after files had been written, with the values that say how those were made.
+EARLIER_VALUES: dict[str, dict[str, Any]] = {
+    "feff": {"potentials": "element", "representative": "nearest", "stoichiometry": "feff"},
+}
+
 #: How spectra are measured: alone, or with a reference of known disorder.
 Mode = Literal["direct", "reference"]
 
@@ -206,6 +211,15 @@ class FeffSection(_Section):
     """Largest angular momentum of the scattering matrices (POTENTIALS); −1 lets FEFF choose. Default −1."""
     radii: Literal["scaled", "fixed"] = "scaled"
     """`scaled`: SCF and FMS radii grow with the distortion, so that all runs see the same atoms. Default scaled."""
+    potentials: Literal["element", "coordination", "shell"] = "coordination"
+    """Which atoms share a potential: those of an element, or of an element and a number of first neighbors, or of an
+    element and a shell around the center. At most nine, besides the absorber's. Default coordination."""
+    representative: Literal["typical", "nearest"] = "typical"
+    """Atom from whose surroundings a potential is computed: `typical`, the one whose surroundings are nearest to the
+    mean of its class; `nearest`, the one nearest to the absorber, as FEFF takes it by itself. Default typical."""
+    stoichiometry: Literal["cluster", "feff"] = "cluster"
+    """Atoms that each potential counts for in the Fermi level: `cluster`, those of the cluster; `feff`, FEFF's own
+    0.01 for the absorber and 1 for each other potential. Default cluster."""
     normalization: Literal["absolute", "feff"] = "absolute"
     """`absolute`: ABSOLUTE card, normalized once after averaging. `feff`: each run to its own edge step."""
     extra_cards: list[str] = []
@@ -269,6 +283,21 @@ class EngineSection(_Section):
         if self.kind == "feff10" and (self.commands or self.version):
             raise ValueError("commands and version belong to the engine 'command'; remove them or set kind")
         return self
+
+    @property
+    def takes_representatives(self) -> bool:
+        """Whether FEFF can be told which atom stands for a potential: it runs module by module."""
+        return self.kind == "feff10" or self.potentials_commands() is not None
+
+    def potentials_commands(self) -> tuple[int, int] | None:
+        """Return the first and the last of `commands` that compute potentials, FEFF's atomic (if any) and pot.
+
+        None where no command runs pot alone, or none before it rdinp.
+        """
+        modules = [{Path(word).stem for word in command} for command in self.commands]
+        place = {name: n for name in ("rdinp", "atomic", "pot") for n, words in enumerate(modules) if name in words}
+        first = place.get("atomic", place.get("pot", -1))
+        return (first, place["pot"]) if "pot" in place and place.get("rdinp", first) < first <= place["pot"] else None
 
 
 class AveragingSection(_Section):
@@ -487,6 +516,15 @@ class Campaign(_Section):
                 raise ValueError(f"FEFF10 refuses an SCF mixing of {max(given)}; give at most {FEFF10_MIXING}")
         return self
 
+    @model_validator(mode="after")
+    def _representatives_that_the_engine_can_take(self) -> Campaign:
+        if self.feff.representative == "typical" and not self.engine.takes_representatives:
+            raise ValueError(
+                "feff.representative = 'typical' needs a command for each of FEFF's modules, rdinp and pot among "
+                "engine.commands; a FEFF in one program takes the nearest atom: set feff.representative = 'nearest'"
+            )
+        return self
+
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read and check a campaign file, `structure.file` made absolute; see `xanesml.load_campaign`."""
@@ -504,6 +542,23 @@ class Campaign(_Section):
             return cls.model_validate(content)
         except ValidationError as error:
             raise CampaignError(f"{path}: {first_problem(error, cls)}") from error
+
+    @classmethod
+    def restored(cls, text: str) -> Self:
+        """Return a campaign from the JSON that `resolved` wrote, in this or an earlier version of xanesml.
+
+        A key that the text lacks gets the value of `EARLIER_VALUES`, not its default.
+
+        Raises
+        ------
+        ValueError
+            If the text is not JSON, or not a campaign (pydantic.ValidationError).
+        """
+        content = json.loads(text)
+        for section, values in EARLIER_VALUES.items():
+            if isinstance(content, dict) and isinstance(content.get(section), dict):
+                content[section] = values | content[section]
+        return cls.model_validate_json(json.dumps(content))
 
     def resolved(self) -> str:
         """Return the campaign with all defaults filled in, as canonical JSON."""

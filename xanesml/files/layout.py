@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-#: Version of both formats that `xanesml convert` brings to the present one.
-CONVERTIBLE = 2
+#: Versions of both formats that `xanesml convert` brings to the present one.
+CONVERTIBLE = (2, 3)
 
 #: Dimensions of the same size in every file.
 SIZES = {"xyz": 3}
@@ -107,19 +107,21 @@ _COMMON_ATTRIBUTES = {
 
 STORE = Layout(
     schema="xanesml-store",
-    version=3,
+    version=4,
     dimensions={
         "structure": "structures",
         "atom": "atoms of a structure",
         "xyz": "Cartesian coordinates",
         "task": "tasks; one task is one FEFF run",
         "energy_point": "room for energy points in a spectrum",
+        "potential": "potentials besides the absorber's, one for each class of atoms",
     },
     attributes=_COMMON_ATTRIBUTES
     | {
         "tasks_digest": "BLAKE2b of all task identities",
         "inputs_digest": "BLAKE2b of the structures and tasks, which never change",
         "engine": "engine and version that computed the spectra",
+        "classes": "names of the classes of atoms, JSON",
         "central_absorber": "index of the central atom",
         "first_shell": "length of the first shell in the undistorted cluster, Å",
         "first_shell_cutoff": "largest bond length of the first shell in the undistorted cluster, Å",
@@ -156,8 +158,23 @@ STORE = Layout(
         Array(
             "structures/scale", ("structure",), "<f8", "", "factor of an isotropic distortion, 1 where disordered", 1
         ),
+        Array(
+            "structures/class",
+            ("structure", "atom"),
+            "|u1",
+            "",
+            "class of each atom, counting in the attribute `classes`; all atoms of a class share a potential",
+        ),
         Array("tasks/structure", ("task",), "<i4", "", "index of the structure"),
         Array("tasks/absorber", ("task",), "<i4", "", "index of the absorbing atom"),
+        Array(
+            "tasks/representatives",
+            ("task", "potential"),
+            "<i4",
+            "",
+            "atom from whose surroundings FEFF computes the potential of each class; −1 where there is none",
+            -1,
+        ),
         Array("tasks/identity", ("task",), "|S32", "", "BLAKE2b of what determines the FEFF input, and of the engine"),
         Array("spectra/energy", ("task", "energy_point"), "<f8", "eV", "photon energies; NaN beyond `points`", NAN),
         Array(

@@ -60,7 +60,11 @@ def run(xanesml: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess
         ("[disorder]\nabsorbers = [0, 99]\n", "99"),
         ('[structure]\nfile = "broken.xyz"\n', "broken.xyz"),
         ('[structure]\nfile = "none.cif"\n', "none.cif"),
-        ('[engine]\nkind = "command"\ncommands = [["no-such-feff"]]\nversion = "9"\n', "no-such-feff"),
+        (
+            '[feff]\nrepresentative = "nearest"\n'
+            '[engine]\nkind = "command"\ncommands = [["no-such-feff"]]\nversion = "9"\n',
+            "no-such-feff",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_no_file(

@@ -99,13 +99,13 @@ def flip(path: Path, byte: int, bit: int) -> None:
 def test_a_sound_store_is_valid_and_its_outcomes_are_counted(store: Path) -> None:
     report = validate(store)
     assert report.ok
-    assert report.lines() == [f"{store}: valid: xanesml-store version 3, 7 tasks: 6 done, 1 timed-out"]
+    assert report.lines() == [f"{store}: valid: xanesml-store version 4, 7 tasks: 6 done, 1 timed-out"]
 
 
 def test_a_fresh_store_is_valid(tmp_path: Path) -> None:
     path = tmp_path / "store.h5"
     lay_out(path, CAMPAIGN, expand(CAMPAIGN), engine="fake 1")
-    assert validate(path).lines() == [f"{path}: valid: xanesml-store version 3, 7 tasks: 7 pending"]
+    assert validate(path).lines() == [f"{path}: valid: xanesml-store version 4, 7 tasks: 7 pending"]
 
 
 def test_validation_leaves_a_store_as_it_is(store: Path) -> None:
@@ -156,11 +156,11 @@ def test_an_outcome_byte_that_was_not_written_is_worded_as_harmless(store: Path)
         file["runs/outcome"][3] = Outcome.PENDING
     assert validate(store).lines() == [
         f"{store}: row 3 is complete but not marked; it is run again, unless --repair marks it",
-        f"{store}: not valid, 1 problem: xanesml-store version 3, 7 tasks: 1 pending, 5 done, 1 timed-out",
+        f"{store}: not valid, 1 problem: xanesml-store version 4, 7 tasks: 1 pending, 5 done, 1 timed-out",
     ]
     assert validate(store, repair=True).lines() == [
         f"{store}: repaired: row 3 is marked (1 done)",
-        f"{store}: valid: xanesml-store version 3, 7 tasks: 6 done, 1 timed-out",
+        f"{store}: valid: xanesml-store version 4, 7 tasks: 6 done, 1 timed-out",
     ]
 
 
@@ -267,7 +267,7 @@ def test_rows_never_run_are_not_counted_as_lost(tmp_path: Path) -> None:
     assert validate(path, repair=True).lines() == [
         f"{path}: repaired: extended from {whole - 2000} to its full {whole} bytes",
         f"{path}: repaired: rows 1–2 are pending again",
-        f"{path}: valid: xanesml-store version 3, 7 tasks: 7 pending",
+        f"{path}: valid: xanesml-store version 4, 7 tasks: 7 pending",
     ]
 
 
@@ -334,7 +334,7 @@ def _shorten(file: h5py.File) -> None:
         (lambda file: file.attrs.__setitem__("schema", "x"), "no file of xanesml: the root attribute schema is 'x'"),
         (
             lambda file: file.attrs.__setitem__("schema_version", 1),
-            "has version 1 of its format, not 3; use the xanesml that wrote it",
+            "has version 1 of its format, not 4; use the xanesml that wrote it",
         ),
         (lambda file: file.attrs.__setitem__("central_absorber", 13), "the root attribute central_absorber is"),
         (lambda file: file.attrs.__setitem__("campaign", "{}"), "the root attribute campaign does not match"),

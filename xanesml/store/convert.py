@@ -1,6 +1,7 @@
-"""Converts stores and tensor files of version 2 of their format to the present one.
+"""Converts stores and tensor files of earlier versions of their format to the present one.
 
-The same datasets, bit for bit, under names of version 3, with dimension scales.
+The same datasets, bit for bit, under their present names; those that a version did not have are
+made from what the file holds.
 """
 
 from __future__ import annotations
@@ -9,16 +10,20 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import h5py
+import numpy as np
+from numpy.typing import NDArray
 
-from xanesml.campaign import digest_of
+from xanesml.campaign import EARLIER_VALUES, Campaign, digest_of
 from xanesml.errors import StoreError
 from xanesml.files.hdf5 import blocks, content_digest, create, full_size
-from xanesml.files.layout import CONVERTIBLE, LAYOUTS, Layout
+from xanesml.files.layout import CONVERTIBLE, LAYOUTS, STORE, Layout, fixed_arrays
 from xanesml.files.lock import WriteLock, unused
 from xanesml.files.whole import reason
+from xanesml.store.potentials import CampaignPotentials
+from xanesml.structures import Cluster, first_neighbors
 
 #: Datasets that had another name in version 2.
 _RENAMED_ARRAYS = {"structures/undistorted": "structures/reference"}
@@ -28,6 +33,14 @@ _RENAMED_KEYS = {"distortion": {"reference": "length"}}
 
 #: Attributes that the new file has of its own.
 _OWN = ("schema", "schema_version")
+
+_LISTED = ", ".join(map(str, CONVERTIBLE))
+
+#: Version of a store from which on it says which atoms share a potential.
+_WITH_POTENTIALS = 4
+
+#: A dataset of the old file, or an array that takes its place.
+_Source: TypeAlias = Any
 
 
 def convert(path: Path, folder: Path | None = None) -> str:
@@ -48,8 +61,8 @@ def convert(path: Path, folder: Path | None = None) -> str:
     Raises
     ------
     StoreError
-        If the file is no store or tensor file, is of a version other than 2 and the present one, is truncated,
-        damaged or in use, or if there is one of that name in `folder`.
+        If the file is no store or tensor file, is of a version that is not known, is truncated, damaged or in use,
+        or if there is one of that name in `folder`.
     EnvironmentProblem
         If the converted file cannot be written; as much space as the old one has must be free.
     """
@@ -67,9 +80,9 @@ def convert(path: Path, folder: Path | None = None) -> str:
                 raise StoreError(f"{path} is no file of xanesml; give a store or a tensor file")
             if version == layout.version:
                 return f"{path}: {schema} version {version} already"
-            if version != CONVERTIBLE:
+            if version not in CONVERTIBLE:
                 raise StoreError(
-                    f"{path} is {schema} version {version}, and only version {CONVERTIBLE} can be converted; "
+                    f"{path} is {schema} version {version}, and only versions {_LISTED} can be converted; "
                     "use the xanesml that wrote it"
                 )
             _write(target, old, layout)
@@ -93,7 +106,18 @@ def _open(path: Path) -> h5py.File:
 
 
 def _write(target: Path, old: h5py.File, layout: Layout) -> None:
-    sources = {array.path: old[_RENAMED_ARRAYS.get(array.path, array.path)] for array in layout.arrays}
+    attributes = {name: value for name, value in old.attrs.items() if name not in _OWN}
+    attributes |= _campaign(attributes)
+    sources: dict[str, _Source] = {
+        array.path: old[name]
+        for array in layout.arrays
+        for name in {array.path, _RENAMED_ARRAYS.get(array.path, array.path)}
+        if name in old
+    }
+    if layout is STORE and old.attrs["schema_version"] < _WITH_POTENTIALS:
+        added, more = _potentials(sources, attributes)
+        sources |= added
+        attributes |= more
     sizes: dict[str, int] = {}
     for array in layout.arrays:
         sizes |= zip(array.shape, sources[array.path].shape, strict=True)
@@ -102,13 +126,58 @@ def _write(target: Path, old: h5py.File, layout: Layout) -> None:
         for path, source in sources.items():
             if new[path].shape != source.shape or new[path].dtype != source.dtype:
                 raise ValueError(f"{path} has the type {source.dtype} and the shape {source.shape}")
+            if not isinstance(source, h5py.Dataset):
+                new[path][...] = source
+                continue
             for start, (block,) in _blocks(old, source):
                 new[path][start : start + len(block)] = block
             if content_digest(new, [path]) != content_digest(old, [source.name]):
                 raise RuntimeError(f"{path} did not read back as it was written")
+        if layout is STORE:
+            digest = content_digest(new, (array.path for array in fixed_arrays(STORE)))
+            new.attrs.modify("inputs_digest", np.bytes_(digest))
 
-    attributes = {name: value for name, value in old.attrs.items() if name not in _OWN}
-    create(target, layout, sizes=sizes, attributes=attributes | _campaign(attributes), initial={}, fill=fill)
+    create(target, layout, sizes=sizes, attributes=attributes, initial={}, fill=fill)
+
+
+def _potentials(
+    sources: Mapping[str, _Source], attributes: Mapping[str, Any]
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Return the datasets and attributes of a store that say which atoms share a potential.
+
+    FEFF chose by its own rules: one potential for each element, the nearest atom standing for it.
+    """
+    campaign = Campaign.restored(attributes["campaign"])
+    positions = sources["structures/undistorted"][:]
+    absorber, cutoff = int(attributes["central_absorber"]), float(attributes["first_shell_cutoff"])
+    coordination = np.array([len(first_neighbors(positions, atom, cutoff)) for atom in range(len(positions))])
+    radius = campaign.structure.radius
+    if radius is not None:
+        # Neighbors of atoms at the surface of a sphere that was cut from a crystal are not in the file.
+        out = np.linalg.norm(positions - positions[absorber], axis=1)
+        coordination[out + cutoff > radius] = -1
+    cluster = Cluster(
+        numbers=sources["structures/numbers"][:],
+        positions=positions,
+        absorber=absorber,
+        first_shell=float(attributes["first_shell"]),
+        first_shell_cutoff=cutoff,
+        minimum_distance=0.0,
+        coordination=coordination.astype("<i4"),
+        radius=radius,
+    )
+    rules = CampaignPotentials(cluster, campaign.feff)
+    structure, absorbers = sources["tasks/structure"][:], sources["tasks/absorber"][:]
+    chosen = np.empty((len(structure), len(rules.classes.names)), dtype="<i4")
+    for task, (place, atom) in enumerate(zip(structure.tolist(), absorbers, strict=True)):
+        block = sources["structures/positions"][place : place + 1]
+        chosen[task] = rules.choose(block, np.zeros(1, dtype=bool), np.zeros(1, dtype=int), np.array([atom]))[0]
+    count = len(sources["structures/kind"])
+    return {
+        "structures/coordination": cluster.coordination,
+        "structures/class": np.tile(rules.classes.of_atom.astype("|u1"), (count, 1)),
+        "tasks/representatives": chosen,
+    }, {"classes": json.dumps(rules.classes.names), "radius": np.nan if radius is None else radius}
 
 
 def _blocks(old: h5py.File, source: h5py.Dataset) -> Iterator[tuple[int, Any]]:
@@ -120,11 +189,14 @@ def _blocks(old: h5py.File, source: h5py.Dataset) -> Iterator[tuple[int, Any]]:
 
 
 def _campaign(attributes: Mapping[str, Any]) -> dict[str, str]:
-    """Return the campaign of a file with its keys' new names, and the digest of that."""
+    """Return the campaign of a file with its keys' present names, and the digest of that."""
     campaign = json.loads(attributes["campaign"])
     for section, names in _RENAMED_KEYS.items():
         if campaign.get(section):
             campaign[section] = {names.get(key, key): value for key, value in campaign[section].items()}
+    for section, values in EARLIER_VALUES.items():
+        if campaign.get(section):
+            campaign[section] = values | campaign[section]
     # As `Campaign.resolved` and `Campaign.digest` do, but without defaults that the campaign was not made with.
     return {
         "campaign": json.dumps(campaign, sort_keys=True, ensure_ascii=False),
