@@ -1,27 +1,33 @@
-"""Converts stores and tensor files of version 2 of their format to the present one.
+"""Converts stores and tensor files of earlier versions of their formats to the present ones.
 
-The same datasets, bit for bit, under names of version 3, with dimension scales.
+The same datasets, bit for bit, under their present names, with dimension scales. Datasets that the
+earlier version lacks say what it did without them: every absorber stands for itself alone.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
 from xanesml.campaign import digest_of
 from xanesml.errors import StoreError
-from xanesml.files.hdf5 import blocks, content_digest, create, full_size
-from xanesml.files.layout import CONVERTIBLE, LAYOUTS, Layout
+from xanesml.files.hdf5 import blocks, content_digest, create, full_size, text_attribute
+from xanesml.files.layout import LAYOUTS, STORE, Array, Layout, fixed_arrays
 from xanesml.files.lock import WriteLock, unused
 from xanesml.files.whole import reason
 
 #: Datasets that had another name in version 2.
 _RENAMED_ARRAYS = {"structures/undistorted": "structures/reference"}
+
+#: Dimensions that an earlier version lacks, and their sizes in a file of it.
+_ADDED_SIZES = {"site": 1}
 
 #: Campaign keys that had another name in version 2, by section.
 _RENAMED_KEYS = {"distortion": {"reference": "length"}}
@@ -48,8 +54,8 @@ def convert(path: Path, folder: Path | None = None) -> str:
     Raises
     ------
     StoreError
-        If the file is no store or tensor file, is of a version other than 2 and the present one, is truncated,
-        damaged or in use, or if there is one of that name in `folder`.
+        If the file is no store or tensor file, is of a version that cannot be converted, is truncated, damaged
+        or in use, or if there is one of that name in `folder`.
     EnvironmentProblem
         If the converted file cannot be written; as much space as the old one has must be free.
     """
@@ -67,10 +73,11 @@ def convert(path: Path, folder: Path | None = None) -> str:
                 raise StoreError(f"{path} is no file of xanesml; give a store or a tensor file")
             if version == layout.version:
                 return f"{path}: {schema} version {version} already"
-            if version != CONVERTIBLE:
+            if version not in layout.convertible:
+                known = " and ".join(map(str, layout.convertible))
                 raise StoreError(
-                    f"{path} is {schema} version {version}, and only version {CONVERTIBLE} can be converted; "
-                    "use the xanesml that wrote it"
+                    f"{path} is {schema} version {version}, and only version{'s' * (len(layout.convertible) > 1)} "
+                    f"{known} can be converted; use the xanesml that wrote it"
                 )
             _write(target, old, layout)
         # Not being able to write is an EnvironmentProblem already.
@@ -93,22 +100,56 @@ def _open(path: Path) -> h5py.File:
 
 
 def _write(target: Path, old: h5py.File, layout: Layout) -> None:
-    sources = {array.path: old[_RENAMED_ARRAYS.get(array.path, array.path)] for array in layout.arrays}
-    sizes: dict[str, int] = {}
+    attributes = {name: value for name, value in old.attrs.items() if name not in _OWN}
+    attributes |= _campaign(attributes)
+    added = _added(json.loads(attributes["campaign"]))
+    names = {array.path: _RENAMED_ARRAYS.get(array.path, array.path) for array in layout.arrays}
+    # A dataset that every earlier version has must be there.
+    sources = {path: old[name] for path, name in names.items() if name in old or path not in added}
+    sizes = dict(_ADDED_SIZES)
     for array in layout.arrays:
-        sizes |= zip(array.shape, sources[array.path].shape, strict=True)
+        if array.path in sources:
+            # Zip leaves out a dimension that the array has gained.
+            sizes |= zip(array.shape, sources[array.path].shape, strict=False)
 
     def fill(new: h5py.File) -> None:
-        for path, source in sources.items():
-            if new[path].shape != source.shape or new[path].dtype != source.dtype:
-                raise ValueError(f"{path} has the type {source.dtype} and the shape {source.shape}")
-            for start, (block,) in _blocks(old, source):
-                new[path][start : start + len(block)] = block
-            if content_digest(new, [path]) != content_digest(old, [source.name]):
-                raise RuntimeError(f"{path} did not read back as it was written")
+        for array in layout.arrays:
+            if array.path in sources:
+                _copy(old, sources[array.path], new, array)
+        if layout is STORE:
+            fixed = [array.path for array in fixed_arrays(STORE)]
+            then = [sources[path].name for path in fixed if path in sources]
+            # The digest of damaged structures stays, so that it does not match.
+            if text_attribute(old, "inputs_digest") == content_digest(old, then):
+                new.attrs.modify("inputs_digest", np.bytes_(content_digest(new, fixed)))
 
-    attributes = {name: value for name, value in old.attrs.items() if name not in _OWN}
-    create(target, layout, sizes=sizes, attributes=attributes | _campaign(attributes), initial={}, fill=fill)
+    initial = {array.path: added[array.path] for array in layout.arrays if array.path not in sources}
+    create(target, layout, sizes=sizes, attributes=attributes, initial=initial, fill=fill)
+
+
+def _copy(old: h5py.File, source: h5py.Dataset, new: h5py.File, array: Array) -> None:
+    """Copy a dataset bit for bit; one that has gained a dimension has the size 1 in it."""
+    target = new[array.path]
+    if target.shape[: source.ndim] != source.shape or target.size != source.size or target.dtype != source.dtype:
+        raise ValueError(f"{array.path} has the type {source.dtype} and the shape {source.shape}")
+    for start, (block,) in _blocks(old, source):
+        target[start : start + len(block)] = block.reshape(len(block), *target.shape[1:])
+    if content_digest(new, [array.path]) != content_digest(old, [source.name]):
+        raise RuntimeError(f"{array.path} did not read back as it was written")
+
+
+def _added(campaign: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of datasets that earlier versions lack, each value that of all its rows."""
+    return {"tasks/multiplicity": 1, "series/multiplicity": 1, "statistical/coordination": _coordination(campaign)}
+
+
+def _coordination(campaign: Mapping[str, Any]) -> float:
+    """Return the number of first neighbors of the series' central absorber, NaN where the campaign does not tell."""
+    structure = campaign["structure"]
+    cutoff, lattice_constant = structure["first_shell_cutoff"], structure["lattice_constant"]
+    cuboctahedron = structure["file"] is None and structure["absorber"] is None
+    # Fcc's second shell lies at the lattice constant.
+    return 12.0 if cuboctahedron and (cutoff is None or cutoff < lattice_constant) else math.nan
 
 
 def _blocks(old: h5py.File, source: h5py.Dataset) -> Iterator[tuple[int, Any]]:

@@ -9,9 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-#: Version of both formats that `xanesml convert` brings to the present one.
-CONVERTIBLE = 2
-
 #: Dimensions of the same size in every file.
 SIZES = {"xyz": 3}
 
@@ -59,6 +56,8 @@ class Layout:
 
     schema: str
     version: int
+    #: Earlier versions that `xanesml convert` brings to this one.
+    convertible: tuple[int, ...]
     dimensions: dict[str, str]
     attributes: dict[str, str]
     arrays: tuple[Array, ...] = field(default=())
@@ -108,6 +107,7 @@ _COMMON_ATTRIBUTES = {
 STORE = Layout(
     schema="xanesml-store",
     version=3,
+    convertible=(2,),
     dimensions={
         "structure": "structures",
         "atom": "atoms of a structure",
@@ -150,6 +150,14 @@ STORE = Layout(
         ),
         Array("tasks/structure", ("task",), "<i4", "", "index of the structure"),
         Array("tasks/absorber", ("task",), "<i4", "", "index of the absorbing atom"),
+        Array(
+            "tasks/multiplicity",
+            ("task",),
+            "<i4",
+            "",
+            "atoms of the structure that the absorber stands for, itself included",
+            1,
+        ),
         Array("tasks/identity", ("task",), "|S32", "", "BLAKE2b of what determines the FEFF input, and of the engine"),
         Array("spectra/energy", ("task", "energy_point"), "<f8", "eV", "photon energies; NaN beyond `points`", NAN),
         Array(
@@ -196,11 +204,13 @@ STORE = Layout(
 
 TENSORS = Layout(
     schema="xanesml-tensors",
-    version=3,
+    version=4,
+    convertible=(2, 3),
     dimensions={
         "energy": "points of the common energy mesh",
         "r": "bins of the bond length",
         "delta": "distortions in the series",
+        "site": "absorbers of a distorted structure: the center, or one for each class of equivalent sites",
         "average": "statistical averages",
         "weighted": "statistical averages whose weights are kept: all, or none",
         "structure": "structures with a particle average",
@@ -227,10 +237,25 @@ TENSORS = Layout(
             ("delta", "energy"),
             "<f8",
             "",
-            "distorted spectra on the mesh, smoothed if asked, not normalized",
+            "distorted spectra on the mesh, means over the sites, smoothed if asked, not normalized",
         ),
-        Array("series/edge_step", ("delta",), "<f8", "", "edge step of each distorted spectrum"),
-        Array("series/task", ("delta",), "<i4", "", "row of the store that each distorted spectrum comes from"),
+        Array("series/edge_step", ("delta",), "<f8", "", "edge step of each distorted spectrum, mean over the sites"),
+        Array(
+            "series/task",
+            ("delta", "site"),
+            "<i4",
+            "",
+            "rows of the store that each distorted spectrum is the mean of",
+            -1,
+        ),
+        Array(
+            "series/multiplicity",
+            ("site",),
+            "<i4",
+            "",
+            "atoms that each site stands for, the weights of this mean",
+            1,
+        ),
         Array(
             "series/roughness",
             ("delta",),
@@ -251,6 +276,14 @@ TENSORS = Layout(
         Array("statistical/mean_shift", ("average",), "<f8", "Å", "label: mean first-shell shift"),
         Array("statistical/skewness", ("average",), "<f8", "", "label: skewness of the distribution"),
         Array("statistical/kurtosis", ("average",), "<f8", "", "label: excess kurtosis of the distribution"),
+        Array(
+            "statistical/coordination",
+            ("average",),
+            "<f8",
+            "",
+            "label: mean number of first neighbors of the atoms that the series stands for; NaN where not known",
+            NAN,
+        ),
         Array(
             "statistical/distribution",
             ("average", "r"),

@@ -84,7 +84,7 @@ def lay_out(path: Path, campaign: Campaign, table: TaskTable, engine: str) -> No
             "structures/numbers": table.cluster.numbers,
             "structures/undistorted": table.cluster.positions,
             **{f"structures/{name}": getattr(table, name) for name in ("kind", "delta", "sigma", "scale")},
-            **{f"tasks/{name}": getattr(table, name) for name in ("structure", "absorber")},
+            **{f"tasks/{name}": getattr(table, name) for name in ("structure", "absorber", "multiplicity")},
         },
         fill=fill,
     )
