@@ -23,13 +23,13 @@ from xanesml.files.layout import LAYOUTS, STORE, Array, Layout, fixed_arrays
 from xanesml.files.lock import WriteLock, unused
 from xanesml.files.whole import reason
 
-#: Datasets that had another name in version 2.
+#: Datasets that had another name in an earlier version.
 _RENAMED_ARRAYS = {"structures/undistorted": "structures/reference"}
 
 #: Dimensions that an earlier version lacks, and their sizes in a file of it.
 _ADDED_SIZES = {"site": 1}
 
-#: Campaign keys that had another name in version 2, by section.
+#: Campaign keys that had another name in an earlier version, by section.
 _RENAMED_KEYS = {"distortion": {"reference": "length"}}
 
 #: Attributes that the new file has of its own.
@@ -103,9 +103,13 @@ def _write(target: Path, old: h5py.File, layout: Layout) -> None:
     attributes = {name: value for name, value in old.attrs.items() if name not in _OWN}
     attributes |= _campaign(attributes)
     added = _added(json.loads(attributes["campaign"]))
-    names = {array.path: _RENAMED_ARRAYS.get(array.path, array.path) for array in layout.arrays}
-    # A dataset that every earlier version has must be there.
-    sources = {path: old[name] for path, name in names.items() if name in old or path not in added}
+    sources = {}
+    for path in (array.path for array in layout.arrays):
+        former = _RENAMED_ARRAYS.get(path, path)
+        name = former if former in old else path
+        # A dataset that every earlier version has must be there.
+        if name in old or path not in added:
+            sources[path] = old[name]
     sizes = dict(_ADDED_SIZES)
     for array in layout.arrays:
         if array.path in sources:

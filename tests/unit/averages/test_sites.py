@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from fake_comm import run_ranks
 from made_store import EDGE, made_store, of_surroundings
-from scipy.spatial.transform import Rotation
 
 from hpc.average import average
 from hpc.comm import Writer
@@ -24,6 +23,7 @@ from xanesml.averages.sites import SeriesSites
 from xanesml.averages.trace import trace_lines
 from xanesml.campaign import Campaign, StructureSection
 from xanesml.errors import StoreError
+from xanesml.learning.dataset import load_tensors
 from xanesml.store.rows import open_store_file
 from xanesml.structures import build_cluster
 from xanesml.validation import validate
@@ -128,6 +128,9 @@ def test_the_file_is_sound_and_says_what_its_series_is_of(whole: Path) -> None:
         assert "5 distorted spectra, δ = -0.10 … +0.10 Å, each the mean over 5 sites" in str(tensors)
         assert "coordination" in tensors.statistical().names
         assert "coordination" in tensors.particle().names
+    loaded = load_tensors(whole)
+    assert loaded.series.mu.shape == (DISTORTIONS, len(loaded.mesh))
+    assert len(loaded.msd) == 3
 
 
 @pytest.mark.parametrize(("block", "ranks"), [(1, 1), (60, 3), (832, 2)])
@@ -149,7 +152,7 @@ def test_a_particle_in_another_order_and_orientation_has_the_same_averages(
     whole: Path, tmp_path: Path, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    frame = Rotation.random(random_state=seed).as_matrix() * (-1) ** seed
+    frame = np.linalg.qr(rng.normal(size=(3, 3)))[0]
     positions = build_cluster(StructureSection(atoms=ALL)).positions[rng.permutation(ALL)] @ frame.T + [3.0, -2.0, 9.0]
     ase.io.write(tmp_path / "turned.xyz", ase.Atoms(f"Au{ALL}", positions), format="extxyz")
     turned = averaged(tmp_path, campaign(structure={"file": str(tmp_path / "turned.xyz")}))
