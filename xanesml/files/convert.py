@@ -11,29 +11,32 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from xanesml.campaign import digest_of
 from xanesml.errors import StoreError
 from xanesml.files.hdf5 import blocks, content_digest, create, full_size, text_attribute
-from xanesml.files.layout import LAYOUTS, STORE, Array, Layout, fixed_arrays
+from xanesml.files.layout import CONVERTIBLE, LAYOUTS, STORE, Layout, fixed_arrays
 from xanesml.files.lock import WriteLock, unused
 from xanesml.files.whole import reason
 
 #: Datasets that had another name in an earlier version.
 _RENAMED_ARRAYS = {"structures/undistorted": "structures/reference"}
 
-#: Dimensions that an earlier version lacks, and their sizes in a file of it.
-_ADDED_SIZES = {"site": 1}
-
 #: Campaign keys that had another name in an earlier version, by section.
 _RENAMED_KEYS = {"distortion": {"reference": "length"}}
 
 #: Attributes that the new file has of its own.
 _OWN = ("schema", "schema_version")
+
+_LISTED = ", ".join(map(str, CONVERTIBLE))
+
+#: A dataset of the old file, or an array that takes its place.
+_Source: TypeAlias = Any
 
 
 def convert(path: Path, folder: Path | None = None) -> str:
@@ -73,11 +76,10 @@ def convert(path: Path, folder: Path | None = None) -> str:
                 raise StoreError(f"{path} is no file of xanesml; give a store or a tensor file")
             if version == layout.version:
                 return f"{path}: {schema} version {version} already"
-            if version not in layout.convertible:
-                known = " and ".join(map(str, layout.convertible))
+            if version not in CONVERTIBLE:
                 raise StoreError(
-                    f"{path} is {schema} version {version}, and only version{'s' * (len(layout.convertible) > 1)} "
-                    f"{known} can be converted; use the xanesml that wrote it"
+                    f"{path} is {schema} version {version}, and only versions {_LISTED} can be converted; "
+                    "use the xanesml that wrote it"
                 )
             _write(target, old, layout)
         # Not being able to write is an EnvironmentProblem already.
@@ -102,49 +104,49 @@ def _open(path: Path) -> h5py.File:
 def _write(target: Path, old: h5py.File, layout: Layout) -> None:
     attributes = {name: value for name, value in old.attrs.items() if name not in _OWN}
     attributes |= _campaign(attributes)
-    added = _added(json.loads(attributes["campaign"]))
-    sources = {}
-    for path in (array.path for array in layout.arrays):
-        former = _RENAMED_ARRAYS.get(path, path)
-        name = former if former in old else path
-        # A dataset that every earlier version has must be there.
-        if name in old or path not in added:
-            sources[path] = old[name]
-    sizes = dict(_ADDED_SIZES)
+    sources: dict[str, _Source] = {
+        array.path: old[name]
+        for array in layout.arrays
+        for name in {array.path, _RENAMED_ARRAYS.get(array.path, array.path)}
+        if name in old
+    }
+    fixed = [array.path for array in fixed_arrays(layout)]
+    digested = [sources[path].name for path in fixed if path in sources]
+    sources |= _sites(sources, json.loads(attributes["campaign"]))
+    sizes: dict[str, int] = {}
     for array in layout.arrays:
-        if array.path in sources:
-            # Zip leaves out a dimension that the array has gained.
-            sizes |= zip(array.shape, sources[array.path].shape, strict=False)
+        sizes |= zip(array.shape, sources[array.path].shape, strict=True)
 
     def fill(new: h5py.File) -> None:
-        for array in layout.arrays:
-            if array.path in sources:
-                _copy(old, sources[array.path], new, array)
-        if layout is STORE:
-            fixed = [array.path for array in fixed_arrays(STORE)]
-            then = [sources[path].name for path in fixed if path in sources]
-            # The digest of damaged structures stays, so that it does not match.
-            if text_attribute(old, "inputs_digest") == content_digest(old, then):
-                new.attrs.modify("inputs_digest", np.bytes_(content_digest(new, fixed)))
+        for path, source in sources.items():
+            if new[path].shape != source.shape or new[path].dtype != source.dtype:
+                raise ValueError(f"{path} has the type {source.dtype} and the shape {source.shape}")
+            if not isinstance(source, h5py.Dataset):
+                new[path][...] = source
+                continue
+            for start, (block,) in _blocks(old, source):
+                new[path][start : start + len(block)] = block
+            if content_digest(new, [path]) != content_digest(old, [source.name]):
+                raise RuntimeError(f"{path} did not read back as it was written")
+        # The digest of damaged structures stays, so that it does not match.
+        if layout is STORE and text_attribute(old, "inputs_digest") == content_digest(old, digested):
+            new.attrs.modify("inputs_digest", np.bytes_(content_digest(new, fixed)))
 
-    initial = {array.path: added[array.path] for array in layout.arrays if array.path not in sources}
-    create(target, layout, sizes=sizes, attributes=attributes, initial=initial, fill=fill)
-
-
-def _copy(old: h5py.File, source: h5py.Dataset, new: h5py.File, array: Array) -> None:
-    """Copy a dataset bit for bit; one that has gained a dimension has the size 1 in it."""
-    target = new[array.path]
-    if target.shape[: source.ndim] != source.shape or target.size != source.size or target.dtype != source.dtype:
-        raise ValueError(f"{array.path} has the type {source.dtype} and the shape {source.shape}")
-    for start, (block,) in _blocks(old, source):
-        target[start : start + len(block)] = block.reshape(len(block), *target.shape[1:])
-    if content_digest(new, [array.path]) != content_digest(old, [source.name]):
-        raise RuntimeError(f"{array.path} did not read back as it was written")
+    create(target, layout, sizes=sizes, attributes=attributes, initial={}, fill=fill)
 
 
-def _added(campaign: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content of datasets that earlier versions lack, each value that of all its rows."""
-    return {"tasks/multiplicity": 1, "series/multiplicity": 1, "statistical/coordination": _coordination(campaign)}
+def _sites(sources: Mapping[str, _Source], campaign: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """Return the datasets of a file without sites that say so: every absorber stands for itself."""
+    if "tasks/structure" in sources and "tasks/multiplicity" not in sources:
+        return {"tasks/multiplicity": np.ones(len(sources["tasks/structure"]), dtype="<i4")}
+    if "series/task" in sources and "series/multiplicity" not in sources:
+        count = len(sources["statistical/family"])
+        return {
+            "series/task": sources["series/task"][:][:, np.newaxis],
+            "series/multiplicity": np.ones(1, dtype="<i4"),
+            "statistical/coordination": np.full(count, _coordination(campaign)),
+        }
+    return {}
 
 
 def _coordination(campaign: Mapping[str, Any]) -> float:

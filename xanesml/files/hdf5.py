@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xanesml.errors import StoreError
-from xanesml.files.layout import SIZES, Layout
+from xanesml.files.layout import CONVERTIBLE, SIZES, Layout
 from xanesml.files.whole import reason, whole_file
 
 _PACKAGES = (
@@ -213,7 +213,7 @@ def open_file(path: Path, layout: Layout, *, mode: Literal["r", "r+"] = "r", com
     if schema != layout.schema or found != layout.version:
         file.close()
         remedy = f"make it with `{made_by} CAMPAIGN` in another --output folder"
-        if schema == layout.schema and found in layout.convertible:
+        if schema == layout.schema and found in CONVERTIBLE:
             remedy = f"run `xanesml convert {path}`"
         raise StoreError(
             f"{path} is {schema or 'no xanesml file'} version {found}, but {layout.schema} version {layout.version} "

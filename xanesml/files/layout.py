@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+#: Versions of both formats that `xanesml convert` brings to the present one.
+CONVERTIBLE = (2, 3)
+
 #: Dimensions of the same size in every file.
 SIZES = {"xyz": 3}
 
@@ -56,8 +59,6 @@ class Layout:
 
     schema: str
     version: int
-    #: Earlier versions that `xanesml convert` brings to this one.
-    convertible: tuple[int, ...]
     dimensions: dict[str, str]
     attributes: dict[str, str]
     arrays: tuple[Array, ...] = field(default=())
@@ -107,7 +108,6 @@ _COMMON_ATTRIBUTES = {
 STORE = Layout(
     schema="xanesml-store",
     version=3,
-    convertible=(2,),
     dimensions={
         "structure": "structures",
         "atom": "atoms of a structure",
@@ -205,7 +205,6 @@ STORE = Layout(
 TENSORS = Layout(
     schema="xanesml-tensors",
     version=4,
-    convertible=(2, 3),
     dimensions={
         "energy": "points of the common energy mesh",
         "r": "bins of the bond length",

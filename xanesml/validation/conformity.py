@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 
 from xanesml.campaign import Campaign, digest_of
-from xanesml.files.layout import LAYOUTS, SIZES, Array, Layout
+from xanesml.files.layout import CONVERTIBLE, LAYOUTS, SIZES, Array, Layout
 from xanesml.validation.opening import DAMAGE, Extent
 
 
@@ -53,9 +53,7 @@ def examine_form(file: h5py.File, extent: Extent) -> Form:
         return Form(problems=[f"no file of xanesml: the root attribute schema is {schema!r}, not {known}"])
     form = Form(content=f"{schema} version {version}")
     if version != layout.version:
-        remedy = (
-            f"run `xanesml convert {extent.path}`" if version in layout.convertible else "use the xanesml that wrote it"
-        )
+        remedy = f"run `xanesml convert {extent.path}`" if version in CONVERTIBLE else "use the xanesml that wrote it"
         form.problems.append(f"has version {version} of its format, not {layout.version}; {remedy}")
         return form
     if extent.truncated:

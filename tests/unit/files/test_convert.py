@@ -203,8 +203,8 @@ def _lack(path: Path, name: str) -> None:
     ("change", "message"),
     [
         (_cut, "is truncated: 468567 of 468568 bytes are there; restore it from a copy, or repair it with"),
-        (lambda path: _version(path, 1), "is xanesml-store version 1, and only version 2 can be converted"),
-        (lambda path: _version(path, 9), "is xanesml-store version 9, and only version 2 can be converted"),
+        (lambda path: _version(path, 1), "is xanesml-store version 1, and only versions 2, 3 can be converted"),
+        (lambda path: _version(path, 9), "is xanesml-store version 9, and only versions 2, 3 can be converted"),
         (_damage_attribute, "is damaged and cannot be converted: "),
         (lambda path: _lack(path, "runs/log"), "is damaged and cannot be converted: "),
         (lambda path: path.write_text("no HDF5"), "is not a readable HDF5 file"),
