@@ -69,7 +69,7 @@ def plan(
     from xanesml.errors import CampaignError
     from xanesml.feff.engine import make_engine
     from xanesml.store.cost import is_native, table_seconds
-    from xanesml.store.tasks import Kind, load_campaign
+    from xanesml.store.tasks import Kind, describe_sites, load_campaign
 
     campaign = load_campaign(campaign_file)
     engine = make_engine(campaign.engine)
@@ -78,15 +78,16 @@ def plan(
     if not 0 <= task < len(table):
         raise CampaignError(f"--task {task} is not in the campaign; give 0 … {len(table) - 1}")
     distorted = int((table.kind == Kind.DISTORTED).sum())
-    disordered = len(table.kind) - distorted
+    disordered, sites = len(table.kind) - distorted, table.site_multiplicity
+    series = distorted * len(sites)
     seconds = table_seconds(table, native=is_native(campaign.engine))
     typer.echo(table.inputs(task)[0], nl=False)
     typer.echo(f"\n{campaign_file}: campaign {campaign.name}, the input above is that of task {task}")
     typer.echo(f"engine:      {engine.identity}")
     typer.echo(f"structures:  {distorted} distorted, {disordered} disordered, {table.positions.shape[1]} atoms each")
-    typer.echo(
-        f"FEFF runs:   {len(table)}, {distorted} for the series and {len(table) - distorted} for particle averages"
-    )
+    if len(sites) > 1:
+        typer.echo(f"sites:       {describe_sites(sites)}; the series takes {distorted} × {len(sites)} FEFF runs")
+    typer.echo(f"FEFF runs:   {len(table)}, {series} for the series and {len(table) - series} for particle averages")
     for label, line in zip(chain(["potentials:"], repeat("")), table.potential_lines(task), strict=False):
         typer.echo(f"{label:<12} {line}")
     typer.echo(

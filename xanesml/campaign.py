@@ -140,6 +140,9 @@ class DistortionSection(_Section):
     """Step of δ, Å. Default 0.01: 91 structures."""
     length: Literal["first_shell", "lattice_constant"] = "first_shell"
     """Length that δ is added to. `lattice_constant` shifts the first shell by δ/√2. Default first_shell."""
+    absorbers: Literal["center", "sites"] = "center"
+    """Absorbers of a distorted structure: the center, or one atom for each class of equivalent sites, so that the
+    series is of the whole particle. Default center."""
 
     @model_validator(mode="after")
     def _ordered(self) -> DistortionSection:
@@ -163,8 +166,17 @@ class DisorderSection(_Section):
     """Displacement σ of the last structure, Å; the others are evenly spaced in between. Default 0.14."""
     directions: Literal["sphere", "uniform_angles"] = "sphere"
     """Distribution of the displacements' directions; `uniform_angles` favors the poles. Default sphere."""
-    absorbers: Literal["first_shell"] | list[Annotated[int, Field(ge=0)]] = "first_shell"
-    """Absorbers of the particle average: the center and its first neighbors, or atom indices. Default first_shell."""
+    absorbers: Literal["first_shell", "all"] | list[Annotated[int, Field(ge=0)]] = "first_shell"
+    """Absorbers of the particle average: the center and its first neighbors, all atoms of the element, or atom indices.
+    Default first_shell."""
+
+    @field_validator("absorbers", mode="before")
+    @classmethod
+    def _known_absorbers(cls, value: Any) -> Any:
+        listed = isinstance(value, list) and all(isinstance(one, int) and one >= 0 for one in value)
+        if not listed and value not in ("first_shell", "all"):
+            raise ValueError(f"{value!r} names no absorbers; give 'first_shell', 'all', or a list of atoms from 0")
+        return value
 
     @model_validator(mode="after")
     def _ordered(self) -> DisorderSection:
@@ -496,6 +508,20 @@ class Campaign(_Section):
     def _something_to_do(self) -> Campaign:
         if self.distortion is None and self.disorder is None:
             raise ValueError("nothing to compute: give a [distortion] section, a [disorder] section or both")
+        return self
+
+    @model_validator(mode="after")
+    def _whole_particles(self) -> Campaign:
+        asked = {
+            "distortion.absorbers": self.distortion.absorbers if self.distortion else None,
+            "disorder.absorbers": self.disorder.absorbers if self.disorder else None,
+        }
+        for key, value in asked.items():
+            if self.structure.radius is not None and value in ("sites", "all"):
+                raise ValueError(
+                    f"{key} = {value!r} averages over a whole particle, but structure.radius cuts a sphere from a "
+                    "crystal, whose outer atoms lack neighbors; leave the key out"
+                )
         return self
 
     @model_validator(mode="after")

@@ -175,6 +175,14 @@ STORE = Layout(
             "atom from whose surroundings FEFF computes the potential of each class; −1 where there is none",
             -1,
         ),
+        Array(
+            "tasks/multiplicity",
+            ("task",),
+            "<i4",
+            "",
+            "atoms of the structure that the absorber stands for, itself included",
+            1,
+        ),
         Array("tasks/identity", ("task",), "|S32", "", "BLAKE2b of what determines the FEFF input, and of the engine"),
         Array("spectra/energy", ("task", "energy_point"), "<f8", "eV", "photon energies; NaN beyond `points`", NAN),
         Array(
@@ -221,11 +229,12 @@ STORE = Layout(
 
 TENSORS = Layout(
     schema="xanesml-tensors",
-    version=3,
+    version=4,
     dimensions={
         "energy": "points of the common energy mesh",
         "r": "bins of the bond length",
         "delta": "distortions in the series",
+        "site": "absorbers of a distorted structure: the center, or one for each class of equivalent sites",
         "average": "statistical averages",
         "weighted": "statistical averages whose weights are kept: all, or none",
         "structure": "structures with a particle average",
@@ -252,10 +261,25 @@ TENSORS = Layout(
             ("delta", "energy"),
             "<f8",
             "",
-            "distorted spectra on the mesh, smoothed if asked, not normalized",
+            "distorted spectra on the mesh, means over the sites, smoothed if asked, not normalized",
         ),
-        Array("series/edge_step", ("delta",), "<f8", "", "edge step of each distorted spectrum"),
-        Array("series/task", ("delta",), "<i4", "", "row of the store that each distorted spectrum comes from"),
+        Array("series/edge_step", ("delta",), "<f8", "", "edge step of each distorted spectrum, mean over the sites"),
+        Array(
+            "series/task",
+            ("delta", "site"),
+            "<i4",
+            "",
+            "rows of the store that each distorted spectrum is the mean of",
+            -1,
+        ),
+        Array(
+            "series/multiplicity",
+            ("site",),
+            "<i4",
+            "",
+            "atoms that each site stands for, the weights of this mean",
+            1,
+        ),
         Array(
             "series/roughness",
             ("delta",),
@@ -276,6 +300,14 @@ TENSORS = Layout(
         Array("statistical/mean_shift", ("average",), "<f8", "Å", "label: mean first-shell shift"),
         Array("statistical/skewness", ("average",), "<f8", "", "label: skewness of the distribution"),
         Array("statistical/kurtosis", ("average",), "<f8", "", "label: excess kurtosis of the distribution"),
+        Array(
+            "statistical/coordination",
+            ("average",),
+            "<f8",
+            "",
+            "label: mean number of first neighbors of the atoms that the series stands for; NaN where not known",
+            NAN,
+        ),
         Array(
             "statistical/distribution",
             ("average", "r"),

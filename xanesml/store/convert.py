@@ -7,6 +7,7 @@ made from what the file holds.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -18,26 +19,23 @@ from numpy.typing import NDArray
 
 from xanesml.campaign import EARLIER_VALUES, Campaign, digest_of
 from xanesml.errors import StoreError
-from xanesml.files.hdf5 import blocks, content_digest, create, full_size
+from xanesml.files.hdf5 import blocks, content_digest, create, full_size, text_attribute
 from xanesml.files.layout import CONVERTIBLE, LAYOUTS, STORE, Layout, fixed_arrays
 from xanesml.files.lock import WriteLock, unused
 from xanesml.files.whole import reason
 from xanesml.store.potentials import CampaignPotentials
 from xanesml.structures import Cluster, first_neighbors
 
-#: Datasets that had another name in version 2.
+#: Datasets that had another name in an earlier version.
 _RENAMED_ARRAYS = {"structures/undistorted": "structures/reference"}
 
-#: Campaign keys that had another name in version 2, by section.
+#: Campaign keys that had another name in an earlier version, by section.
 _RENAMED_KEYS = {"distortion": {"reference": "length"}}
 
 #: Attributes that the new file has of its own.
 _OWN = ("schema", "schema_version")
 
 _LISTED = ", ".join(map(str, CONVERTIBLE))
-
-#: Version of a store from which on it says which atoms share a potential.
-_WITH_POTENTIALS = 4
 
 #: A dataset of the old file, or an array that takes its place.
 _Source: TypeAlias = Any
@@ -61,8 +59,8 @@ def convert(path: Path, folder: Path | None = None) -> str:
     Raises
     ------
     StoreError
-        If the file is no store or tensor file, is of a version that is not known, is truncated, damaged or in use,
-        or if there is one of that name in `folder`.
+        If the file is no store or tensor file, is of a version that cannot be converted, is truncated, damaged
+        or in use, or if there is one of that name in `folder`.
     EnvironmentProblem
         If the converted file cannot be written; as much space as the old one has must be free.
     """
@@ -114,10 +112,13 @@ def _write(target: Path, old: h5py.File, layout: Layout) -> None:
         for name in {array.path, _RENAMED_ARRAYS.get(array.path, array.path)}
         if name in old
     }
-    if layout is STORE and old.attrs["schema_version"] < _WITH_POTENTIALS:
+    fixed = [array.path for array in fixed_arrays(layout)]
+    digested = [sources[path].name for path in fixed if path in sources]
+    if layout is STORE:
         added, more = _potentials(sources, attributes)
         sources |= added
         attributes |= more
+    sources |= _sites(sources, json.loads(attributes["campaign"]))
     sizes: dict[str, int] = {}
     for array in layout.arrays:
         sizes |= zip(array.shape, sources[array.path].shape, strict=True)
@@ -133,9 +134,9 @@ def _write(target: Path, old: h5py.File, layout: Layout) -> None:
                 new[path][start : start + len(block)] = block
             if content_digest(new, [path]) != content_digest(old, [source.name]):
                 raise RuntimeError(f"{path} did not read back as it was written")
-        if layout is STORE:
-            digest = content_digest(new, (array.path for array in fixed_arrays(STORE)))
-            new.attrs.modify("inputs_digest", np.bytes_(digest))
+        # The digest of damaged structures stays, so that it does not match.
+        if layout is STORE and text_attribute(old, "inputs_digest") == content_digest(old, digested):
+            new.attrs.modify("inputs_digest", np.bytes_(content_digest(new, fixed)))
 
     create(target, layout, sizes=sizes, attributes=attributes, initial={}, fill=fill)
 
@@ -178,6 +179,29 @@ def _potentials(
         "structures/class": np.tile(rules.classes.of_atom.astype("|u1"), (count, 1)),
         "tasks/representatives": chosen,
     }, {"classes": json.dumps(rules.classes.names), "radius": np.nan if radius is None else radius}
+
+
+def _sites(sources: Mapping[str, _Source], campaign: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """Return the datasets of a file without sites that say so: every absorber stands for itself."""
+    if "tasks/structure" in sources and "tasks/multiplicity" not in sources:
+        return {"tasks/multiplicity": np.ones(len(sources["tasks/structure"]), dtype="<i4")}
+    if "series/task" in sources and "series/multiplicity" not in sources:
+        count = len(sources["statistical/family"])
+        return {
+            "series/task": sources["series/task"][:][:, np.newaxis],
+            "series/multiplicity": np.ones(1, dtype="<i4"),
+            "statistical/coordination": np.full(count, _coordination(campaign)),
+        }
+    return {}
+
+
+def _coordination(campaign: Mapping[str, Any]) -> float:
+    """Return the number of first neighbors of the series' central absorber, NaN where the campaign does not tell."""
+    structure = campaign["structure"]
+    cutoff, lattice_constant = structure["first_shell_cutoff"], structure["lattice_constant"]
+    cuboctahedron = structure["file"] is None and structure["absorber"] is None
+    # Fcc's second shell lies at the lattice constant.
+    return 12.0 if cuboctahedron and (cutoff is None or cutoff < lattice_constant) else math.nan
 
 
 def _blocks(old: h5py.File, source: h5py.Dataset) -> Iterator[tuple[int, Any]]:

@@ -15,7 +15,7 @@ from xanesml.store.tasks import Kind, TaskTable
 EVERY_RUN, NONLOCAL_EXCHANGE, SELF_CONSISTENCY = 1.5, 1.5, 9.0
 
 #: Seconds of full multiple scattering, by the atoms in its sphere: by FEFF, per squared
-#: atom; by xanesml, per cubed atom without symmetry, and for a distorted structure, which has
+#: atom; by xanesml, per cubed atom without symmetry, and at the center of a distorted structure, which has
 #: the symmetry of the cluster.
 FEFF_PER_SQUARED_ATOM, NATIVE_PER_CUBED_ATOM, SYMMETRIC = 22.0 / 55**2, 9.0 / 80**3, 0.5
 
@@ -107,7 +107,7 @@ def table_seconds(table: TaskTable, *, native: bool = False) -> Floats:
     Returns
     -------
     ndarray of float64, shape (T,)
-        Seconds; see `estimate_seconds`. A distorted structure counts as symmetric.
+        Seconds; see `estimate_seconds`. The center of a distorted structure counts as symmetric.
     """
     structure = np.asarray(table.structure)
     absorber = np.asarray(table.absorber)
@@ -125,7 +125,7 @@ def table_seconds(table: TaskTable, *, native: bool = False) -> Floats:
         absorbers, column = np.unique(absorber[tasks], return_inverse=True)
         counts = atoms_in_sphere(np.asarray(table.positions[block]), absorbers, radius[block])
         atoms[tasks] = counts[structure[tasks] - start, column]
-    symmetric = np.asarray(table.kind)[structure] == Kind.DISTORTED
+    symmetric = (np.asarray(table.kind)[structure] == Kind.DISTORTED) & (absorber == table.cluster.absorber)
     potentials = table.potentials.count(absorber)
     return estimate_seconds(table.feff, atoms, potentials=potentials, native=native, symmetric=symmetric)
 

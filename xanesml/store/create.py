@@ -93,7 +93,7 @@ def lay_out(path: Path, campaign: Campaign, table: TaskTable, engine: str) -> No
             "structures/undistorted": table.cluster.positions,
             "structures/coordination": table.cluster.coordination,
             **{f"structures/{name}": getattr(table, name) for name in ("kind", "delta", "sigma", "scale")},
-            **{f"tasks/{name}": getattr(table, name) for name in ("structure", "absorber")},
+            **{f"tasks/{name}": getattr(table, name) for name in ("structure", "absorber", "multiplicity")},
         },
         fill=fill,
     )

@@ -1,7 +1,7 @@
 """The task table of a campaign, the same on any number of ranks.
 
 One task is one FEFF run, one absorber in one structure. The distorted structures
-come first, then the disordered ones with all their absorbers.
+come first, each with the absorbers of its sites, then the disordered ones with all their absorbers.
 """
 
 from __future__ import annotations
@@ -125,6 +125,8 @@ class TaskTable(Card):
         Structure of every task.
     absorber : ndarray, shape (T,), int32
         Absorbing atom of every task.
+    multiplicity : ndarray, shape (T,), int32
+        Atoms of the structure that this absorber stands for, itself included.
     recorded : ndarray, shape (T, K), int32, optional
         Atoms that stand for the classes of atoms in every task, of a store; by default they are chosen on access.
     """
@@ -138,6 +140,7 @@ class TaskTable(Card):
     scale: Floats
     structure: NDArray[np.int32]
     absorber: NDArray[np.int32]
+    multiplicity: NDArray[np.int32]
     recorded: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
@@ -145,11 +148,18 @@ class TaskTable(Card):
 
     def card(self) -> tuple[str, list[Entry]]:
         """Return what is printed: how many tasks, and in which structures."""
-        kinds = np.bincount(self.kind, minlength=len(Kind))
+        kinds, sites = np.bincount(self.kind, minlength=len(Kind)), self.site_multiplicity
         return f"{len(self)} tasks", [
             ("structures", ", ".join(f"{count} {kind.label}" for count, kind in zip(kinds, Kind, strict=True))),
             ("atoms", f"{len(self.cluster.numbers)} in each structure"),
+            *([("sites", describe_sites(sites))] if len(sites) > 1 else []),
         ]
+
+    @property
+    def site_multiplicity(self) -> NDArray[np.int32]:
+        """Multiplicity of every absorber of a distorted structure, shape (sites,); empty where there is none."""
+        distorted = np.flatnonzero(self.kind == Kind.DISTORTED)[:1]
+        return np.asarray(self.multiplicity[np.isin(self.structure, distorted)])
 
     def columns(self, tasks: slice | Wholes = slice(None)) -> dict[str, NDArray[Any]]:
         """Describe tasks.
@@ -163,7 +173,8 @@ class TaskTable(Card):
         -------
         dict of str to ndarray, shape (n,)
             `structure`, its index; `kind`, `distorted` or `disordered`; `delta` and `sigma`, float64, Å,
-            NaN for the other kind; `scale`; `absorber`, the index of the atom; and its `element`.
+            NaN for the other kind; `scale`; `absorber`, the index of the atom; its `multiplicity`, the number of
+            atoms that it stands for; and its `element`.
         """
         structure, absorber = np.asarray(self.structure[tasks]), np.asarray(self.absorber[tasks])
         return {
@@ -173,6 +184,7 @@ class TaskTable(Card):
             "sigma": np.asarray(self.sigma[structure]),
             "scale": np.asarray(self.scale[structure]),
             "absorber": absorber,
+            "multiplicity": np.asarray(self.multiplicity[tasks]),
             "element": np.array(chemical_symbols)[self.cluster.numbers[absorber]],
         }
 
@@ -389,11 +401,13 @@ def expand(campaign: Campaign) -> TaskTable:
     delta = np.array([] if campaign.distortion is None else structures.deltas(campaign.distortion), dtype=np.float64)
     sigma = np.array([] if campaign.disorder is None else structures.sigmas(campaign.disorder), dtype=np.float64)
     several = np.empty(0, dtype=np.int32)
+    sites = structures.Sites(several, several)
+    if campaign.distortion is not None:
+        sites = structures.series_sites(cluster, campaign.distortion)
     if campaign.disorder is not None:
         several = structures.absorbers(cluster, campaign.disorder).astype(np.int32)
         bonds.bonds(cluster, several, expected=bonds.expected_bonds(campaign.structure, campaign.disorder))
-    central = np.full(len(delta), cluster.absorber, dtype=np.int32)
-    for number in np.unique(cluster.numbers[np.concatenate((central, several))]):
+    for number in np.unique(cluster.numbers[np.concatenate((sites.atoms, several))]):
         _check_edge(chemical_symbols[number], campaign.feff.edge)
 
     count = len(delta) + len(sigma)
@@ -408,9 +422,19 @@ def expand(campaign: Campaign) -> TaskTable:
         delta=shifts,
         sigma=widths,
         scale=np.concatenate((_scales(cluster, positions[: len(delta)]), np.ones(len(sigma)))),
-        structure=np.repeat(np.arange(count, dtype=np.int32), [1] * len(delta) + [len(several)] * len(sigma)),
-        absorber=np.concatenate((central, np.tile(several, len(sigma)))),
+        structure=np.repeat(np.arange(count, dtype=np.int32), [len(sites)] * len(delta) + [len(several)] * len(sigma)),
+        absorber=np.concatenate((np.tile(sites.atoms, len(delta)), np.tile(several, len(sigma)))),
+        multiplicity=np.concatenate(
+            (np.tile(sites.multiplicity, len(delta)), np.ones(len(several) * len(sigma), dtype=np.int32))
+        ),
     )
+
+
+def describe_sites(multiplicity: Wholes) -> str:
+    """Return sites as printed, such as ``5, multiplicities 1 12 6 24 12``."""
+    if np.all(multiplicity == 1):
+        return f"{len(multiplicity)}, one atom each"
+    return f"{len(multiplicity)}, multiplicities {' '.join(map(str, multiplicity.tolist()))}"
 
 
 def stored_cluster(file: h5py.File) -> structures.Cluster:
@@ -466,6 +490,7 @@ def stored_table(cluster: structures.Cluster, feff: FeffSection, view: StoreView
         scale=view["structures/scale"],
         structure=view["tasks/structure"],
         absorber=view["tasks/absorber"],
+        multiplicity=view["tasks/multiplicity"],
         recorded=view["tasks/representatives"],
     )
 

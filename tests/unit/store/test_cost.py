@@ -91,6 +91,14 @@ def test_a_class_whose_only_atom_absorbs_costs_nothing() -> None:
     assert table.potentials.count(table.absorber).tolist() == [2, 2, 2, 2, *[3] * 12]
 
 
+def test_only_the_center_of_a_distorted_structure_counts_as_symmetric() -> None:
+    table = table_of(distortion={"step": 0.45, "absorbers": "sites"}, feff={"fms_radius": 20.0})
+    reference = EVERY_RUN + 5 * (NONLOCAL_EXCHANGE + SELF_CONSISTENCY)
+    native = table_seconds(table, native=True).reshape(3, 5)
+    np.testing.assert_allclose(native[:, 0], reference + SYMMETRIC)
+    np.testing.assert_allclose(native[:, 1:], reference + NATIVE_PER_CUBED_ATOM * 55**3)
+
+
 def test_the_native_solver_is_that_of_the_wheel_alone() -> None:
     assert is_native(EngineSection())
     assert not is_native(EngineSection(fms="feff"))

@@ -160,7 +160,7 @@ def test_nothing_lies_behind_the_datasets_however_long_the_texts(tmp_path: Path)
         (lambda path: h5py.File(path, "w").close(), "is no xanesml file version None"),
         (
             lambda path: create(path, TENSORS, sizes=dict.fromkeys(TENSORS.dimensions, 1), attributes={}, initial={}),
-            "is xanesml-tensors version 3, but xanesml-store version 4",
+            f"is xanesml-tensors version {TENSORS.version}, but xanesml-store version {STORE.version}",
         ),
         (
             lambda path: create(
@@ -170,7 +170,7 @@ def test_nothing_lies_behind_the_datasets_however_long_the_texts(tmp_path: Path)
                 attributes={},
                 initial={},
             ),
-            "is xanesml-store version 99, but xanesml-store version 4",
+            f"is xanesml-store version 99, but xanesml-store version {STORE.version}",
         ),
     ],
 )
