@@ -64,12 +64,17 @@ def _options(
 def plan(
     campaign_file: CampaignFile,
     task: Annotated[int, typer.Option(help="Task whose FEFF input is printed.")] = 0,
+    figure: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw the absorbers' distances and the first-shell cutoff, as PNG and PDF."),
+    ] = None,
 ) -> None:
-    """Count the tasks, print a FEFF input, estimate core-hours. Writes nothing."""
+    """Count the tasks, print a FEFF input and the geometry, estimate core-hours. Writes nothing but the figure."""
     from xanesml.errors import CampaignError
     from xanesml.feff.engine import make_engine
     from xanesml.store.cost import is_native, table_seconds
-    from xanesml.store.tasks import Kind, describe_sites, load_campaign
+    from xanesml.store.geometry import geometry
+    from xanesml.store.tasks import Kind, count_kinds, describe_sites, load_campaign
 
     campaign = load_campaign(campaign_file)
     engine = make_engine(campaign.engine)
@@ -78,13 +83,15 @@ def plan(
     if not 0 <= task < len(table):
         raise CampaignError(f"--task {task} is not in the campaign; give 0 … {len(table) - 1}")
     distorted = int((table.kind == Kind.DISTORTED).sum())
-    disordered, sites = len(table.kind) - distorted, table.site_multiplicity
+    sites = table.site_multiplicity
     series = distorted * len(sites)
     seconds = table_seconds(table, native=is_native(campaign.engine))
     typer.echo(table.inputs(task)[0], nl=False)
     typer.echo(f"\n{campaign_file}: campaign {campaign.name}, the input above is that of task {task}")
     typer.echo(f"engine:      {engine.identity}")
-    typer.echo(f"structures:  {distorted} distorted, {disordered} disordered, {table.positions.shape[1]} atoms each")
+    for name, value in geometry(table, campaign.structure):
+        typer.echo(f"{name + ':':<12} {value}")
+    typer.echo(f"structures:  {count_kinds(table.kind)}, {table.positions.shape[1]} atoms each")
     if len(sites) > 1:
         typer.echo(f"sites:       {describe_sites(sites)}; the series takes {distorted} × {len(sites)} FEFF runs")
     typer.echo(f"FEFF runs:   {len(table)}, {series} for the series and {len(table) - series} for particle averages")
@@ -94,6 +101,11 @@ def plan(
         f"estimate:    {seconds.sum() / 3600:.1f} core-hours, {seconds.mean():.0f} s a run "
         "(from runs on one core of a 2.5 GHz Xeon; yours may differ by a factor of two)"
     )
+    if figure is not None:
+        from xanesml.plots import first_shell_figure
+
+        first_shell_figure(table, figure)
+        typer.echo(f"figure:      {figure.with_suffix('.png')}, {figure.with_suffix('.pdf').name}")
 
 
 @app.command()

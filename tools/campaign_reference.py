@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from xanesml.campaign import CUBOCTAHEDRA, EDGES, ESSENTIAL, Campaign
+from xanesml.campaign import EDGES, ESSENTIAL, MAGIC_NUMBERS, Campaign
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "campaign.md"
 
@@ -48,12 +48,13 @@ checks it and prints what it would compute. Ten keys matter for every campaign; 
 #: Values that a validator accepts, where the type does not tell.
 ACCEPTED = {
     "structure.element": "chemical symbol",
-    "structure.atoms": ", ".join(map(str, CUBOCTAHEDRA)),
+    "structure.atoms": "integer > 0; " + ", ".join(map(str, MAGIC_NUMBERS[:6])) + ", …",
     "feff.edge": ", ".join(EDGES),
 }
 
 #: Rules that join several keys of a section.
 RULES = {
+    "structure": "`size`, `surfaces`, `images` and `occupancy` go with the shapes, or the file, that take them.",
     "distortion": "`maximum` lies a whole number of steps above `minimum`.",
     "disorder": "`sigma_maximum` is not below `sigma_minimum`.",
     "feff": "`extra_cards` may hold neither a card that has a key of its own nor RESTART.",
@@ -143,6 +144,8 @@ def _accepted(schema: dict[str, Any]) -> str:
             words = f"array of: {_accepted(item)}"
         case {"type": "number" | "integer"}:
             words = _number(schema)
+        case {"type": "object", "additionalProperties": item}:
+            words = f"table of: {_accepted(item)}"
         case {"type": "string", "format": "path"}:
             words = "path"
         case {"type": "string"}:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from ase.data import atomic_numbers
+from ase.data import atomic_numbers, reference_states
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -42,16 +43,25 @@ EDGES = ("K", *(f"{shell}{i}" for shell, n in zip("LMNOP", (3, 5, 7, 7, 3), stri
 #: Largest SCF mixing (ca1) that FEFF10 takes.
 FEFF10_MIXING = 0.5
 
-#: Magic numbers of the fcc cuboctahedron, one to five shells.
-CUBOCTAHEDRA = (13, 55, 147, 309, 561)
+#: Magic numbers of cuboctahedron and icosahedron, the first of them by the number of shells from 1.
+MAGIC_NUMBERS = tuple((10 * n**3 + 15 * n**2 + 11 * n + 3) // 3 for n in range(1, 16))
+
+#: Names of the numbers that size a particle in `ase.cluster`, for the shapes that `structure.size` sizes.
+SIZES = {"octahedron": ("length", "cutoff"), "decahedron": ("p", "q", "r")}
+
+#: Keys of the structure that a file replaces.
+_REPLACED_BY_FILE = {"shape", "atoms", "size", "surfaces", "lattice_constant"}
+
+#: Lattice constant of gold, Å; for other elements it is ase's.
+_GOLD = 4.0782
 
 #: The ten keys to think about for every campaign, and why. The defaults of all others suit most campaigns.
 ESSENTIAL = {
     "name": "Names the output folder.",
     "structure.element": "The absorber.",
-    "structure.atoms": "Size of the cluster.",
+    "structure.atoms": "Size of the particle.",
     "structure.lattice_constant": "The undistorted bond length, times √2.",
-    "structure.file": "Your own structure, in place of the cuboctahedron.",
+    "structure.file": "Your own structure, in place of the particle.",
     "disorder.structures": "Particles to test the averages on: most of the FEFF runs, one for each absorber.",
     "feff.edge": "The edge that you measured.",
     "feff.fms_radius": "Reach of multiple scattering: a larger one is more accurate and slower.",
@@ -90,27 +100,84 @@ Range = Annotated[tuple[Item, Item], AfterValidator(_ordered)]
 OrFalse = Annotated[Item | None, BeforeValidator(_false_is_off)]
 
 
+def image_slice(text: str) -> slice:
+    """Return a choice of images, such as ``::10`` or ``-5:``, as a slice.
+
+    Raises
+    ------
+    ValueError
+        If the text is not a slice of whole numbers.
+    """
+    parts = text.split(":")
+    try:
+        if not 2 <= len(parts) <= 3:
+            raise ValueError
+        chosen = slice(*(int(part) if part.strip() else None for part in parts))
+        range(0)[chosen]
+    except ValueError:
+        raise ValueError(f"{text!r} is no slice of images; give first:last:step, such as '::10' or '100:'") from None
+    return chosen
+
+
+def miller_indices(text: str) -> tuple[int, int, int]:
+    """Return the Miller indices of a face, such as ``111`` or ``1-10``; ValueError where they are none."""
+    found = re.fullmatch(r"(-?\d)(-?\d)(-?\d)", text)
+    if found is None or text.strip("-0") == "":
+        raise ValueError(f"{text!r} are no Miller indices of a face; give three digits, such as '111'")
+    first, second, third = map(int, found.groups())
+    return first, second, third
+
+
+def _lattice_constant(element: str, shape: str | None) -> float | None:
+    """Return the lattice constant of a particle, Å; None for an element without one that ase knows."""
+    if element == "Au":
+        return _GOLD
+    state: dict[str, Any] = reference_states[atomic_numbers.get(element, 0)] or {}
+    known = state.get("symmetry") == "fcc" or (shape == "wulff" and state.get("symmetry") in ("bcc", "sc"))
+    return float(state["a"]) if known else None
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class StructureSection(_Section):
-    """The undistorted cluster: an fcc cuboctahedron, or any file that ase reads."""
+    """The undistorted cluster: a particle of a shape, or any file that ase reads."""
 
     element: str = "Au"
-    """Chemical symbol of the cuboctahedron's atoms, and of the absorber in a file. Default Au."""
-    atoms: int = 55
-    """Number of atoms of the cuboctahedron: 13, 55, 147, 309 or 561. Default 55."""
-    lattice_constant: Positive = 4.0782
-    """fcc lattice constant of the cuboctahedron, Å. Default 4.0782 (gold)."""
+    """Chemical symbol of the particle's atoms, and of the absorber in a file. Default Au."""
+    shape: Literal["cuboctahedron", "icosahedron", "decahedron", "octahedron", "wulff"] = "cuboctahedron"
+    """Shape of the particle, as `ase.cluster` makes it: fcc, but `wulff` in the element's own structure.
+    Default cuboctahedron."""
+    atoms: PositiveInt | None = None
+    """Number of atoms: 13, 55, 147, 309, 561, 923, … for cuboctahedron and icosahedron; for `wulff` the nearest
+    possible one. Default: 55; `size` gives it for the other shapes."""
+    size: list[Annotated[int, Field(ge=0)]] | None = None
+    """For `octahedron` ase's [length, cutoff], for `decahedron` its [p, q, r]; required there. Default none."""
+    surfaces: dict[str, Positive] | None = None
+    """For `wulff` the relative energies of the faces, such as { 111 = 1.0, 100 = 1.15 }; required there.
+    Default none."""
+    lattice_constant: Positive | None = None
+    """Lattice constant of the particle, Å. Default: 4.0782 for gold, for other fcc elements ase's."""
     file: Path | None = None
-    """Structure file that ase reads, relative to the campaign file; replaces the cuboctahedron. Default none."""
+    """Structure file that ase reads, relative to the campaign file; replaces the particle. Default none."""
+    images: str | None = None
+    """Images of `file` that are the disordered structures, as ase writes a slice, such as `"::10"`. The file's first
+    image is then the undistorted cluster, and without `images` its last. Default none."""
     radius: Positive | None = None
-    """Radius of the sphere cut from a periodic file around the absorber, Å. Required for periodic files."""
+    """Radius of the sphere cut from a periodic file around the absorber, Å.
+    Default: none, required unless the file is of one particle with vacuum around it."""
     absorber: int | None = Field(default=None, ge=0)
-    """Index of the central absorber, from 0. Default: the atom of `element` nearest to the centroid."""
+    """Index of the central absorber in the file, from 0. Default: the atom of `element` nearest to the center of
+    mass of the connected particle."""
+    first_shell: Literal["any", "element"] = "any"
+    """First neighbors of the absorber: atoms of `any` element, or of its own, such as palladium's in a hydride.
+    Default any."""
     first_shell_cutoff: Positive | None = None
-    """Largest bond length of the first shell, Å. Default: 1.2 times the absorber's shortest bond."""
+    """Largest bond length of the first shell, Å. Default: inside the first gap between the absorber's distances."""
+    occupancy: Literal["random"] | None = None
+    """`random` fills shared and partly empty sites by the campaign's seed, once for all structures. Default: a file
+    with such sites is refused."""
     minimum_distance: Positive = 0.5
     """Smallest distance accepted between two atoms, Å. Default 0.5."""
 
@@ -121,12 +188,73 @@ class StructureSection(_Section):
             raise ValueError(f"{value!r} is not a chemical element; give its symbol, such as 'Au'")
         return value
 
-    @field_validator("atoms")
+    @field_validator("images")
     @classmethod
-    def _magic_number(cls, value: int) -> int:
-        if value not in CUBOCTAHEDRA:
-            raise ValueError(f"{value} is not a magic number; choose one of {', '.join(map(str, CUBOCTAHEDRA))}")
+    def _slice_of_images(cls, value: str | None) -> str | None:
+        if value is not None:
+            image_slice(value)
         return value
+
+    @field_validator("surfaces")
+    @classmethod
+    def _miller_indices(cls, value: dict[str, float] | None) -> dict[str, float] | None:
+        for name in value or {}:
+            miller_indices(name)
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_shape(cls, content: Any) -> Any:
+        if not isinstance(content, dict) or content.get("file") is not None:
+            return content
+        content = dict(content)
+        if content.get("atoms") is None and content.get("shape") not in SIZES:
+            content["atoms"] = 55
+        if content.get("lattice_constant") is None:
+            content["lattice_constant"] = _lattice_constant(content.get("element", "Au"), content.get("shape"))
+        return content
+
+    @model_validator(mode="after")
+    def _whole_particle(self) -> StructureSection:
+        if self.file is not None:
+            if self.images is not None and self.occupancy is not None:
+                raise ValueError(
+                    "images and occupancy do not go together; give files in which every site holds one atom"
+                )
+            return self
+        for name in ("images", "occupancy"):
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name} needs a structure file; give file, or remove {name}")
+        for name, wanted in (("size", self.shape in SIZES), ("surfaces", self.shape == "wulff")):
+            if (getattr(self, name) is not None) != wanted:
+                raise ValueError(f"the shape {self.shape} {'needs' if wanted else 'does not take'} {name}")
+        match self.shape:
+            case "cuboctahedron" | "icosahedron":
+                if self.atoms not in MAGIC_NUMBERS:
+                    raise ValueError(
+                        f"atoms: {self.atoms} is not a magic number; choose one of {', '.join(map(str, MAGIC_NUMBERS))}"
+                    )
+            case "octahedron" | "decahedron":
+                self._check_size()
+        if self.lattice_constant is None:
+            raise ValueError(
+                f"{self.element} is not fcc, and the shape {self.shape} is an fcc particle; give the lattice_constant "
+                "of an fcc one, or a structure file"
+            )
+        return self
+
+    def _check_size(self) -> None:
+        names, size = SIZES[self.shape], self.size or []
+        if self.atoms is not None:
+            raise ValueError(f"atoms follows from the size of the shape {self.shape}; remove atoms")
+        if len(size) != len(names):
+            raise ValueError(f"size of the shape {self.shape} is [{', '.join(names)}]; {size} is not")
+        if self.shape == "octahedron" and size[0] < 2 * size[1] + 1:
+            raise ValueError(
+                f"size {size}: an octahedron of length {size[0]} has a cutoff of at most {(size[0] - 1) // 2}"
+            )
+        if self.shape == "decahedron" and min(size[:2]) < 1:
+            raise ValueError(f"size {size}: p and q of a decahedron are 1 or more")
 
 
 class DistortionSection(_Section):
@@ -504,6 +632,25 @@ class Campaign(_Section):
     tuning: TuningSection = TuningSection()
     """The search for better training settings."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _images_are_disordered_structures(cls, content: Any) -> Any:
+        structure = content.get("structure") if isinstance(content, dict) else None
+        if isinstance(structure, dict) and structure.get("images") is not None and content.get("disorder") is None:
+            return content | {"disorder": {}}
+        return content
+
+    @model_validator(mode="after")
+    def _images_or_random_displacements(self) -> Campaign:
+        if self.structure.images is not None and self.disorder is not None:
+            for name in sorted(set(DisorderSection.model_fields) - {"absorbers"}):
+                if getattr(self.disorder, name) != DisorderSection.model_fields[name].default:
+                    raise ValueError(
+                        f"disorder.{name} does not go with structure.images, which are the disordered structures; "
+                        "remove either"
+                    )
+        return self
+
     @model_validator(mode="after")
     def _something_to_do(self) -> Campaign:
         if self.distortion is None and self.disorder is None:
@@ -624,9 +771,13 @@ def task_differences(stored: Campaign, campaign: Campaign) -> list[str]:
     list of str
         Such as ``feff.fms_radius is 7.0 there and 6.0 here``; empty if all runs are the same.
     """
-    sections = {"structure", "distortion", "disorder", "feff"} | ({"seed"} if campaign.disorder else set())
+    drawn = campaign.disorder is not None or campaign.structure.occupancy is not None
+    sections = {"structure", "distortion", "disorder", "feff"} | ({"seed"} if drawn else set())
+    # What a file replaces makes no difference beside it.
+    both_files = stored.structure.file is not None and campaign.structure.file is not None
+    left_out = {"file"} | (_REPLACED_BY_FILE if both_files else set())
     there, here = (
-        _flat(one.model_dump(mode="json", include=sections, exclude={"structure": {"file"}}))
+        _flat(one.model_dump(mode="json", include=sections, exclude={"structure": left_out}))
         for one in (stored, campaign)
     )
     names = [name for name in sorted(there.keys() | here.keys()) if there.get(name) != here.get(name)]

@@ -45,6 +45,8 @@ class Stream(Enum):
     WEIGHTS = (8,)
     #: Settings of a tuning trial.
     TRIALS = (9,)
+    #: Species on shared sites of a crystal.
+    OCCUPANCY = (10,)
 
 
 def seed_of(seed: int, stream: Stream, *key: int) -> np.random.SeedSequence:

@@ -175,6 +175,8 @@ def _prepare(
         with ExitStack() as opened:
             others = [(path, opened.enter_context(open_store_file(path))) for path in reuse]
             lay_out(store, campaign, table, engine.identity)
+            for note in table.cluster.notes:
+                echo(f"note: {note}")
             echo(f"store: {store}, laid out for {len(table)} tasks in {table.positions.shape[0]} structures")
             for path, other in others:
                 with open_store_file(store, mode="r+") as file:

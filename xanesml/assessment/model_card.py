@@ -10,7 +10,7 @@ from typing import Any
 from xanesml.assessment.report import TrainingReport
 from xanesml.assessment.sensitivity import ERRORS, errors_of_mode, most_harmful, read_sensitivity, sensitivity_file
 from xanesml.assessment.summary import assessment_lines, reduced_cards, series_length, table, training_line
-from xanesml.campaign import Campaign, DisorderSection, TrainingSection
+from xanesml.campaign import Campaign, StructureSection, TrainingSection
 from xanesml.files.whole import write_text
 from xanesml.learning.model import ModelMetadata
 
@@ -68,11 +68,7 @@ def _purpose(metadata: ModelMetadata) -> list[str]:
 
 def _data(report: TrainingReport, campaign: Campaign) -> list[str]:
     structure, feff, averaging = campaign.structure, campaign.feff, campaign.averaging
-    cluster = (
-        f"cut from `{structure.file}`"
-        if structure.file
-        else f"fcc cuboctahedron, {structure.atoms} atoms, a = {structure.lattice_constant:g} Å"
-    )
+    cluster = f"from `{structure.file}`" if structure.file else _particle(structure)
     scf = "none" if feff.scf is None else f"{feff.scf.radius:g} Å"
     # All modes have the same test split.
     held_out = max(content.test.n for content in report.modes.values())
@@ -82,7 +78,7 @@ def _data(report: TrainingReport, campaign: Campaign) -> list[str]:
         "campaign": f"{campaign.name}, digest `{report.campaign_digest}`, seed {campaign.seed}",
         "structure": f"{structure.element}, {cluster}",
         "distorted series": _series(campaign),
-        "disordered structures": _disorder(campaign.disorder),
+        "disordered structures": _disorder(campaign),
         "FEFF": f"edge {feff.edge}, SCF radius {scf}, FMS radius {feff.fms_radius:g} Å ({feff.radii}), "
         f"exchange {_numbers(feff.exchange)}, XANES {_numbers(feff.xanes)}, normalization {feff.normalization}",
         "statistical averages": f"{averages:,} in {report.families:,} families of skew-normal distributions: "
@@ -105,12 +101,22 @@ def _series(campaign: Campaign) -> str:
     )
 
 
-def _disorder(disorder: DisorderSection | None) -> str:
+def _particle(structure: StructureSection) -> str:
+    shape = "fcc cuboctahedron" if structure.shape == "cuboctahedron" else structure.shape
+    size = f"size {structure.size}" if structure.atoms is None else f"{structure.atoms} atoms"
+    faces = "" if structure.surfaces is None else f", faces {structure.surfaces}"
+    return f"{shape}, {size}, a = {structure.lattice_constant:g} Å{faces}"
+
+
+def _disorder(campaign: Campaign) -> str:
+    disorder = campaign.disorder
     if disorder is None:
         return "none"
     named = {"first_shell": "the center and its first neighbors", "all": "all atoms of the element"}
     given = disorder.absorbers
     absorbers = named[given] if isinstance(given, str) else f"{len(given)}"
+    if campaign.structure.images is not None:
+        return f"the images {campaign.structure.images} of the file; absorbers: {absorbers}, one FEFF run each"
     sigma = _range((disorder.sigma_minimum, disorder.sigma_maximum))
     return f"{disorder.structures}, displaced by N(0, σ), σ {sigma} Å; absorbers: {absorbers}, one FEFF run each"
 

@@ -11,7 +11,52 @@ from xanesml.campaign import Campaign
 from xanesml.errors import CampaignError, StoreError
 from xanesml.files.arrays import Booleans, Floats, Indices, Integers, Wholes
 from xanesml.store.tasks import Kind, stored_cluster
-from xanesml.structures import bonds
+from xanesml.structures import Cluster, bonds
+
+
+@dataclass(frozen=True)
+class ParticleBonds:
+    """The bonds that the labels of a structure come from.
+
+    Attributes
+    ----------
+    cluster : Cluster
+        The undistorted cluster.
+    absorbers : ndarray of int, shape (B,)
+        The absorbers.
+    pairs : ndarray of int, shape (L, 2)
+        Pairs of atoms.
+    weights : ndarray of float64, shape (L,)
+        Weight of each bond; sum 1.
+    coordination : float
+        Mean number of first neighbors of the absorbers.
+    """
+
+    cluster: Cluster
+    absorbers: Wholes
+    pairs: Indices
+    weights: Floats
+    coordination: float
+
+    @classmethod
+    def find(
+        cls, cluster: Cluster, absorbers: Wholes, multiplicity: Floats, positions: Floats | None = None
+    ) -> ParticleBonds:
+        """Find the bonds of absorbers, (B,), in the undistorted cluster or at positions, (A, 3), Å.
+
+        Raises
+        ------
+        StructureError
+            If there is none.
+        """
+        pairs = bonds.bonds(cluster, absorbers, positions=positions)
+        return cls(
+            cluster,
+            absorbers,
+            pairs,
+            bonds.bond_weights(pairs, absorbers, multiplicity),
+            bonds.coordination(pairs, absorbers, multiplicity),
+        )
 
 
 @dataclass(frozen=True)
@@ -28,12 +73,10 @@ class Particles:
         Whether the task has a spectrum.
     multiplicity : ndarray of float64, shape (B,)
         Weight of each absorber in the average; see `absorber_weights`.
-    bonds : ndarray of int, shape (L, 2)
-        Pairs of atoms.
-    weights : ndarray of float64, shape (L,)
-        Weight of each bond; sum 1.
-    coordination : float
-        Mean number of first neighbors of the absorbers.
+    image : ndarray of bool, shape (P,)
+        Whether a structure is an image of a trajectory, with bonds of its own.
+    bonds : ParticleBonds
+        The bonds of all other structures: those of the undistorted cluster.
     refused : dict of int to str
         Reasons by structure, for the structures without an average.
     """
@@ -42,14 +85,20 @@ class Particles:
     tasks: Integers
     done: Booleans
     multiplicity: Floats
-    bonds: Indices
-    weights: Floats
-    coordination: float
+    image: Booleans
+    bonds: ParticleBonds
     refused: dict[int, str]
+
+    def bonds_of(self, row: int, positions: Floats) -> ParticleBonds:
+        """Return the bonds of a structure at positions, (A, 3), Å: an image has its own."""
+        if not self.image[row]:
+            return self.bonds
+        cluster, absorbers = self.bonds.cluster, self.bonds.absorbers
+        return ParticleBonds.find(cluster, absorbers, self.multiplicity, positions)
 
 
 def choose_particles(file: h5py.File, done: Booleans, campaign: Campaign) -> Particles:
-    """Choose the disordered structures with enough absorbers done.
+    """Choose the disordered structures and images with enough absorbers done.
 
     Parameters
     ----------
@@ -73,7 +122,7 @@ def choose_particles(file: h5py.File, done: Booleans, campaign: Campaign) -> Par
         If structures have different numbers of absorbers.
     """
     structure, kind = file["tasks/structure"][:], file["structures/kind"][:]
-    tasks = np.flatnonzero(kind[structure] == Kind.DISORDERED)
+    tasks = np.flatnonzero(kind[structure] != Kind.DISTORTED)
     ids, counts = np.unique(structure[tasks], return_counts=True)
     if not len(ids):
         return Particles(
@@ -81,9 +130,8 @@ def choose_particles(file: h5py.File, done: Booleans, campaign: Campaign) -> Par
             tasks=np.empty((0, 0), np.int64),
             done=np.empty((0, 0), np.bool_),
             multiplicity=np.empty(0),
-            bonds=np.empty((0, 2), np.intp),
-            weights=np.empty(0),
-            coordination=0.0,
+            image=np.empty(0, np.bool_),
+            bonds=ParticleBonds(stored_cluster(file), ids, np.empty((0, 2), np.intp), np.empty(0), 0.0),
             refused={},
         )
     absorbers = file["tasks/absorber"][:][tasks[structure[tasks] == ids[0]]]
@@ -94,15 +142,13 @@ def choose_particles(file: h5py.File, done: Booleans, campaign: Campaign) -> Par
     missing = campaign.averaging.missing_absorbers
     found = done[tasks].sum(axis=1)
     kept = (found >= len(absorbers) - missing) & (found > 0)
-    pairs = bonds.bonds(stored_cluster(file), absorbers)
     return Particles(
         structure=ids[kept],
         tasks=tasks[kept],
         done=done[tasks[kept]],
         multiplicity=multiplicity,
-        bonds=pairs,
-        weights=bonds.bond_weights(pairs, absorbers, multiplicity),
-        coordination=bonds.coordination(pairs, absorbers, multiplicity),
+        image=kind[ids[kept]] == Kind.IMAGE,
+        bonds=ParticleBonds.find(stored_cluster(file), absorbers, multiplicity),
         refused={
             int(ids[i]): f"{found[i]} of {len(absorbers)} absorbers are done, {missing} may be missing"
             for i in np.flatnonzero(~kept)

@@ -301,7 +301,6 @@ def lay_out(path: Path, campaign: Campaign, store: Path, plan: Plan) -> None:
             "particle/structure": particles.structure,
             "particle/absorbers": particles.done.sum(axis=1),
             "particle/task": np.where(particles.done, particles.tasks, -1),
-            "particle/coordination": np.full(len(particles.structure), particles.coordination),
         },
     )
 
@@ -366,17 +365,32 @@ def _particle_block(plan: Plan, campaign: Campaign, source: h5py.File, rows: sli
     steps = np.zeros(present.shape)
     spectra[present], steps[present], _ = spectra_on_mesh(source, tasks[present], series.energy, plan.edge, campaign)
     positions = source["structures/positions"][structure[0] : structure[-1] + 1][structure - structure[0]]
-    lengths = bonds.bond_lengths(positions, particles.bonds)
-    moments = weighted_moments(particles.weights, lengths - series.first_shell)
-    weights, outside = bonds.shares_in_series(lengths - series.first_shell, particles.weights, series.delta)
-    columns = {
-        "spectra": particle_averages(spectra, steps, particles.multiplicity, present),
-        **vars(moments),
-        "distribution": bonds.shares_in_bins(lengths, particles.weights, series.r),
-        "weights": weights,
-        "outside": outside,
-    }
+    labels = _bond_labels(plan, rows, positions)
+    columns = {"spectra": particle_averages(spectra, steps, particles.multiplicity, present), **labels}
     return rows, _as_stored("particle", columns)
+
+
+def _bond_labels(plan: Plan, rows: slice, positions: Floats) -> dict[str, Floats]:
+    """Return the labels of some structures, positions (n, A, 3): together where they share their bonds."""
+    particles, series = plan.particles, plan.series
+    image = particles.image[rows]
+    # Blocks of structures with the same bonds: all that are no image, and every image alone.
+    blocks = [np.flatnonzero(~image)] * (not image.all()) + [np.array([one]) for one in np.flatnonzero(image)]
+    parts = []
+    for block in blocks:
+        found = particles.bonds_of(rows.start + int(block[0]), positions[block[0]])
+        lengths = bonds.bond_lengths(positions[block], found.pairs)
+        weights, outside = bonds.shares_in_series(lengths - series.first_shell, found.weights, series.delta)
+        labels = {
+            **vars(weighted_moments(found.weights, lengths - series.first_shell)),
+            "coordination": np.full(len(block), found.coordination),
+            "distribution": bonds.shares_in_bins(lengths, found.weights, series.r),
+            "weights": weights,
+            "outside": outside,
+        }
+        parts.append(labels)
+    order = np.argsort(np.concatenate(blocks))
+    return {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
 
 
 def _as_stored(group: str, columns: Mapping[str, NDArray[Any] | None]) -> dict[str, NDArray[Any]]:

@@ -160,8 +160,10 @@ def _particle(file: h5py.File, row: int, campaign: Campaign) -> Iterator[Entry]:
     structure, tasks = int(file["particle/structure"][row]), file["particle/task"][row]
     outside, coordination = (float(file[f"particle/{name}"][row]) for name in ("outside", "coordination"))
     index = _index(file, row)
-    yield "structure", f"{structure} of the store, the disordered structure {index}"
-    sigmas = structures.sigmas(campaign.disorder) if campaign.disorder is not None else np.empty(0)
+    drawn = campaign.disorder is not None and campaign.structure.images is None
+    kind = f"the disordered structure {index}" if drawn else f"place {index} of the images {campaign.structure.images}"
+    yield "structure", f"{structure} of the store, {kind}"
+    sigmas = structures.sigmas(campaign.disorder) if drawn and campaign.disorder is not None else np.empty(0)
     if index < len(sigmas):
         seed = f"SeedSequence({campaign.seed}, spawn_key=({index},))"
         yield "displacement", f"σ = {sigmas[index]:.6f} Å, drawn from {seed}"
@@ -178,10 +180,16 @@ def _index(file: h5py.File, row: int) -> int:
 
 
 def _structure_again(file: h5py.File, row: int, campaign: Campaign, store: h5py.File) -> Iterator[Entry]:
-    """Draw the displacements of a structure again, and compute its labels from the coordinates in the store."""
+    """Draw the displacements of a structure again, and compute its labels from the coordinates in the store.
+
+    An image of a trajectory is named instead, and its bonds are found in its own coordinates.
+    """
     structure = int(file["particle/structure"][row])
     cluster, positions = stored_cluster(store), store["structures/positions"][structure]
-    if campaign.disorder is not None:
+    image = int(store["structures/image"][structure])
+    if image >= 0:
+        yield "positions", f"of image {image} of {campaign.structure.file}"
+    elif campaign.disorder is not None:
         drawn = structures.disorder(
             cluster,
             store["structures/sigma"][structure : structure + 1],
@@ -192,7 +200,7 @@ def _structure_again(file: h5py.File, row: int, campaign: Campaign, store: h5py.
         yield "positions", f"drawn again from the seed: {_deviation('all', drawn[0] - positions, ' Å')}"
     tasks = np.flatnonzero(store["tasks/structure"][:] == structure)
     atoms = store["tasks/absorber"][:][tasks]
-    pairs = bonds.bonds(cluster, atoms)
+    pairs = bonds.bonds(cluster, atoms, positions=positions if image >= 0 else None)
     counts = bonds.bond_weights(pairs, atoms, absorber_weights(store, tasks, campaign))
     shifts = bonds.bond_lengths(positions, pairs) - float(file.attrs["first_shell"])
     yield "bonds", f"{len(pairs)} at atoms {_ranges(atoms)}; from their lengths:"

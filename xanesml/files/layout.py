@@ -143,21 +143,35 @@ STORE = Layout(
             "<f8",
             "Å",
             "positions",
-            coordinates="numbers kind delta sigma scale",
+            coordinates="numbers kind delta sigma image scale",
         ),
-        Array("structures/kind", ("structure",), "|u1", "", "0 isotropically distorted, 1 disordered"),
+        Array(
+            "structures/kind",
+            ("structure",),
+            "|u1",
+            "",
+            "0 isotropically distorted, 1 disordered at random, 2 an image of a trajectory",
+        ),
         Array(
             "structures/delta",
             ("structure",),
             "<f8",
             "Å",
-            "the campaign's δ, by default the shift of the first shell; NaN where disordered",
+            "the campaign's δ, by default the shift of the first shell; NaN where not distorted",
             NAN,
         ),
-        Array("structures/sigma", ("structure",), "<f8", "Å", "displacement σ; NaN where distorted", NAN),
         Array(
-            "structures/scale", ("structure",), "<f8", "", "factor of an isotropic distortion, 1 where disordered", 1
+            "structures/sigma", ("structure",), "<f8", "Å", "displacement σ; NaN where not disordered at random", NAN
         ),
+        Array(
+            "structures/image",
+            ("structure",),
+            "<i4",
+            "",
+            "index of the image in the structure file; −1 for other kinds",
+            -1,
+        ),
+        Array("structures/scale", ("structure",), "<f8", "", "factor of an isotropic distortion, 1 for other kinds", 1),
         Array(
             "structures/class",
             ("structure", "atom"),

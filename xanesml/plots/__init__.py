@@ -1,5 +1,6 @@
 """Figures, each drawn at the width of one or two journal columns and written as PNG and as PDF beside it."""
 
+from xanesml.plots.first_shell import first_shell_figure
 from xanesml.plots.measured import measured_against_simulated, msd_overview
 from xanesml.plots.tensors import averaging_figures, comparison_figures
 from xanesml.plots.training import training_figures
@@ -7,6 +8,7 @@ from xanesml.plots.training import training_figures
 __all__ = [
     "averaging_figures",
     "comparison_figures",
+    "first_shell_figure",
     "measured_against_simulated",
     "msd_overview",
     "training_figures",

@@ -16,7 +16,7 @@ from xanesml.errors import StoreError
 from xanesml.files.hdf5 import content_digest, create, text_attribute
 from xanesml.files.layout import STORE, fixed_arrays
 from xanesml.store.rows import StoreView
-from xanesml.store.tasks import TaskTable, stored_cluster, stored_table
+from xanesml.store.tasks import Kind, TaskTable, stored_cluster, stored_table
 
 #: Tasks whose identity is computed again when a store is continued.
 _SAMPLE = 16
@@ -92,7 +92,7 @@ def lay_out(path: Path, campaign: Campaign, table: TaskTable, engine: str) -> No
             "structures/numbers": table.cluster.numbers,
             "structures/undistorted": table.cluster.positions,
             "structures/coordination": table.cluster.coordination,
-            **{f"structures/{name}": getattr(table, name) for name in ("kind", "delta", "sigma", "scale")},
+            **{f"structures/{name}": getattr(table, name) for name in ("kind", "delta", "sigma", "image", "scale")},
             **{f"tasks/{name}": getattr(table, name) for name in ("structure", "absorber", "multiplicity")},
         },
         fill=fill,
@@ -130,6 +130,23 @@ def check_campaign(file: h5py.File, campaign: Campaign, remedy: str) -> None:
         raise StoreError(f"{file.filename} holds the tasks of another campaign: {differences[0]}{more}; {remedy}")
 
 
+def _same_structures(
+    file: h5py.File, stored: structures.Cluster, here: structures.Cluster, trajectory: structures.Trajectory
+) -> bool:
+    """Return whether a store has the undistorted cluster and the images of a structure file."""
+    images = np.flatnonzero(file["structures/kind"][:] == Kind.IMAGE)
+    if (
+        not np.array_equal(here.numbers, stored.numbers)
+        or here.absorber != stored.absorber
+        or not np.array_equal(trajectory.image, file["structures/image"][:][images])
+    ):
+        return False
+    apart = [np.abs(here.positions - stored.positions).max()]
+    for index, positions in zip(images.tolist(), trajectory.positions, strict=True):
+        apart.append(np.abs(positions - file["structures/positions"][index]).max())
+    return bool(max(apart) <= _SAME_POSITION)
+
+
 def continued(file: h5py.File, campaign: Campaign, engine: str) -> tuple[structures.Cluster, StoreView]:
     """Check that a store holds a campaign's tasks, and return the parts of its task table.
 
@@ -164,10 +181,14 @@ def continued(file: h5py.File, campaign: Campaign, engine: str) -> tuple[structu
         raise StoreError(f"{path} was computed by {file.attrs['engine']}, and this is {engine}; {elsewhere}")
     check_campaign(file, campaign, elsewhere)
     cluster = stored_cluster(file)
-    here = structures.build_cluster(campaign.structure)
-    same = np.array_equal(here.numbers, cluster.numbers) and here.absorber == cluster.absorber
-    if not same or np.abs(here.positions - cluster.positions).max() > _SAME_POSITION:
+    here = structures.build_cluster(campaign.structure, campaign.seed)
+    if not _same_structures(file, cluster, here, structures.read_trajectory(campaign.structure, here)):
         raise StoreError(f"{path} holds the tasks of another campaign: structure.file has other content; {elsewhere}")
+    if abs(here.first_shell - cluster.first_shell) > _SAME_POSITION:
+        raise StoreError(
+            f"{path} was laid out with a first shell of {cluster.first_shell:.4f} Å, and this xanesml finds it at "
+            f"{here.first_shell:.4f} Å; {elsewhere}"
+        )
     if inputs_digest(file) != text_attribute(file, "inputs_digest"):
         raise StoreError(
             f"{path}: its structures or tasks are damaged; run `xanesml simulate` in another --output folder "

@@ -113,8 +113,8 @@ def export_extxyz(store: Path, target: Path, tasks: Sequence[int] | None = None,
     """Write structures into one extended XYZ file, one frame for each.
 
     A frame has its index in the store (`structure`), its distortion or disorder (`kind`;
-    `delta` or `sigma`, Å; `scale`), its absorbing atoms (`absorbers`), the number of atoms
-    that each stands for (`multiplicity`), and those of its tasks that are done
+    `delta` or `sigma`, Å, or `image`; `scale`), its absorbing atoms (`absorbers`), the number of
+    atoms that each stands for (`multiplicity`), and those of its tasks that are done
     (`tasks_done`, left out if there are none).
 
     Parameters

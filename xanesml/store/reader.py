@@ -23,6 +23,7 @@ from xanesml.store.tasks import (
     Kind,
     PlannedCampaign,
     TaskTable,
+    count_kinds,
     stored_atoms,
     stored_campaign,
     stored_cluster,
@@ -99,7 +100,7 @@ class Store(OpenedFile):
         Returns
         -------
         ase.Atoms
-            Positions in Å; `info` says how it was made: `kind`, `delta` or `sigma` (Å), `scale`.
+            Positions in Å; `info` says how it was made: `kind`, `delta` or `sigma` (Å) or `image`, `scale`.
 
         Raises
         ------
@@ -111,13 +112,13 @@ class Store(OpenedFile):
             raise StoreError(f"{self.path} has no structure {index}; give 0 … {count - 1}")
         return stored_atoms(self.file, index)
 
-    def spectra(self, kind: Literal["distorted", "disordered"] | None = None, *, done: bool = True) -> Spectra:
+    def spectra(self, kind: Literal["distorted", "disordered", "image"] | None = None, *, done: bool = True) -> Spectra:
         """Choose spectra; none is read yet.
 
         Parameters
         ----------
-        kind : {"distorted", "disordered"}, optional
-            Kind of structure; by default both.
+        kind : {"distorted", "disordered", "image"}, optional
+            Kind of structure; by default all.
         done : bool, optional
             Only tasks that are done. Default True; the others have no spectrum, and all of their values are NaN.
 
@@ -145,10 +146,9 @@ class Store(OpenedFile):
 
     def _content(self) -> list[Entry]:
         file = self.file
-        kinds = np.bincount(file["structures/kind"][:], minlength=len(Kind))
         return [
             ("campaign", f"{json.loads(str(file.attrs['campaign']))['name']}, digest {file.attrs['campaign_digest']}"),
-            ("structures", ", ".join(f"{count} {kind.label}" for kind, count in zip(Kind, kinds, strict=True))),
+            ("structures", count_kinds(file["structures/kind"][:])),
             ("atoms", f"{len(file['structures/numbers'])} in each structure"),
             ("tasks", f"{len(self)}: {_counted(self.outcomes)}"),
             ("engine", self.engine),

@@ -1,7 +1,8 @@
 """The task table of a campaign, the same on any number of ranks.
 
 One task is one FEFF run, one absorber in one structure. The distorted structures
-come first, each with the absorbers of its sites, then the disordered ones with all their absorbers.
+come first, each with the absorbers of its sites, then the disordered ones or the images of a
+trajectory with all their absorbers.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from xanesml.files.layout import STORE
 from xanesml.files.notebook import Card, Entry, notebook_library
 from xanesml.store.potentials import CampaignPotentials
 from xanesml.store.rows import StoreView
+from xanesml.store.spheres import check_radius
 from xanesml.structures import bonds
 
 if TYPE_CHECKING:
@@ -46,11 +48,19 @@ class Kind(IntEnum):
 
     DISTORTED = 0
     DISORDERED = 1
+    IMAGE = 2
 
     @property
     def label(self) -> str:
-        """The kind as printed: `distorted` or `disordered`."""
+        """The kind as printed: `distorted`, `disordered` or `image`."""
         return self.name.lower()
+
+
+def count_kinds(kind: Wholes) -> str:
+    """Return how many structures of each kind there are as text, such as ``91 distorted, 1000 disordered``."""
+    counts = dict(zip(Kind, np.bincount(kind, minlength=len(Kind)).tolist(), strict=True))
+    names = (f"{count} {one.label}{'s' * (one is Kind.IMAGE and count > 1)}" for one, count in counts.items() if count)
+    return ", ".join(names)
 
 
 #: Columns that describe a task and have a unit.
@@ -65,6 +75,7 @@ class GeneratedPositions:
     cluster: structures.Cluster
     delta: Floats
     sigma: Floats
+    images: Floats
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -81,23 +92,26 @@ class GeneratedPositions:
 
     def _block(self, start: int, stop: int) -> Floats:
         distorted = int(np.count_nonzero(~np.isnan(self.delta)))
-        middle = min(max(distorted, start), stop)
+        displaced = len(self.delta) - len(self.images)
+        middle, end = min(max(distorted, start), stop), max(start, min(displaced, stop))
         parts = []
         if start < middle:
             assert self.campaign.distortion is not None  # noqa: S101 (it gave the deltas)
             length = self.campaign.distortion.length
             parts.append(structures.distort(self.cluster, self.delta[start:middle], length))
-        if middle < stop:
+        if middle < end:
             assert self.campaign.disorder is not None  # noqa: S101 (it gave the sigmas)
             parts.append(
                 structures.disorder(
                     self.cluster,
-                    self.sigma[middle:stop],
+                    self.sigma[middle:end],
                     seed=self.campaign.seed,
                     first=middle - distorted,
                     directions=self.campaign.disorder.directions,
                 )
             )
+        if end < stop:
+            parts.append(self.images[end - displaced : stop - displaced])
         return np.concatenate(parts) if parts else np.empty((0, *self.cluster.positions.shape))
 
 
@@ -116,11 +130,13 @@ class TaskTable(Card):
     kind : ndarray, shape (S,), uint8
         `Kind` of every structure.
     delta : ndarray, shape (S,), float64
-        First-shell shift, Å; NaN where disordered.
+        First-shell shift, Å; NaN where not distorted.
     sigma : ndarray, shape (S,), float64
-        Displacement σ, Å; NaN where distorted.
+        Displacement σ, Å; NaN where distorted or an image.
+    image : ndarray, shape (S,), int32
+        Index in the structure file; −1 where no image of a trajectory.
     scale : ndarray, shape (S,), float64
-        Factor that the structure was scaled by, 1 where disordered.
+        Factor that the structure was scaled by, 1 where not distorted.
     structure : ndarray, shape (T,), int32
         Structure of every task.
     absorber : ndarray, shape (T,), int32
@@ -137,6 +153,7 @@ class TaskTable(Card):
     kind: NDArray[np.uint8]
     delta: Floats
     sigma: Floats
+    image: NDArray[np.int32]
     scale: Floats
     structure: NDArray[np.int32]
     absorber: NDArray[np.int32]
@@ -148,9 +165,9 @@ class TaskTable(Card):
 
     def card(self) -> tuple[str, list[Entry]]:
         """Return what is printed: how many tasks, and in which structures."""
-        kinds, sites = np.bincount(self.kind, minlength=len(Kind)), self.site_multiplicity
+        sites = self.site_multiplicity
         return f"{len(self)} tasks", [
-            ("structures", ", ".join(f"{count} {kind.label}" for count, kind in zip(kinds, Kind, strict=True))),
+            ("structures", count_kinds(self.kind)),
             ("atoms", f"{len(self.cluster.numbers)} in each structure"),
             *([("sites", describe_sites(sites))] if len(sites) > 1 else []),
         ]
@@ -172,9 +189,9 @@ class TaskTable(Card):
         Returns
         -------
         dict of str to ndarray, shape (n,)
-            `structure`, its index; `kind`, `distorted` or `disordered`; `delta` and `sigma`, float64, Å,
-            NaN for the other kind; `scale`; `absorber`, the index of the atom; its `multiplicity`, the number of
-            atoms that it stands for; and its `element`.
+            `structure`, its index; `kind`, `distorted`, `disordered` or `image`; `delta` and `sigma`, float64, Å,
+            NaN for other kinds; `image`, the index in the structure file, −1 for other kinds; `scale`; `absorber`,
+            the index of the atom; its `multiplicity`, the number of atoms that it stands for; and its `element`.
         """
         structure, absorber = np.asarray(self.structure[tasks]), np.asarray(self.absorber[tasks])
         return {
@@ -182,6 +199,7 @@ class TaskTable(Card):
             "kind": np.array([kind.label for kind in Kind])[self.kind[structure]],
             "delta": np.asarray(self.delta[structure]),
             "sigma": np.asarray(self.sigma[structure]),
+            "image": np.asarray(self.image[structure]),
             "scale": np.asarray(self.scale[structure]),
             "absorber": absorber,
             "multiplicity": np.asarray(self.multiplicity[tasks]),
@@ -290,6 +308,8 @@ class TaskTable(Card):
             structure = block.start + index
             if self.kind[structure] == Kind.DISTORTED:
                 return f"structure {structure} (δ = {self.delta[structure]:.2f} Å)"
+            if self.kind[structure] == Kind.IMAGE:
+                return f"structure {structure} (image {self.image[structure]})"
             return f"structure {structure} (σ = {self.sigma[structure]:.3f} Å)"
 
         structures.check_overlaps(self.cluster, positions, label)
@@ -397,9 +417,11 @@ def expand(campaign: Campaign) -> TaskTable:
     CampaignError
         If an absorbing element does not have the edge asked for.
     """
-    cluster = structures.build_cluster(campaign.structure)
+    cluster = structures.build_cluster(campaign.structure, campaign.seed)
+    trajectory = structures.read_trajectory(campaign.structure, cluster)
     delta = np.array([] if campaign.distortion is None else structures.deltas(campaign.distortion), dtype=np.float64)
-    sigma = np.array([] if campaign.disorder is None else structures.sigmas(campaign.disorder), dtype=np.float64)
+    drawn = campaign.disorder is not None and campaign.structure.images is None
+    sigma = structures.sigmas(campaign.disorder) if drawn and campaign.disorder is not None else np.empty(0)
     several = np.empty(0, dtype=np.int32)
     sites = structures.Sites(several, several)
     if campaign.distortion is not None:
@@ -407,27 +429,34 @@ def expand(campaign: Campaign) -> TaskTable:
     if campaign.disorder is not None:
         several = structures.absorbers(cluster, campaign.disorder).astype(np.int32)
         bonds.bonds(cluster, several, expected=bonds.expected_bonds(campaign.structure, campaign.disorder))
+        for positions in trajectory.positions:
+            bonds.bonds(cluster, several, positions=positions)
     for number in np.unique(cluster.numbers[np.concatenate((sites.atoms, several))]):
         _check_edge(chemical_symbols[number], campaign.feff.edge)
 
-    count = len(delta) + len(sigma)
-    shifts = np.concatenate((delta, np.full(len(sigma), np.nan)))
-    widths = np.concatenate((np.full(len(delta), np.nan), sigma))
-    positions = GeneratedPositions(campaign, cluster, shifts, widths)
-    return TaskTable(
+    counts = [len(delta), len(sigma), len(trajectory.image)]
+    shifts = np.concatenate((delta, np.full(sum(counts[1:]), np.nan)))
+    widths = np.concatenate((np.full(counts[0], np.nan), sigma, np.full(counts[2], np.nan)))
+    generated = GeneratedPositions(campaign, cluster, shifts, widths, trajectory.positions)
+    table = TaskTable(
         cluster=cluster,
         feff=campaign.feff,
-        positions=positions,
-        kind=np.repeat(np.array(list(Kind), dtype=np.uint8), [len(delta), len(sigma)]),
+        positions=generated,
+        kind=np.repeat(np.array(list(Kind), dtype=np.uint8), counts),
         delta=shifts,
         sigma=widths,
-        scale=np.concatenate((_scales(cluster, positions[: len(delta)]), np.ones(len(sigma)))),
-        structure=np.repeat(np.arange(count, dtype=np.int32), [len(sites)] * len(delta) + [len(several)] * len(sigma)),
-        absorber=np.concatenate((np.tile(sites.atoms, len(delta)), np.tile(several, len(sigma)))),
+        image=np.concatenate((np.full(sum(counts[:2]), -1, dtype=np.int32), trajectory.image)),
+        scale=np.concatenate((_scales(cluster, generated[: len(delta)]), np.ones(sum(counts[1:])))),
+        structure=np.repeat(
+            np.arange(sum(counts), dtype=np.int32), [len(sites)] * counts[0] + [len(several)] * sum(counts[1:])
+        ),
+        absorber=np.concatenate((np.tile(sites.atoms, counts[0]), np.tile(several, sum(counts[1:])))),
         multiplicity=np.concatenate(
-            (np.tile(sites.multiplicity, len(delta)), np.ones(len(several) * len(sigma), dtype=np.int32))
+            (np.tile(sites.multiplicity, counts[0]), np.ones(len(several) * sum(counts[1:]), dtype=np.int32))
         ),
     )
+    check_radius(table)
+    return table
 
 
 def describe_sites(multiplicity: Wholes) -> str:
@@ -440,6 +469,7 @@ def describe_sites(multiplicity: Wholes) -> str:
 def stored_cluster(file: h5py.File) -> structures.Cluster:
     """Return the undistorted cluster of a store, without a smallest distance of its atoms."""
     radius = float(file.attrs["radius"])
+    section = json.loads(str(file.attrs["campaign"])).get("structure", {})
     return structures.Cluster(
         numbers=file["structures/numbers"][:],
         positions=file["structures/undistorted"][:],
@@ -449,6 +479,7 @@ def stored_cluster(file: h5py.File) -> structures.Cluster:
         minimum_distance=0.0,
         coordination=file["structures/coordination"][:],
         radius=None if np.isnan(radius) else radius,
+        like_bonds=section.get("first_shell") == "element",
     )
 
 
@@ -471,11 +502,11 @@ def stored_atoms(file: h5py.File, structure: int) -> ase.Atoms:
 
 
 def how_made(file: h5py.File, structure: int) -> dict[str, Any]:
-    """Return the index of a structure of a store, its scale, its kind, and its δ or σ, Å."""
-    made = {"structure": structure, "scale": float(file["structures/scale"][structure])}
-    if file["structures/kind"][structure] == Kind.DISTORTED:
-        return made | {"kind": Kind.DISTORTED.label, "delta": float(file["structures/delta"][structure])}
-    return made | {"kind": Kind.DISORDERED.label, "sigma": float(file["structures/sigma"][structure])}
+    """Return the index of a structure of a store, its scale, its kind, and its δ or σ, Å, or its image."""
+    made: dict[str, Any] = {"structure": structure, "scale": float(file["structures/scale"][structure])}
+    kind = Kind(file["structures/kind"][structure])
+    name = {Kind.DISTORTED: "delta", Kind.DISORDERED: "sigma", Kind.IMAGE: "image"}[kind]
+    return made | {"kind": kind.label, name: file[f"structures/{name}"][structure].item()}
 
 
 def stored_table(cluster: structures.Cluster, feff: FeffSection, view: StoreView) -> TaskTable:
@@ -487,6 +518,7 @@ def stored_table(cluster: structures.Cluster, feff: FeffSection, view: StoreView
         kind=view["structures/kind"],
         delta=view["structures/delta"],
         sigma=view["structures/sigma"],
+        image=view["structures/image"],
         scale=view["structures/scale"],
         structure=view["tasks/structure"],
         absorber=view["tasks/absorber"],

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from xanesml.campaign import CUBOCTAHEDRA, DisorderSection, StructureSection
+from xanesml.campaign import MAGIC_NUMBERS, DisorderSection, StructureSection
 from xanesml.errors import StructureError
 from xanesml.files.arrays import Floats, Indices, Integers, Wholes
-from xanesml.structures import Cluster
+from xanesml.structures.cluster import Cluster
+from xanesml.structures.neighbors import neighbor_pairs
 
 #: A position in the series this close to a whole number counts as that number, steps of the series.
 ROUNDING = 1e-9
@@ -16,8 +17,6 @@ ROUNDING = 1e-9
 #: Bonds with an end among the center and its 12 neighbors: in the 13-atom cuboctahedron, and in every larger one.
 CUBOCTAHEDRON_BONDS = (36, 120)
 
-#: All bonds of the cuboctahedra: half the sum of 12 neighbors inside, 5 at a vertex, 7 at an edge, 8 and 9 at a face.
-ALL_CUBOCTAHEDRON_BONDS = (36, 216, 660, 1488, 2820)
 
 
 def expected_bonds(structure: StructureSection, section: DisorderSection) -> int | None:
@@ -26,26 +25,31 @@ def expected_bonds(structure: StructureSection, section: DisorderSection) -> int
     With the central atom of a cuboctahedron and its first shell as absorbers, it is 36 for 13 atoms and
     120 = 12 + 24 + 84 for more; with all atoms, the number of all bonds.
     """
-    if structure.file is not None:
+    if structure.file is not None or structure.shape != "cuboctahedron":
         return None
+    shells = MAGIC_NUMBERS.index(structure.atoms or 0) + 1
     if section.absorbers == "all":
-        return ALL_CUBOCTAHEDRON_BONDS[CUBOCTAHEDRA.index(structure.atoms)]
+        # Half the sum of 12 neighbors inside, 5 at a vertex, 7 at an edge, 8 and 9 at a face.
+        return 20 * shells**3 + 12 * shells**2 + 4 * shells
+        return None
     if structure.absorber is not None or section.absorbers != "first_shell":
         return None
-    return CUBOCTAHEDRON_BONDS[structure.atoms != CUBOCTAHEDRA[0]]
+    return CUBOCTAHEDRON_BONDS[shells > 1]
 
 
-def bonds(cluster: Cluster, absorbers: Wholes, expected: int | None = None) -> Indices:
-    """Find the bonds of the absorbers on the undistorted cluster.
+def bonds(cluster: Cluster, absorbers: Wholes, expected: int | None = None, positions: Floats | None = None) -> Indices:
+    """Find the bonds of the absorbers.
 
     Parameters
     ----------
     cluster : Cluster
-        The undistorted cluster.
+        The undistorted cluster, whose first-shell cutoff bounds the bonds.
     absorbers : ndarray of int, shape (n,)
         The absorbers of the particle average.
     expected : int, optional
         The required number of bonds; see `expected_bonds`.
+    positions : ndarray of float64, shape (A, 3), optional
+        Where the bonds are found, Å. Default: the undistorted cluster.
 
     Returns
     -------
@@ -58,9 +62,8 @@ def bonds(cluster: Cluster, absorbers: Wholes, expected: int | None = None) -> I
     StructureError
         If there is no bond, or not the expected number.
     """
-    from scipy.spatial import cKDTree  # noqa: PLC0415 (slow to import, and not needed on every rank)
-
-    pairs = cKDTree(cluster.positions).query_pairs(cluster.first_shell_cutoff, output_type="ndarray")
+    where = cluster.positions if positions is None else positions
+    pairs = neighbor_pairs(cluster.numbers, where, cluster.first_shell_cutoff, like=cluster.like_bonds)
     pairs = pairs[np.isin(pairs, absorbers).any(axis=1)]
     if len(pairs) == 0 or (expected is not None and len(pairs) != expected):
         wanted = "at least one" if expected is None else str(expected)

@@ -32,6 +32,10 @@ class Cluster:
         First-shell neighbors of every atom in the uncut structure, periodic images counted.
     radius : float or None
         Radius of the sphere that was cut from a periodic structure, Å; None for a whole particle.
+    like_bonds : bool
+        Whether only atoms of one element are first neighbors, not those of any.
+    notes : tuple of str
+        What was decided about a structure file, each in a line for the user.
     """
 
     numbers: Wholes
@@ -42,6 +46,8 @@ class Cluster:
     minimum_distance: float
     coordination: Wholes
     radius: float | None = None
+    like_bonds: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def first_neighbors(positions: Floats, index: int, cutoff: float) -> Indices:

@@ -146,7 +146,7 @@ def test_structures_are_atoms_that_say_how_they_were_made(store: Store) -> None:
 
 
 def test_an_unknown_kind_is_refused(store: Store) -> None:
-    with pytest.raises(StoreError, match="the kind 'round' do not exist; give 'distorted' or 'disordered'"):
+    with pytest.raises(StoreError, match="the kind 'round' do not exist; give 'distorted' or 'disordered' or 'image'"):
         store.spectra("round")  # type: ignore[arg-type]
 
 

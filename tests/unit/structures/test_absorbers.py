@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from xanesml.campaign import CUBOCTAHEDRA, DisorderSection, DistortionSection, StructureSection
+from xanesml.campaign import MAGIC_NUMBERS, DisorderSection, DistortionSection, StructureSection
 from xanesml.structures import Cluster, Sites, absorbers, build_cluster, series_sites, sites
 from xanesml.structures.bonds import bonds, coordination, expected_bonds
 
 R1 = 4.0782 / np.sqrt(2)
+CUBOCTAHEDRA = MAGIC_NUMBERS[:5]
 
 #: Atoms at each distance from the center, in halves of the lattice constant: (0 0 0), (1 1 0), (2 0 0), (2 1 1),
 #: (2 2 0), (3 1 0), (2 2 2), (3 2 1) and (3 3 0), each with all its permutations and signs.

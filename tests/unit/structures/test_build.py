@@ -42,7 +42,8 @@ def test_thirteen_atoms_are_the_center_and_twelve_face_diagonals() -> None:
     assert found == by_hand
     assert not cluster.positions[cluster.absorber].any()
     assert cluster.first_shell == pytest.approx(R1, abs=1e-12)
-    assert cluster.first_shell_cutoff == pytest.approx(1.2 * R1, abs=1e-9)
+    # Between the first shell and the second distance between its atoms, √2 times as long.
+    assert cluster.first_shell_cutoff == pytest.approx(2**0.25 * R1, abs=1e-9)
     assert set(cluster.numbers.tolist()) == {79}
     assert cluster.numbers.dtype == np.int32
 
@@ -73,8 +74,8 @@ def test_a_cluster_from_a_file(tmp_path: Path) -> None:
     assert cluster.absorber == 1
     assert cluster.numbers.tolist() == [29, 79, 29, 29]
     np.testing.assert_allclose(cluster.positions, [[2.5, 0, 0], [0, 0, 0], [0, 2.7, 0], [0, 0, 3.5]], atol=1e-7)
-    # Bonds 2.5 and 2.7; 3.5 lies beyond 1.2 × 2.5.
-    assert cluster.first_shell_cutoff == pytest.approx(3.0, abs=1e-7)
+    # Bonds 2.5 and 2.7, 8 % apart; the gap is from 2.7 to 3.5.
+    assert cluster.first_shell_cutoff == pytest.approx(np.sqrt(2.7 * 3.5), abs=1e-7)
     assert cluster.first_shell == pytest.approx(2.6, abs=1e-7)
     wider = build_cluster(StructureSection(file=path, element="Au", first_shell_cutoff=3.6))
     assert wider.first_shell == pytest.approx((2.5 + 2.7 + 3.5) / 3, abs=1e-7)
