@@ -13,8 +13,8 @@ from xanesml.files.arrays import Floats
 if TYPE_CHECKING:
     from xanesml.store.tasks import TaskTable
 
-#: Radii that differ by less are equal, Å.
-_ROUNDING = 1e-6
+#: Radii that differ by less are equal, Å; those in feff.inp are rounded to 10⁻⁶ Å.
+_ROUNDING = 1e-5
 
 
 def check_radius(table: TaskTable) -> None:
@@ -39,7 +39,7 @@ def check_radius(table: TaskTable) -> None:
     needed, name = max(_needed(table, name) for name in ("fms_radius", "scf.radius"))
     if radius < needed - _ROUNDING:
         # Rounded up, so that the number in the message does.
-        enough = np.ceil(needed * 100 - _ROUNDING) / 100
+        enough = np.ceil((needed - _ROUNDING) * 100) / 100
         raise StructureError(
             f"structure.radius = {radius} Å cuts the sphere of feff.{name} around an absorber; "
             f"give {enough:.2f} Å or more, or a smaller feff.{name}"

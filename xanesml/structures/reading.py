@@ -47,7 +47,8 @@ def _read(path: Path) -> Iterator[Atoms]:
     from ase.io import iread  # noqa: PLC0415 (slow to import, and not needed on every rank)
 
     try:
-        yield from iread(path, index=":", do_not_split_by_at_sign=True)
+        # Read on one rank only: ase would broadcast to ranks that do not listen.
+        yield from iread(path, index=":", parallel=False, do_not_split_by_at_sign=True)
     except Exception as error:
         # On a malformed file ase's readers raise errors of any kind.
         reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__

@@ -168,6 +168,8 @@ def test_plan_counts_prints_and_touches_nothing(xanesml: str, tmp_path: Path) ->
     assert "31 distorted, 2 disordered, 55 atoms each" in done.stdout
     assert "57, 31 for the series and 26 for particle averages" in done.stdout
     assert "core-hours" in done.stdout
+    assert "absorber 35 (Au) of 55 atoms" in done.stdout
+    assert "12 neighbors at 2.8837 Å, up to a cutoff of 3.4293 Å" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
@@ -179,6 +181,15 @@ def test_plan_shows_the_sites_and_the_runs_they_take(xanesml: str, tmp_path: Pat
     assert done.returncode == 0, done.stderr
     assert "sites:       5, multiplicities 1 12 6 24 12; the series takes 91 × 5 FEFF runs\n" in done.stdout
     assert "FEFF runs:   565, 455 for the series and 110 for particle averages\n" in done.stdout
+
+
+def test_plan_draws_when_asked(xanesml: str, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    (tmp_path / "x.toml").write_text(SERIES + "[structure]\natoms = 13\n")
+    done = run(xanesml, "plan", "x.toml", "--figure", "shell.png", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "figure:      shell.png, shell.pdf"
+    assert {path.name for path in tmp_path.iterdir()} == {"x.toml", "shell.png", "shell.pdf"}
 
 
 def test_the_demo_has_what_it_promises() -> None:

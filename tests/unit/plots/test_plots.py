@@ -17,9 +17,11 @@ from xanesml import plots
 from xanesml.assessment.sensitivity import ERRORS, Sensitivity, write_sensitivity
 from xanesml.averages.comparison import ParticleComparison, compare
 from xanesml.averages.distributions import skew_normal_weights
+from xanesml.campaign import Campaign
 from xanesml.errors import EnvironmentProblem, StoreError
 from xanesml.plots import averages, distorted, training
 from xanesml.plots.style import MOST_CURVES, evenly_spread
+from xanesml.store.tasks import expand
 
 EDGE = 11919.0
 ENERGY = np.arange(EDGE - 4, EDGE + 52, 0.5)
@@ -579,3 +581,16 @@ def test_one_structure_is_enough(tmp_path: Path) -> None:
     # Its MSD lies below that of all statistical averages.
     done = plots.averaging_figures(write_small(tmp_path / "tensors.h5", particles=1), tmp_path / "figures")
     assert set(done.figures) == set(ALL)
+
+
+def test_the_figure_of_the_first_shell(tmp_path: Path, drawn: list[Figure]) -> None:
+    campaign = Campaign.model_validate({"name": "x", "distortion": {"step": 0.45}, "disorder": {"structures": 1}})
+    plots.first_shell_figure(expand(campaign), tmp_path / "shell.png")
+    axes = drawn[0].axes[0]
+    curves = {str(line.get_label()): line for line in axes.lines}
+    distances, counts = curves["the central absorber"].get_data()
+    # 12 neighbors at 2.884 Å, 6 more at 4.078 Å.
+    assert np.interp([2.8, 3.4, 4.2], distances, counts).tolist() == [0, 12, 18]
+    assert curves["cutoff, 3.429 Å"].get_xdata()[0] == pytest.approx(3.4293, abs=1e-4)
+    assert len(axes.lines) == 14
+    check_files(tmp_path / "shell.png")
