@@ -182,9 +182,12 @@ def _potentials(
 
 
 def _sites(sources: Mapping[str, _Source], campaign: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    """Return the datasets of a file without sites that say so: every absorber stands for itself."""
+    """Return the datasets of a file without sites and images that say so: every absorber stands for itself."""
     if "tasks/structure" in sources and "tasks/multiplicity" not in sources:
-        return {"tasks/multiplicity": np.ones(len(sources["tasks/structure"]), dtype="<i4")}
+        return {
+            "tasks/multiplicity": np.ones(len(sources["tasks/structure"]), dtype="<i4"),
+            "structures/image": np.full(len(sources["structures/kind"]), -1, dtype="<i4"),
+        }
     if "series/task" in sources and "series/multiplicity" not in sources:
         count = len(sources["statistical/family"])
         return {

@@ -18,7 +18,6 @@ ROUNDING = 1e-9
 CUBOCTAHEDRON_BONDS = (36, 120)
 
 
-
 def expected_bonds(structure: StructureSection, section: DisorderSection) -> int | None:
     """Return the number of bonds that `bonds` must find, None if it is not known beforehand.
 
@@ -31,7 +30,6 @@ def expected_bonds(structure: StructureSection, section: DisorderSection) -> int
     if section.absorbers == "all":
         # Half the sum of 12 neighbors inside, 5 at a vertex, 7 at an edge, 8 and 9 at a face.
         return 20 * shells**3 + 12 * shells**2 + 4 * shells
-        return None
     if structure.absorber is not None or section.absorbers != "first_shell":
         return None
     return CUBOCTAHEDRON_BONDS[shells > 1]
