@@ -312,9 +312,8 @@ def predict(
         spectra, reference=known, predictor=baseline or NETWORK, element=element, edge=edge
     )
     folder = output or model.parent
-    found.write(folder)
-    for name, prediction in zip(found.names, found, strict=True):
-        prediction.plot(folder / "figures" / f"{name}.png")
+    found.write(folder, figures=True)
+    for prediction in found:
         typer.echo(prediction)
     for line in found.refusals:
         typer.echo(line, err=True)

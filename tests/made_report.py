@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from pathlib import Path
 from typing import Any
 
 from xanesml.files.records import plain
 from xanesml.learning.intervals import Interval
+
+
+def write_report(folder: Path, content: Any) -> None:
+    """Write `report.json` into a model's folder, and the mark of a complete model."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(content)
+    (folder / "report.json").write_text(text)
+    digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    (folder / "model.json").write_text(json.dumps({"files": {"report.json": digest}}))
+
 
 KNOWN = {
     "mean": 0.003456,

@@ -121,11 +121,16 @@ def test_doctor(tmp_path: Path, place: str, rank: int) -> None:
     ("command", "place", "rank", "epochs", "options"),
     [
         pytest.param(
-            "train", "hpc.training.loop:evaluate", 1, ENDLESS, ["--ranks-per-network", "2"], id="train-one-horovod-group"
+            "train",
+            "hpc.training.loop:evaluate",
+            1,
+            ENDLESS,
+            ["--ranks-per-network", "2"],
+            id="train-horovod-group",
         ),
         pytest.param("train", "hpc.training.train:assess", 0, 1, [], id="train-two-groups-at-the-end"),
         pytest.param(
-            "tune", "hpc.tuning.study:Study.report", 0, ENDLESS, ["--ranks-per-trial", "2"], id="tune-one-horovod-group"
+            "tune", "hpc.tuning.study:Study.report", 0, ENDLESS, ["--ranks-per-trial", "2"], id="tune-horovod-group"
         ),
         pytest.param("tune", "hpc.training.share:load_tensors", 1, ENDLESS, [], id="tune-two-groups-at-the-start"),
     ],

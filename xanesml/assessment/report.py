@@ -11,6 +11,7 @@ from xanesml.campaign import Mode
 from xanesml.files.arrays import Floats
 from xanesml.files.records import RECORD, Number, read_json, record_of
 from xanesml.learning.intervals import Interval
+from xanesml.learning.model import check_listed
 
 REPORT_FILE = "report.json"
 
@@ -211,9 +212,10 @@ def read_report(path: Path) -> TrainingReport:
     Raises
     ------
     StoreError
-        If the file is missing or is not the report of a training.
+        If the file is missing or is not the report of the training that `model.json` beside it is of.
     """
     remedy = "make it with `xanesml train`"
+    check_listed(path.parent, path.name)
     return record_of(TrainingReport, read_json(path, remedy), path, remedy)
 
 

@@ -19,6 +19,7 @@ from xanesml.assessment.report import (
 )
 from xanesml.campaign import Campaign, Mode
 from xanesml.errors import StoreError
+from xanesml.files.lock import WriteLock
 from xanesml.files.records import read_json
 from xanesml.files.whole import write_text
 from xanesml.structures import deltas
@@ -62,7 +63,7 @@ def write_summary(
     Raises
     ------
     StoreError
-        If one of the files was not written by this version of xanesml.
+        If one of the files was not written by this version of xanesml, or another process writes the summary.
     """
     sections = [
         [f"# {campaign.name}", "", f"Everything is in `{output}`; the campaign's digest is {campaign.digest()}."],
@@ -77,7 +78,8 @@ def write_summary(
         )
         sections.append(["## Not for publication", "", warning])
     text = "\n\n".join("\n".join(lines) for lines in sections) + "\n"
-    write_text(output / "summary.md", text)
+    with WriteLock(output / "summary.md"):
+        write_text(output / "summary.md", text)
     return text
 
 

@@ -15,7 +15,7 @@ import h5py
 
 from xanesml.campaign import digest_of
 from xanesml.errors import StoreError
-from xanesml.files.hdf5 import blocks, content_digest, create, full_size
+from xanesml.files.hdf5 import COMPLETE, blocks, content_digest, create, full_size, mark_complete
 from xanesml.files.layout import CONVERTIBLE, LAYOUTS, Layout
 from xanesml.files.lock import WriteLock, unused
 from xanesml.files.whole import reason
@@ -106,6 +106,9 @@ def _write(target: Path, old: h5py.File, layout: Layout) -> None:
                 new[path][start : start + len(block)] = block
             if content_digest(new, [path]) != content_digest(old, [source.name]):
                 raise RuntimeError(f"{path} did not read back as it was written")
+        if COMPLETE in layout.attributes:
+            # Version 2 has no mark: its files got their name when they were complete.
+            mark_complete(new)
 
     attributes = {name: value for name, value in old.attrs.items() if name not in _OWN}
     create(target, layout, sizes=sizes, attributes=attributes | _campaign(attributes), initial={}, fill=fill)

@@ -47,6 +47,9 @@ BLOCK_BYTES = 2**24
 #: Name that netCDF gives the scale of a dimension without values, before the dimension's size.
 NO_VALUES = "This is a netCDF dimension but not a netCDF variable."
 
+#: Root attribute of formats that are written in several steps; readers refuse a file without.
+COMPLETE = "complete"
+
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -99,6 +102,9 @@ def create(
             sizes = {**SIZES, **sizes}
             file.attrs.update(schema=layout.schema, schema_version=layout.version, versions=package_versions())
             file.attrs.update(attributes)
+            if COMPLETE in layout.attributes:
+                # In place from the start, as an attribute made later would go behind the datasets.
+                file.attrs[COMPLETE] = np.uint8(attributes.get(COMPLETE, 0))
             for array in layout.arrays:
                 shape = tuple(sizes[name] for name in array.shape)
                 dataset = file.create_dataset(
@@ -123,6 +129,11 @@ def create(
             if fill is not None:
                 fill(file)
         _reserve(partial)
+
+
+def mark_complete(file: h5py.File) -> None:
+    """Mark a file as complete, the last that is written."""
+    file.attrs.modify(COMPLETE, np.uint8(1))
 
 
 def _name_dimensions(file: h5py.File, layout: Layout, sizes: Mapping[str, int]) -> None:
@@ -186,7 +197,8 @@ def open_file(path: Path, layout: Layout, *, mode: Literal["r", "r+"] = "r", com
     Raises
     ------
     StoreError
-        If the file is missing, truncated, unreadable, of another format or another version.
+        If the file is missing, truncated, unreadable, of another format or another version, or was not
+        completed and is opened to be read.
     """
     made_by = _MADE_BY[layout.schema]
     if path.is_dir():
@@ -206,7 +218,7 @@ def open_file(path: Path, layout: Layout, *, mode: Literal["r", "r+"] = "r", com
     except OSError as error:
         raise StoreError(_why_not_open(path, error, made_by)) from error
     try:
-        schema, found = file.attrs.get("schema"), file.attrs.get("schema_version")
+        schema, found, mark = (file.attrs.get(name) for name in ("schema", "schema_version", COMPLETE))
     except OSError as error:
         file.close()
         raise StoreError(f"{path} is damaged: {reason(error)}; restore it from a copy") from error
@@ -219,6 +231,9 @@ def open_file(path: Path, layout: Layout, *, mode: Literal["r", "r+"] = "r", com
             f"{path} is {schema or 'no xanesml file'} version {found}, but {layout.schema} version {layout.version} "
             f"is needed; {remedy}"
         )
+    if mode == "r" and COMPLETE in layout.attributes and mark != 1:
+        file.close()
+        raise StoreError(f"{path} was not completed: it lacks the mark that is written last; run `{made_by} CAMPAIGN`")
     return file
 
 

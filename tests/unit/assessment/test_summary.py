@@ -3,12 +3,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_report import mode_report, report, scores
+from made_report import mode_report, report, scores, write_report
 
 from xanesml.assessment.report import read_report
 from xanesml.assessment.summary import reduced_cards, write_summary
 from xanesml.campaign import Campaign, DistortionSection, FeffSection
 from xanesml.errors import StoreError
+from xanesml.files.lock import WriteLock
 
 FULL = Campaign(name="full", distortion=DistortionSection())
 CHEAP = Campaign(
@@ -33,8 +34,7 @@ def prediction(**changes: Any) -> dict[str, Any]:
 
 
 def fill(output: Path, training: Any, *predictions: Any, refused: Any = ()) -> Path:
-    (output / "model").mkdir(parents=True)
-    (output / "model" / "report.json").write_text(json.dumps(training))
+    write_report(output / "model", training)
     (output / "predictions.json").write_text(json.dumps({"predictions": predictions, "refused": refused}))
     (output / "figures").mkdir()
     for name in ("parity.png", "learning.png", "parity.pdf"):
@@ -292,8 +292,29 @@ def test_foreign_predictions_are_refused_in_one_line(tmp_path: Path, one: Any) -
 
 
 def test_a_report_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"there is no .*report\.json; make it with `xanesml train`"):
+    with pytest.raises(StoreError, match=r"there is no .*model\.json; train again with `xanesml train`"):
         read_report(tmp_path / "report.json")
+
+
+def test_a_report_of_another_training_than_the_model_is_refused(tmp_path: Path) -> None:
+    output = fill(tmp_path, report())
+    path = output / "model" / "report.json"
+    path.write_text(json.dumps(report() | {"seconds": 1.0}))
+    with pytest.raises(StoreError, match=r"report\.json is not the file that model\.json describes"):
+        write_summary(output, FULL, outcomes={})
+    path.unlink()
+    with pytest.raises(StoreError, match=r"there is no .*report\.json, which model\.json lists"):
+        read_report(path)
+    (output / "model" / "model.json").write_text("{}")
+    with pytest.raises(StoreError, match=r"model\.json does not list report\.json"):
+        read_report(path)
+
+
+def test_a_second_summary_is_refused_while_one_is_written(tmp_path: Path) -> None:
+    output = fill(tmp_path, report())
+    with WriteLock(output / "summary.md"), pytest.raises(StoreError, match=r"summary\.md is being written"):
+        write_summary(output, FULL, outcomes={})
+    assert not (output / "summary.md").exists()
 
 
 def test_broken_predictions_are_refused(tmp_path: Path) -> None:

@@ -174,6 +174,15 @@ def test_predictions_do_not_depend_on_the_batch_size(saved: Path, spectra: np.nd
     np.testing.assert_allclose(model.predict(spectra, batch_size=batch_size).msd, whole.msd, rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.parametrize("name", ["../direct-0.keras", "/etc/passwd", "a/direct-0.keras"])
+def test_a_model_names_no_file_outside_its_folder(saved: Path, name: str) -> None:
+    content = json.loads((saved / "model.json").read_text())
+    content["files"][name] = "0" * 32
+    (saved / "model.json").write_text(json.dumps(content))
+    with pytest.raises(StoreError, match=rf"names '{name}', which is not in its folder"):
+        load_model(saved)
+
+
 def test_no_spectra_have_no_predictions(saved: Path) -> None:
     assert load_model(saved).predict(np.empty((0, POINTS))).msd.shape == (0,)
 
@@ -252,7 +261,7 @@ def test_a_file_of_another_description_is_refused(saved: Path, tmp_path: Path, n
 
 def test_a_missing_network_is_named(saved: Path) -> None:
     (saved / "direct-1.keras").unlink()
-    with pytest.raises(StoreError, match=r"direct-1\.keras cannot be read"):
+    with pytest.raises(StoreError, match=r"there is no .*direct-1\.keras, which model\.json lists"):
         load_model(saved)
 
 
