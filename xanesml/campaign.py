@@ -100,6 +100,8 @@ class StructureSection(_Section):
     """fcc lattice constant of the cuboctahedron, Å. Default 4.0782 (gold)."""
     file: Path | None = None
     """Structure file that ase reads, relative to the campaign file; replaces the cuboctahedron. Default none."""
+    file_digest: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
+    """BLAKE2b of the structure file (`b2sum -l 128`), which identifies it wherever it lies. Default: found from it."""
     radius: Positive | None = None
     """Radius of the sphere cut from a periodic file around the absorber, Å. Required for periodic files."""
     absorber: int | None = Field(default=None, ge=0)
@@ -489,7 +491,7 @@ class Campaign(_Section):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read and check a campaign file, `structure.file` made absolute; see `xanesml.load_campaign`."""
+        """Read and check a campaign file, `structure.file` made absolute and hashed; see `xanesml.load_campaign`."""
         path = Path(path)
         try:
             content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -500,6 +502,7 @@ class Campaign(_Section):
         structure = content.get("structure")
         if isinstance(structure, dict) and isinstance(structure.get("file"), str):
             structure["file"] = str((path.parent / structure["file"]).resolve())
+            _identify(structure, path)
         try:
             return cls.model_validate(content)
         except ValidationError as error:
@@ -510,7 +513,7 @@ class Campaign(_Section):
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
 
     def digest(self, *sections: str) -> str:
-        """Return a hash of the resolved campaign, or of some of its sections.
+        """Return a hash of the resolved campaign, or of some of its sections; see `identity_of`.
 
         Parameters
         ----------
@@ -527,7 +530,40 @@ class Campaign(_Section):
 
 def digest_of(content: Mapping[str, Any]) -> str:
     """Return a hash of a campaign's content as it stands in JSON; see `Campaign.digest`."""
-    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(json.dumps(identity_of(content), sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def identity_of(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what identifies a campaign's content as it stands in JSON: a structure file's hash, not its place.
+
+    The place stays where the hash is unknown, as in files of version 2 of their format.
+    """
+    structure = content.get("structure")
+    if not isinstance(structure, dict):
+        return dict(content)
+    known = structure.get("file_digest") is not None
+    left_out = "file" if known else "file_digest"
+    return {**content, "structure": {key: value for key, value in structure.items() if key != left_out}}
+
+
+def _identify(structure: dict[str, Any], campaign: Path) -> None:
+    """Add the hash of a structure file that can be read; those who need the file say why it cannot."""
+    digest = hashlib.blake2b(digest_size=16)
+    path = Path(structure["file"])
+    try:
+        if not path.is_file():
+            return
+        with path.open("rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
+    except OSError:
+        return
+    found = structure.setdefault("file_digest", digest.hexdigest())
+    if found != digest.hexdigest():
+        raise CampaignError(
+            f"{campaign}: structure.file_digest is {found!r}, but {path} has {digest.hexdigest()}; "
+            "restore the file, or remove the key"
+        )
 
 
 def task_differences(stored: Campaign, campaign: Campaign) -> list[str]:
@@ -545,7 +581,7 @@ def task_differences(stored: Campaign, campaign: Campaign) -> list[str]:
     """
     sections = {"structure", "distortion", "disorder", "feff"} | ({"seed"} if campaign.disorder else set())
     there, here = (
-        _flat(one.model_dump(mode="json", include=sections, exclude={"structure": {"file"}}))
+        _flat(one.model_dump(mode="json", include=sections, exclude={"structure": {"file", "file_digest"}}))
         for one in (stored, campaign)
     )
     names = [name for name in sorted(there.keys() | here.keys()) if there.get(name) != here.get(name)]

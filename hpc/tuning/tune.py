@@ -232,4 +232,7 @@ def _finish(campaign: Campaign, study: Study | None, folder: Path) -> TuningRepo
         keys = {name: value for name, value in settings_of(best).items() if value != getattr(campaign.training, name)}
         lines = [f"# {report.line()}", "[training]", *(f"{name} = {json.dumps(value)}" for name, value in keys.items())]
         write_text(folder / BEST_FILE, "\n".join(lines) + "\n")
+    else:
+        # Of an earlier study with other settings.
+        (folder / BEST_FILE).unlink(missing_ok=True)
     return report

@@ -113,12 +113,29 @@ def check_campaign(file: h5py.File, campaign: Campaign, remedy: str) -> None:
         If the settings of the two differ; the first difference is named.
     """
     try:
-        differences = task_differences(Campaign.model_validate_json(str(file.attrs["campaign"])), campaign)
+        stored = Campaign.model_validate_json(str(file.attrs["campaign"]))
+        differences = task_differences(stored, campaign)
     except ValidationError:
-        differences = ["it was laid out by another version of xanesml"]
+        stored, differences = campaign, ["it was laid out by another version of xanesml"]
     if differences:
         more = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
         raise StoreError(f"{file.filename} holds the tasks of another campaign: {differences[0]}{more}; {remedy}")
+    digests = stored.structure.file_digest, campaign.structure.file_digest
+    if digests[0] != digests[1] and None not in digests:
+        # A file with another comment has the same atoms.
+        _check_structure(file, campaign, remedy)
+
+
+def _check_structure(file: h5py.File, campaign: Campaign, remedy: str) -> structures.Cluster:
+    """Refuse a store of another undistorted cluster; return the store's."""
+    cluster = stored_cluster(file)
+    here = structures.build_cluster(campaign.structure)
+    same = np.array_equal(here.numbers, cluster.numbers) and here.absorber == cluster.absorber
+    if not same or np.abs(here.positions - cluster.positions).max() > _SAME_POSITION:
+        raise StoreError(
+            f"{file.filename} holds the tasks of another campaign: structure.file has other content; {remedy}"
+        )
+    return cluster
 
 
 def continued(file: h5py.File, campaign: Campaign, engine: str) -> tuple[structures.Cluster, StoreView]:
@@ -154,11 +171,7 @@ def continued(file: h5py.File, campaign: Campaign, engine: str) -> tuple[structu
     if file.attrs["engine"] != engine:
         raise StoreError(f"{path} was computed by {file.attrs['engine']}, and this is {engine}; {elsewhere}")
     check_campaign(file, campaign, elsewhere)
-    cluster = stored_cluster(file)
-    here = structures.build_cluster(campaign.structure)
-    same = np.array_equal(here.numbers, cluster.numbers) and here.absorber == cluster.absorber
-    if not same or np.abs(here.positions - cluster.positions).max() > _SAME_POSITION:
-        raise StoreError(f"{path} holds the tasks of another campaign: structure.file has other content; {elsewhere}")
+    cluster = _check_structure(file, campaign, elsewhere)
     if inputs_digest(file) != text_attribute(file, "inputs_digest"):
         raise StoreError(
             f"{path}: its structures or tasks are damaged; run `xanesml simulate` in another --output folder "
