@@ -394,6 +394,8 @@ class TrainingSection(_Section):
     """Epochs of fine-tuning on particle averages; 0 for none. Default 0."""
     particle_test: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Share of the disordered structures that fine-tuning never sees. Default 0.5."""
+    particle_calibration: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Share of these that calibrates the intervals of measured spectra; the others are the test. Default 0.5."""
 
     @field_validator("heads", "modes")
     @classmethod

@@ -41,7 +41,7 @@ from xanesml.learning.model import (
     unfinished_folder,
 )
 from xanesml.learning.network import import_keras
-from xanesml.learning.particle_set import ParticleSet, particle_split
+from xanesml.learning.particle_set import ParticleSet, ParticleSplit
 from xanesml.learning.predictor_files import save_baselines
 from xanesml.learning.predictors import Predictor
 from xanesml.learning.scaling import Scaling
@@ -178,7 +178,7 @@ def _finish(
     """Assess the networks in a folder and complete the model."""
     section, data = campaign.training, load_tensors(tensors)
     load = import_keras().saving.load_model
-    tuned, _ = particle_split(len(data.particle_msd), campaign)
+    tuned = ParticleSplit.of(len(data.particle_msd), campaign).tuning
     assessments: dict[Mode, Assessment] = {}
     for mode in section.modes:
         networks = [load(folder / network_file(mode, member), compile=False) for member in range(section.members)]
@@ -192,7 +192,8 @@ def _finish(
             split,
             scaling,
             campaign,
-            particles=ParticleSet.kept(data, mode, campaign),
+            particles=ParticleSet.test(data, mode, campaign),
+            calibration=ParticleSet.calibration(data, mode, campaign),
             best_epochs=[min(each, key=lambda epoch: epoch.validation_mae).epoch for each in histories],
             untuned=np.asarray(np.mean(untuned, axis=0)) if untuned else None,
         )
@@ -289,5 +290,5 @@ def _summary(mode: Mode, assessment: Assessment) -> Iterable[str]:
     yield f"{mode}: {report.verdict()}"
     yield (
         f"{mode}: the interval of {report.interval.confidence:.0%} holds {report.coverage:.1%} of the test "
-        f"split, {report.width:.2g} Å² wide"
+        f"split, {report.width:.2g} Å² wide; over other calibrations {report.scatter}"
     )

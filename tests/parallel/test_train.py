@@ -25,8 +25,8 @@ from xanesml.assessment.report import LABELS, NEAREST, read_report
 from xanesml.files.records import plain
 from xanesml.learning.dataset import load_tensors
 from xanesml.learning.model import load_model, unfinished_folder
-from xanesml.learning.particle_set import ParticleSet
-from xanesml.learning.splits import split_by_family, split_structures
+from xanesml.learning.particle_set import ParticleSet, ParticleSplit
+from xanesml.learning.splits import split_by_family
 
 PROGRAMS = Path(__file__).parent / "programs"
 TRAINING: dict[str, Any] = {
@@ -102,7 +102,7 @@ def test_two_ranks_train_a_network_that_beats_the_mean(mpirun: Any, tensors: Pat
     found = report["modes"]["direct"]
     assert (report["ranks"], report["groups"], report["tuned"]) == (2, 1, 0)
     sizes = report["training"], report["validation"], report["calibration"], found["test"]["n"], found["particle"]["n"]
-    assert sizes == (224, 32, 32, 32, 5)
+    assert sizes == (224, 32, 32, 32, 3)
     assert found["test"]["errors"]["network"]["mae"] < 0.5 * found["test"]["errors"]["mean"]["mae"]
     assert "another way" in found["particle"]["spectra"]
     for split in ("test", "particle"):
@@ -170,10 +170,10 @@ def test_groups_of_ranks_train_the_networks_of_all_modes_side_by_side(mpirun: An
     assert not np.array_equal(one[0], other[0])
 
     data = load_tensors(tensors)
-    tune, kept = split_structures(8, test=0.5, seed=7)
-    pairs = ParticleSet.of(data, "reference", kept, tune)
-    assert reports[2]["modes"]["reference"]["particle"]["n"] == len(pairs.msd) == 16
-    assert set(pairs.rows.tolist()) == set(kept.tolist())
+    rows = ParticleSplit.of(8, made_for).test
+    pairs = ParticleSet.of(data, "reference", rows, rows)
+    assert reports[2]["modes"]["reference"]["particle"]["n"] == len(pairs.msd) == 2
+    assert reports[2]["modes"]["direct"]["interval"]["structures"] == 2
     assert not list(folders[2].glob("checkpoint-*"))
 
 

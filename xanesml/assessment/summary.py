@@ -178,18 +178,26 @@ def _cells(errors: Errors) -> list[str]:
 def _interval_lines(content: ModeReport) -> list[str]:
     interval = content.interval
     lines = [
-        f"The network's {interval.confidence:.0%} interval holds {content.coverage:.1%} of the test labels and is "
-        f"{content.width:.2g} Å² wide on average."
+        f"The network's {interval.confidence:.0%} interval, calibrated on {interval.families} families held out, holds "
+        f"{content.coverage:.1%} of the test labels and is {content.width:.2g} Å² wide on average. Over "
+        f"{content.scatter.divisions} other divisions of these families into calibration and test it holds "
+        f"{content.scatter}. {content.flagged:.1%} of the test spectra are flagged as unlike the training spectra."
     ]
-    if content.particle_coverage is not None:
-        lines[0] += f" The same interval holds {content.particle_coverage:.1%} of the particle averages' labels."
-        if interval.particle_quantile is None:
-            lines.append(f"{interval.particle_count} particle averages are too few to widen it by.")
-        elif interval.particle_quantile > interval.quantile:
-            lines.append(
-                f"For measured spectra it is made {interval.particle_quantile / interval.quantile:.2g} times as wide, "
-                f"so that it holds {interval.confidence:.0%} of the {interval.particle_count} particle averages."
-            )
+    if not interval.sufficient:
+        lines.append(
+            f"{interval.families} families are too few for {interval.confidence:.0%}: the interval is as wide as the "
+            "largest error on them, and is not guaranteed to hold more."
+        )
+    if content.particle_coverage is None or content.measured_coverage is None:
+        return lines
+    lines[0] += f" The same interval holds {content.particle_coverage:.1%} of the particle averages' labels."
+    if interval.particle_quantile is None:
+        lines.append(f"{interval.structures} other structures are too few to widen it by.")
+    elif interval.particle_quantile > interval.quantile:
+        lines.append(
+            f"For measured spectra it is made {interval.particle_quantile / interval.quantile:.2g} times as wide, "
+            f"by {interval.structures} other structures, and holds {content.measured_coverage:.1%} of these labels."
+        )
     return lines
 
 

@@ -66,7 +66,8 @@ class ModelMetadata:
     baseline_intervals : dict of str to dict of str to Interval
         By mode and name, the interval around a baseline's answer.
     distances : dict of str to float
-        By mode, the distance from the training spectra below which 99 % of the test spectra lie.
+        By mode, the distance from the training spectra below which 99 % of spectra of further families lie; from
+        the calibration split.
     edge_energy : float
         Photon energy of the edge that the mesh refers to, eV.
     first_shell : float
@@ -104,7 +105,8 @@ class Answers:
     Attributes
     ----------
     msd : ndarray
-        Means over the networks of the mean squared displacement, shape (n,), float64, Å².
+        Means over the networks of the mean squared displacement, shape (n,), float64, Å²; 0 where that mean is
+        negative, which no displacement is.
     spread : ndarray
         Their standard deviations, 0 for a single network, shape (n,), float64, Å².
     mean_shift : ndarray or None
@@ -120,6 +122,10 @@ class Answers:
     mean_shift: Floats | None = None
     skewness: Floats | None = None
     distribution: Floats | None = None
+
+    def __post_init__(self) -> None:
+        """Replace negative displacements by 0."""
+        object.__setattr__(self, "msd", np.maximum(self.msd, 0.0))
 
 
 @dataclass(frozen=True)
