@@ -388,7 +388,7 @@ def convert(
     refused = False
     for path in files:
         try:
-            typer.echo(run(path, output))
+            typer.echo(run(path, output, apart=True))
         except XanesmlError as error:
             typer.echo(f"refused: {error}", err=True)
             refused = True

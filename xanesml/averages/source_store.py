@@ -14,7 +14,7 @@ import numpy as np
 
 from xanesml.averages.mesh import edge_step, onto_mesh
 from xanesml.campaign import Campaign
-from xanesml.errors import StoreError
+from xanesml.errors import EnvironmentProblem, StoreError
 from xanesml.feff.outcomes import Outcome
 from xanesml.files.arrays import Floats, Wholes
 from xanesml.files.hdf5 import text_attribute
@@ -47,7 +47,7 @@ def open_source(tensors: h5py.File) -> Iterator[tuple[h5py.File | None, str]]:
         return
     try:
         store = open_store_file(found)
-    except StoreError as error:
+    except (EnvironmentProblem, StoreError) as error:
         yield None, f"{error}; {unread}"
         return
     with store:

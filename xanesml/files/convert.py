@@ -6,16 +6,18 @@ The same datasets, bit for bit, under names of version 3, with dimension scales.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
 import h5py
 
 from xanesml.campaign import digest_of
-from xanesml.errors import StoreError
-from xanesml.files.hdf5 import COMPLETE, blocks, content_digest, create, full_size, mark_complete
+from xanesml.errors import StoreError, XanesmlError
+from xanesml.files.apart import crash
+from xanesml.files.hdf5 import COMPLETE, blocks, content_digest, create, full_size, mark_complete, unreadable
 from xanesml.files.layout import CONVERTIBLE, LAYOUTS, Layout
 from xanesml.files.lock import WriteLock, unused
 from xanesml.files.whole import reason
@@ -30,7 +32,7 @@ _RENAMED_KEYS = {"distortion": {"reference": "length"}}
 _OWN = ("schema", "schema_version")
 
 
-def convert(path: Path, folder: Path | None = None) -> str:
+def convert(path: Path, folder: Path | None = None, *, apart: bool = False) -> str:
     """Convert a store or a tensor file; the converted file is whole, or the old one stays.
 
     Parameters
@@ -39,6 +41,9 @@ def convert(path: Path, folder: Path | None = None) -> str:
         The file.
     folder : Path, optional
         Folder that the converted file goes to, under the same name. By default it takes the place of `path`.
+    apart : bool
+        Whether to read the file's structure in a process of its own first, so that a crash of HDF5 on it becomes
+        an error. Takes a second.
 
     Returns
     -------
@@ -51,13 +56,16 @@ def convert(path: Path, folder: Path | None = None) -> str:
         If the file is no store or tensor file, is of a version other than 2 and the present one, is truncated,
         damaged or in use, or if there is one of that name in `folder`.
     EnvironmentProblem
-        If the converted file cannot be written; as much space as the old one has must be free.
+        If the system cannot read the file, or cannot write the converted one; as much space as the old one has
+        must be free.
     """
     if not path.is_file():
         raise StoreError(f"{path} does not exist; give a store or a tensor file")
     target = path if folder is None else folder / path.name
     if folder is not None and target.exists():
         raise StoreError(f"{target} exists already; give another --output folder")
+    if apart and (problem := crash("xanesml.files.convert", path)):
+        raise StoreError(f"{path}: {problem}")
     lock: AbstractContextManager[object] = WriteLock(path) if folder is None else unused(path)
     with lock, _open(path) as old:
         try:
@@ -75,6 +83,8 @@ def convert(path: Path, folder: Path | None = None) -> str:
             _write(target, old, layout)
         # Not being able to write is an EnvironmentProblem already.
         except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            if isinstance(error, OSError) and (trouble := unreadable(path, error)):
+                raise trouble from error
             raise StoreError(f"{path} is damaged and cannot be converted: {' '.join(str(error).split())}") from error
     return f"{target}: converted from {schema} version {version} to version {layout.version}"
 
@@ -89,7 +99,9 @@ def _open(path: Path) -> h5py.File:
             )
         return h5py.File(path, "r", locking=False)
     except OSError as error:
-        raise StoreError(f"{path} is not a readable HDF5 file ({reason(error)}); restore it from a copy") from error
+        raise unreadable(path, error) or StoreError(
+            f"{path} is not a readable HDF5 file ({reason(error)}); restore it from a copy"
+        ) from error
 
 
 def _write(target: Path, old: h5py.File, layout: Layout) -> None:
@@ -119,7 +131,9 @@ def _blocks(old: h5py.File, source: h5py.Dataset) -> Iterator[tuple[int, Any]]:
         yield from blocks(source)
     except OSError as error:
         # Not of the new file, which the block under way is written to.
-        raise StoreError(f"{old.filename} cannot be read: {reason(error)}; restore it from a copy") from error
+        raise unreadable(Path(old.filename), error) or StoreError(
+            f"{old.filename} cannot be read: {reason(error)}; restore it from a copy"
+        ) from error
 
 
 def _campaign(attributes: Mapping[str, Any]) -> dict[str, str]:
@@ -133,3 +147,23 @@ def _campaign(attributes: Mapping[str, Any]) -> dict[str, str]:
         "campaign": json.dumps(campaign, sort_keys=True, ensure_ascii=False),
         "campaign_digest": digest_of(campaign),
     }
+
+
+def _look_at_all(file: h5py.File) -> None:
+    """Read all names, attributes, types and shapes of a file."""
+
+    def look(_name: str, item: h5py.Group | h5py.Dataset) -> None:
+        dict(item.attrs)
+        if isinstance(item, h5py.Dataset):
+            _ = item.shape, item.dtype, item.id.get_offset()
+
+    dict(file.attrs)
+    file.visititems(look)
+
+
+if __name__ == "__main__":
+    with (
+        suppress(XanesmlError, OSError, KeyError, RuntimeError, TypeError, ValueError),
+        _open(Path(sys.argv[1])) as given,
+    ):
+        _look_at_all(given)

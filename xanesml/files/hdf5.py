@@ -27,9 +27,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from xanesml.errors import StoreError
+from xanesml.errors import EnvironmentProblem, StoreError
 from xanesml.files.layout import CONVERTIBLE, SIZES, Layout
-from xanesml.files.whole import reason, whole_file
+from xanesml.files.whole import reason, system_words, whole_file
 
 _PACKAGES = (
     *("xanesml", "numpy", "scipy", "h5py", "ase", "feff10-rs", "mpi4py"),
@@ -197,15 +197,17 @@ def open_file(path: Path, layout: Layout, *, mode: Literal["r", "r+"] = "r", com
     Raises
     ------
     StoreError
-        If the file is missing, truncated, unreadable, of another format or another version, or was not
+        If the file is missing, truncated, damaged, of another format or another version, or was not
         completed and is opened to be read.
+    EnvironmentProblem
+        If the system cannot read it, for want of a permission for example.
     """
     made_by = _MADE_BY[layout.schema]
-    if path.is_dir():
-        raise StoreError(f"{path} is a folder; give the file in it")
-    if not path.is_file():
-        raise StoreError(f"{path} does not exist; make it with `{made_by} CAMPAIGN`")
     try:
+        if path.is_dir():
+            raise StoreError(f"{path} is a folder; give the file in it")
+        if not path.is_file():
+            raise StoreError(f"{path} does not exist; make it with `{made_by} CAMPAIGN`")
         if comm is not None:
             file = h5py.File(path, mode, driver="mpio", comm=comm)
         else:
@@ -216,12 +218,14 @@ def open_file(path: Path, layout: Layout, *, mode: Literal["r", "r+"] = "r", com
             flags = h5py.h5f.ACC_RDONLY if mode == "r" else h5py.h5f.ACC_RDWR
             file = h5py.File(h5py.h5f.open(os.fsencode(path), flags, fapl=access))
     except OSError as error:
-        raise StoreError(_why_not_open(path, error, made_by)) from error
+        raise unreadable(path, error) or StoreError(_why_not_open(path, error, made_by)) from error
     try:
         schema, found, mark = (file.attrs.get(name) for name in ("schema", "schema_version", COMPLETE))
     except OSError as error:
         file.close()
-        raise StoreError(f"{path} is damaged: {reason(error)}; restore it from a copy") from error
+        raise unreadable(path, error) or StoreError(
+            f"{path} is damaged: {reason(error)}; restore it from a copy"
+        ) from error
     if schema != layout.schema or found != layout.version:
         file.close()
         remedy = f"make it with `{made_by} CAMPAIGN` in another --output folder"
@@ -235,6 +239,22 @@ def open_file(path: Path, layout: Layout, *, mode: Literal["r", "r+"] = "r", com
         file.close()
         raise StoreError(f"{path} was not completed: it lacks the mark that is written last; run `{made_by} CAMPAIGN`")
     return file
+
+
+def unreadable(path: Path, error: OSError) -> EnvironmentProblem | None:
+    """Return an error of the system in reading a file as what it is; None for one about the file's content."""
+    words = system_words(error)
+    if words is None:
+        return None
+    if error.errno in (errno.EAGAIN, errno.EWOULDBLOCK):
+        return EnvironmentProblem(
+            f"{path} is locked by a program that has it open ({words}); close it there, or set "
+            "HDF5_USE_FILE_LOCKING=FALSE"
+        )
+    return EnvironmentProblem(
+        f"cannot read {path}: {words}; this tells nothing about its content: see to permissions, disk and network, "
+        "and try again"
+    )
 
 
 def full_size(path: Path) -> int | None:
@@ -331,6 +351,6 @@ def _why_not_open(path: Path, error: OSError, made_by: str) -> str:
             f"`xanesml validate {path}` names the rows that are lost, and --repair keeps the others"
         )
     return (
-        f"{path} is not a readable HDF5 file ({reason(error)}); restore it from a copy, "
-        f"or run `{made_by} CAMPAIGN` in another --output folder"
+        f"{path} is not a readable HDF5 file ({reason(error)}); `xanesml validate {path}` says more; restore it from a "
+        f"copy, or run `{made_by} CAMPAIGN` in another --output folder"
     )

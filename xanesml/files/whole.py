@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -106,6 +107,14 @@ def reason(error: OSError, path: Path | None = None) -> str:
         if os.strerror(number) in text:
             return os.strerror(number)
     return text[:200]
+
+
+def system_words(error: OSError) -> str | None:
+    """Return the system's words for an error of its own, in h5py's errors too; None for one about a file's content."""
+    number = error.errno
+    if number is None and (told := re.search(r"\berrno = (\d+)", str(error))):
+        number = int(told[1])
+    return os.strerror(number) if number else None
 
 
 def _to_disk(path: Path) -> None:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import fcntl
 import gzip
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +30,15 @@ FROZEN = {
     layout: ROOT / "tests" / "data" / f"{name}-version-2.h5.gz"
     for layout, name in ((STORE.schema, "store"), (TENSORS.schema, "tensors"))
 }
+
+#: Reads a file by the function of this name.
+READ = """
+import sys
+from pathlib import Path
+from xanesml.files.convert import convert
+from xanesml.validation import validate
+{"convert": convert, "validate": validate}[sys.argv[1]](Path(sys.argv[2]))
+"""
 
 
 @pytest.fixture(params=LAYOUTS)
@@ -185,7 +197,7 @@ def test_a_file_that_cannot_be_read_to_its_end_is_named(store: Path, monkeypatch
 
     before = store.read_bytes()
     monkeypatch.setattr(module, "blocks", failing)
-    with pytest.raises(StoreError, match=rf"{store} cannot be read: Input/output error; restore it from a copy"):
+    with pytest.raises(EnvironmentProblem, match=rf"cannot read {store}: Input/output error; this tells nothing"):
         convert(store)
     assert store.read_bytes() == before
     assert list(store.parent.iterdir()) == [store]
@@ -198,10 +210,36 @@ def test_a_file_that_may_not_be_read_is_named(store: Path, monkeypatch: pytest.M
     monkeypatch.setattr("xanesml.files.hdf5.h5py.File", denied)
     monkeypatch.setattr("xanesml.files.hdf5.full_size", denied)
     monkeypatch.setattr(module, "full_size", denied)
-    with pytest.raises(StoreError, match=rf"{store} is not a readable HDF5 file \(Permission denied\)"):
-        open_file(store, STORE)
-    with pytest.raises(StoreError, match=rf"{store} is not a readable HDF5 file \(Permission denied\)"):
-        convert(store)
+    monkeypatch.setattr("xanesml.validation.opening.full_size", denied)
+    for read in (convert, validate, lambda path: open_file(path, STORE)):
+        with pytest.raises(EnvironmentProblem, match=rf"cannot read {store}: Permission denied; this tells nothing"):
+            read(store)
+
+
+@pytest.mark.requires("linux")
+def test_a_file_that_another_program_locks_is_not_told_as_damaged(store: Path) -> None:
+    # HDF5 locks files where its variable says so, whatever the program asks for.
+    environment = os.environ | {"HDF5_USE_FILE_LOCKING": "TRUE"}
+    with store.open("r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        for command in ("convert", "validate"):
+            words = [sys.executable, "-c", READ, command, str(store)]
+            ended = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+            assert "EnvironmentProblem" in ended.stderr
+            assert f"{store} is locked by a program that has it open" in ended.stderr
+            assert "restore" not in ended.stderr
+
+
+def test_a_structure_on_which_hdf5_dies_is_refused(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (program := store.with_name("killer")).write_text("#!/bin/sh\nkill -SEGV $$\n")
+    program.chmod(0o755)
+    before = store.read_bytes()
+    monkeypatch.setattr(sys, "executable", str(program))
+    with pytest.raises(StoreError, match=r"HDF5 crashes on it \(SIGSEGV\); restore it from a copy"):
+        convert(store, apart=True)
+    assert store.read_bytes() == before
+    monkeypatch.undo()
+    assert "converted" in convert(store, apart=True)
 
 
 def test_a_copy_that_reads_back_otherwise_is_refused(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,7 @@ def test_learning_curves_of_all_networks_share_a_color_by_mode(tmp_path: Path, d
         ("epoch,train_loss,validation_mae\n", "has no rows"),
         ("epoch,train_loss\n1,0.5\n", "cannot be read: 'validation_mae'"),
         ("epoch,train_loss,validation_mae\n1,0.5\n", "cannot be read: float"),
-        (None, "No such file"),
+        (None, "does not exist"),
     ],
 )
 def test_a_history_that_is_none_is_refused(tmp_path: Path, text: str | None, reason: str) -> None:
