@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hpc.comm import Ranks, Writer, exit_with, from_root, silent, world, world_or_alone
-from xanesml.errors import XanesmlError
+from xanesml.errors import XanesmlError, printable
 
 if TYPE_CHECKING:
     from xanesml.campaign import Campaign
@@ -40,11 +40,16 @@ OutputFolder = Annotated[
 _WRITER_HELP = "mpio: every rank its rows; root: rank 0 for all; auto: mpio where it works."
 
 
+def _echo(text: object, *, nl: bool = True, err: bool = False) -> None:
+    """Print a text, of which a file may have given a part."""
+    typer.echo(printable(str(text)), nl=nl, err=err)
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         import xanesml
 
-        typer.echo(f"xanesml {xanesml.__version__}")
+        _echo(f"xanesml {xanesml.__version__}")
         raise typer.Exit
 
 
@@ -79,14 +84,12 @@ def plan(
     distorted = int((table.kind == Kind.DISTORTED).sum())
     disordered = len(table.kind) - distorted
     seconds = table_seconds(table, native=is_native(campaign.engine))
-    typer.echo(table.inputs(task)[0], nl=False)
-    typer.echo(f"\n{campaign_file}: campaign {campaign.name}, the input above is that of task {task}")
-    typer.echo(f"engine:      {engine.identity}")
-    typer.echo(f"structures:  {distorted} distorted, {disordered} disordered, {table.positions.shape[1]} atoms each")
-    typer.echo(
-        f"FEFF runs:   {len(table)}, {distorted} for the series and {len(table) - distorted} for particle averages"
-    )
-    typer.echo(
+    _echo(table.inputs(task)[0], nl=False)
+    _echo(f"\n{campaign_file}: campaign {campaign.name}, the input above is that of task {task}")
+    _echo(f"engine:      {engine.identity}")
+    _echo(f"structures:  {distorted} distorted, {disordered} disordered, {table.positions.shape[1]} atoms each")
+    _echo(f"FEFF runs:   {len(table)}, {distorted} for the series and {len(table) - distorted} for particle averages")
+    _echo(
         f"estimate:    {seconds.sum() / 3600:.1f} core-hours, {seconds.mean():.0f} s a run "
         "(from runs on one core of a 2.5 GHz Xeon; yours may differ by a factor of two)"
     )
@@ -113,7 +116,7 @@ def simulate(
 ) -> None:
     """Run every FEFF task that is not done yet. Start it under mpirun."""
     comm = world()
-    echo = typer.echo if comm.rank == 0 else silent
+    echo = _echo if comm.rank == 0 else silent
 
     from hpc.drain import RESUBMIT
     from hpc.farming.simulate import simulate as run
@@ -149,7 +152,7 @@ def average(
 ) -> None:
     """Average the spectra of the store into training tensors."""
     comm = world()
-    echo = typer.echo if comm.rank == 0 else silent
+    echo = _echo if comm.rank == 0 else silent
 
     from hpc.average import average as run
 
@@ -165,8 +168,8 @@ def plot(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
     _, folder = _campaign(None, campaign_file, output)
     drawn = averaging_figures(folder / "tensors.h5", folder / "figures")
     if drawn.left_out:
-        typer.echo(f"left out: {drawn.reasons()}")
-    typer.echo(f"figures: {folder / 'figures'}: {len(drawn.figures)}, each as PNG and PDF")
+        _echo(f"left out: {drawn.reasons()}")
+    _echo(f"figures: {folder / 'figures'}: {len(drawn.figures)}, each as PNG and PDF")
 
 
 @app.command()
@@ -180,12 +183,12 @@ def compare(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
     compared = run(folder / "tensors.h5")
     write_table(compared, folder / "comparison.csv")
     for line in compared.lines():
-        typer.echo(line)
+        _echo(line)
     drawn = comparison_figures(compared, folder / "figures")
     if drawn.left_out:
-        typer.echo(f"left out: {drawn.reasons()}")
+        _echo(f"left out: {drawn.reasons()}")
     files = ", ".join(f"{name}.png, {name}.pdf" for name in drawn.figures)
-    typer.echo(f"table: {folder / 'comparison.csv'}; figures: {folder / 'figures'}: {files}")
+    _echo(f"table: {folder / 'comparison.csv'}; figures: {folder / 'figures'}: {files}")
 
 
 @app.command()
@@ -198,7 +201,7 @@ def trace(
     from xanesml.averages.trace import trace_lines
 
     for line in trace_lines(tensors, row, "particle" if particle else "statistical"):
-        typer.echo(line)
+        _echo(line)
 
 
 @app.command()
@@ -225,7 +228,7 @@ def train(
         campaign,
         folder / "tensors.h5",
         model,
-        echo=typer.echo,
+        echo=_echo,
         stop=lambda: drain.requested,
         ranks_per_network=ranks_per_network,
     )
@@ -233,7 +236,7 @@ def train(
         raise typer.Exit(RESUBMIT)
     if comm.rank == 0:
         plots.training_figures(folder / "tensors.h5", model, figures)
-        typer.echo(f"model: {model}; figures: {figures}")
+        _echo(f"model: {model}; figures: {figures}")
 
 
 @app.command()
@@ -259,14 +262,14 @@ def tune(
         folder / "tensors.h5",
         folder / "tuning",
         ranks_per_trial=ranks_per_trial,
-        echo=typer.echo,
+        echo=_echo,
         stop=lambda: drain.requested,
     )
     if comm.rank == 0:
-        typer.echo(f"tuning: {folder / 'tuning'}: {report.line()}")
+        _echo(f"tuning: {folder / 'tuning'}: {report.line()}")
     if not report.complete:
         if comm.rank == 0:
-            typer.echo("stopped with trials left to run: start the same command again")
+            _echo("stopped with trials left to run: start the same command again")
         raise typer.Exit(RESUBMIT)
 
 
@@ -314,9 +317,9 @@ def predict(
     folder = output or model.parent
     found.write(folder, figures=True)
     for prediction in found:
-        typer.echo(prediction)
+        _echo(prediction)
     for line in found.refusals:
-        typer.echo(line, err=True)
+        _echo(line, err=True)
     if found.refused:
         raise typer.Exit(SOME_FAILED)
 
@@ -339,7 +342,7 @@ def report(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
         with open_file(folder / "tensors.h5", TENSORS) as file:
             for kind in ("statistical", "particle"):
                 averages[f"{kind} averages"] = file[f"{kind}/spectra"].shape[0]
-    typer.echo(write_summary(folder, campaign, outcomes=outcomes, tensors=averages))
+    _echo(write_summary(folder, campaign, outcomes=outcomes, tensors=averages))
 
 
 @app.command()
@@ -353,7 +356,7 @@ def status(
 
     _, folder = _campaign(None, campaign_file, output)
     for line in status_lines(read_status(folder / "store.h5"), failures=failures, now=time.time()):
-        typer.echo(line)
+        _echo(line)
 
 
 @app.command()
@@ -369,7 +372,7 @@ def validate(
     # In a child process: HDF5 may crash on damaged names and attributes.
     reports = [check(path, repair=repair, apart=True) for path in files]
     for line in (line for one in reports for line in one.lines()):
-        typer.echo(line)
+        _echo(line)
     if not all(one.ok for one in reports):
         raise typer.Exit(SOME_FAILED)
 
@@ -388,9 +391,9 @@ def convert(
     refused = False
     for path in files:
         try:
-            typer.echo(run(path, output, apart=True))
+            _echo(run(path, output, apart=True))
         except XanesmlError as error:
-            typer.echo(f"refused: {error}", err=True)
+            _echo(f"refused: {error}", err=True)
             refused = True
     if refused:
         raise typer.Exit(SOME_FAILED)
@@ -421,10 +424,10 @@ def export(
     chosen = chosen_tasks(store, tasks)
     spectra, target = what is not ExportFormat.extxyz, output / "structures.extxyz"
     if spectra:
-        typer.echo(f"{export_xdi(store, output, chosen, echo=typer.echo)} spectra in {output}")
+        _echo(f"{export_xdi(store, output, chosen, echo=_echo)} spectra in {output}")
     if what is not ExportFormat.xdi:
-        count = export_extxyz(store, target, chosen, echo=silent if spectra else typer.echo)
-        typer.echo(f"{count} structures in {target}")
+        count = export_extxyz(store, target, chosen, echo=silent if spectra else _echo)
+        _echo(f"{count} structures in {target}")
 
 
 @app.command()
@@ -466,7 +469,7 @@ def jobscripts(
     else:
         raise CampaignError("no campaign is given; name one, or give --output for scripts that take any campaign")
     for path in written:
-        typer.echo(path)
+        _echo(path)
 
 
 @app.command()
@@ -485,7 +488,7 @@ def doctor(
 ) -> None:
     """Check the machine before a job; under mpirun, every host."""
     comm = world()
-    echo = typer.echo if comm.rank == 0 else silent
+    echo = _echo if comm.rank == 0 else silent
 
     from hpc.doctor import diagnose
 

@@ -18,7 +18,7 @@ from xanesml.assessment.report import (
     read_report,
 )
 from xanesml.campaign import Campaign, Mode
-from xanesml.errors import StoreError
+from xanesml.errors import StoreError, printable
 from xanesml.files.lock import WriteLock
 from xanesml.files.records import read_json
 from xanesml.files.whole import write_text
@@ -235,18 +235,28 @@ def _prediction_lines(predictions: Sequence[Mapping[str, Any]], refused: Sequenc
         names = ["spectrum", "mode", "predictor", "MSD (Å²)", "interval (Å²)", "spread (Å²)"]
         names += ["mean shift (Å)", "skewness", "nearest simulated (Å²)", "its rms", "energy shift (eV)"]
         lines = table(names, map(_prediction_cells, predictions), texts=3)
-    remarks = [f"- `{one['source']}`: {remark}." for one in predictions for remark in _remarks(one)]
-    remarks += [f"- `{one['source']}` was refused: {one['reason']}." for one in refused]
+    remarks = [f"- {code(one['source'])}: {prose(remark)}." for one in predictions for remark in _remarks(one)]
+    remarks += [f"- {code(one['source'])} was refused: {prose(one['reason'])}." for one in refused]
     return lines + ([""] if lines and remarks else []) + remarks
+
+
+def code(text: str) -> str:
+    """Return a text from a file as code in Markdown, in which it is neither HTML nor the end of a table's cell."""
+    return f"`{printable(text).replace('`', chr(39)).replace('|', '/').replace(chr(10), ' ')}`"
+
+
+def prose(text: str) -> str:
+    """Return a text that a file has a part in as Markdown without HTML."""
+    return printable(text).replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ").replace("|", "/")
 
 
 def _prediction_cells(one: Mapping[str, Any]) -> list[str]:
     low, high = one["interval"]
     reference = one["reference"]
-    beside = "" if reference is None else f" to `{reference['source']}` of {reference['msd']:.4f} Å²"
+    beside = "" if reference is None else f" to {code(reference['source'])} of {reference['msd']:.4f} Å²"
     return [
-        f"`{one['source']}` ({one['element']} {one['edge']})",
-        f"{one['mode']}{beside}",
+        f"{code(one['source'])} ({prose(one['element'])} {prose(one['edge'])})",
+        f"{prose(one['mode'])}{beside}",
         LABELS[one["predictor"]],
         f"{one['msd']:.4f}",
         f"{low:.4f} … {high:.4f} ({one['confidence']:.0%})",

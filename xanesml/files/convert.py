@@ -17,7 +17,16 @@ import h5py
 from xanesml.campaign import digest_of
 from xanesml.errors import StoreError, XanesmlError
 from xanesml.files.apart import crash
-from xanesml.files.hdf5 import COMPLETE, blocks, content_digest, create, full_size, mark_complete, unreadable
+from xanesml.files.hdf5 import (
+    COMPLETE,
+    blocks,
+    content_digest,
+    create,
+    full_size,
+    leads_away,
+    mark_complete,
+    unreadable,
+)
 from xanesml.files.layout import CONVERTIBLE, LAYOUTS, Layout
 from xanesml.files.lock import WriteLock, unused
 from xanesml.files.whole import reason
@@ -80,6 +89,8 @@ def convert(path: Path, folder: Path | None = None, *, apart: bool = False) -> s
                     f"{path} is {schema} version {version}, and only version {CONVERTIBLE} can be converted; "
                     "use the xanesml that wrote it"
                 )
+            if away := leads_away(old, layout):
+                raise StoreError(f"{path}: {away} leads to another file, which is not read; restore it from a copy")
             _write(target, old, layout)
         # Not being able to write is an EnvironmentProblem already.
         except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:

@@ -226,6 +226,16 @@ def open_file(path: Path, layout: Layout, *, mode: Literal["r", "r+"] = "r", com
         raise unreadable(path, error) or StoreError(
             f"{path} is damaged: {reason(error)}; restore it from a copy"
         ) from error
+    try:
+        away = leads_away(file, layout)
+    except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+        file.close()
+        raise (isinstance(error, OSError) and unreadable(path, error)) or StoreError(
+            f"{path} is damaged: {' '.join(str(error).split())[:150]}; restore it from a copy"
+        ) from error
+    if away is not None:
+        file.close()
+        raise StoreError(f"{path}: {away} leads to another file, which is not read; restore {path.name} from a copy")
     if schema != layout.schema or found != layout.version:
         file.close()
         remedy = f"make it with `{made_by} CAMPAIGN` in another --output folder"
@@ -239,6 +249,28 @@ def open_file(path: Path, layout: Layout, *, mode: Literal["r", "r+"] = "r", com
         file.close()
         raise StoreError(f"{path} was not completed: it lacks the mark that is written last; run `{made_by} CAMPAIGN`")
     return file
+
+
+def leads_away(file: h5py.File, layout: Layout) -> str | None:
+    """Return a group or dataset of the layout whose content is in another file, or None.
+
+    Files of ours have hard links and their own data only. HDF5 follows external links, virtual datasets and
+    external storage to any file that the user may read.
+    """
+    for group in dict.fromkeys(array.path.split("/")[0] for array in layout.arrays):
+        link = file.get(group, getlink=True)
+        if link is not None and not isinstance(link, h5py.HardLink):
+            return group
+    for array in layout.arrays:
+        link = file.get(array.path, getlink=True)
+        if link is None:
+            continue
+        if not isinstance(link, h5py.HardLink):
+            return array.path
+        item = file[array.path]
+        if isinstance(item, h5py.Dataset) and (item.is_virtual or item.external):
+            return array.path
+    return None
 
 
 def unreadable(path: Path, error: OSError) -> EnvironmentProblem | None:
