@@ -14,7 +14,7 @@ from hpc.comm import Comm, Writer, choose_writer, from_root, on_root, raise_firs
 from xanesml.averages.tensor_file import Block, Plan, Survey, blocks, lay_out, prepare, survey
 from xanesml.campaign import Campaign
 from xanesml.errors import XanesmlError
-from xanesml.files.hdf5 import open_file
+from xanesml.files.hdf5 import mark_complete, open_file
 from xanesml.files.layout import TENSORS
 from xanesml.files.lock import WriteLock
 from xanesml.files.whole import whole_file
@@ -58,15 +58,14 @@ def average(
     began = time.monotonic()
     # On rank 0 the stack holds the lock and the partial file, which leaving it removes unless it is complete.
     with ExitStack() as at_the_end, threadpool_limits(1, user_api="blas"):
-        lock = on_root(comm, lambda: at_the_end.enter_context(WriteLock(tensors, echo)))
-        on_root(comm, lambda: _remove_partials(tensors))
+        on_root(comm, lambda: at_the_end.enter_context(WriteLock(tensors, echo)))
         partial = from_root(comm, lambda: at_the_end.enter_context(whole_file(tensors)))
         surveyed = _survey(comm, store)
         plan = from_root(comm, lambda: prepare(campaign, store, surveyed, echo))
         on_root(comm, lambda: lay_out(partial, campaign, store, plan))
         parallel = choose_writer(comm, tensors.parent, writer, echo)
         with open_store_file(store) as source:
-            mine = _beating(blocks(plan, campaign, source, rank=comm.rank, size=comm.size), lock)
+            mine = blocks(plan, campaign, source, rank=comm.rank, size=comm.size)
             if parallel:
                 # No `with`: closing is collective, and a rank with an error of its own must not wait in it.
                 file = open_file(partial, TENSORS, mode="r+", comm=comm)
@@ -78,19 +77,10 @@ def average(
             else:
                 problem = _send_mine(comm, mine)
         raise_first(comm, problem)
+        on_root(comm, lambda: _complete(partial))
         on_root(comm, at_the_end.close)
     if comm.rank == 0:
         _summarize(plan, tensors, time.monotonic() - began, echo)
-
-
-def _remove_partials(tensors: Path) -> None:
-    """Remove what killed calls have left; nobody else writes while the lock is held."""
-    # Where it is a link, partial files lie beside the file that it leads to.
-    tensors = tensors.resolve()
-    # A file that is laid out has a partial name of its own, made from that of the tensor file.
-    for dots in (".", ".."):
-        for partial in tensors.parent.glob(f"{dots}{tensors.stem}.*.partial{tensors.suffix}"):
-            partial.unlink(missing_ok=True)
 
 
 def _survey(comm: Comm, store: Path) -> Survey:
@@ -100,14 +90,6 @@ def _survey(comm: Comm, store: Path) -> Survey:
         total = len(file["runs/outcome"])
         share = survey(file, range(comm.rank * total // comm.size, (comm.rank + 1) * total // comm.size))
     return Survey.joined(comm.allgather(share))
-
-
-def _beating(mine: Iterator[Block], lock: WriteLock | None) -> Iterator[Block]:
-    """Yield blocks and, where this rank holds the lock, show that it is alive."""
-    for block in mine:
-        if lock is not None:
-            lock.beat()
-        yield block
 
 
 def _each(mine: Iterator[Block], take: Callable[[Block], None]) -> XanesmlError | None:
@@ -142,6 +124,11 @@ def _write_all(comm: Comm, file: h5py.File, mine: Iterator[Block]) -> XanesmlErr
             else:
                 _write(file, block)
     return problem
+
+
+def _complete(partial: Path) -> None:
+    with open_file(partial, TENSORS, mode="r+") as file:
+        mark_complete(file)
 
 
 def _write(file: h5py.File, block: Block) -> None:

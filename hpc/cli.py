@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hpc.comm import Ranks, Writer, exit_with, from_root, silent, world, world_or_alone
-from xanesml.errors import XanesmlError
+from xanesml.errors import XanesmlError, printable
 
 if TYPE_CHECKING:
     from xanesml.campaign import Campaign
@@ -41,11 +41,16 @@ OutputFolder = Annotated[
 _WRITER_HELP = "mpio: every rank its rows; root: rank 0 for all; auto: mpio where it works."
 
 
+def _echo(text: object, *, nl: bool = True, err: bool = False) -> None:
+    """Print a text, of which a file may have given a part."""
+    typer.echo(printable(str(text)), nl=nl, err=err)
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         import xanesml
 
-        typer.echo(f"xanesml {xanesml.__version__}")
+        _echo(f"xanesml {xanesml.__version__}")
         raise typer.Exit
 
 
@@ -86,18 +91,18 @@ def plan(
     sites = table.site_multiplicity
     series = distorted * len(sites)
     seconds = table_seconds(table, native=is_native(campaign.engine))
-    typer.echo(table.inputs(task)[0], nl=False)
-    typer.echo(f"\n{campaign_file}: campaign {campaign.name}, the input above is that of task {task}")
-    typer.echo(f"engine:      {engine.identity}")
+    _echo(table.inputs(task)[0], nl=False)
+    _echo(f"\n{campaign_file}: campaign {campaign.name}, the input above is that of task {task}")
+    _echo(f"engine:      {engine.identity}")
     for name, value in geometry(table, campaign.structure):
-        typer.echo(f"{name + ':':<12} {value}")
-    typer.echo(f"structures:  {count_kinds(table.kind)}, {table.positions.shape[1]} atoms each")
+        _echo(f"{name + ':':<12} {value}")
+    _echo(f"structures:  {count_kinds(table.kind)}, {table.positions.shape[1]} atoms each")
     if len(sites) > 1:
-        typer.echo(f"sites:       {describe_sites(sites)}; the series takes {distorted} × {len(sites)} FEFF runs")
-    typer.echo(f"FEFF runs:   {len(table)}, {series} for the series and {len(table) - series} for particle averages")
+        _echo(f"sites:       {describe_sites(sites)}; the series takes {distorted} × {len(sites)} FEFF runs")
+    _echo(f"FEFF runs:   {len(table)}, {series} for the series and {len(table) - series} for particle averages")
     for label, line in zip(chain(["potentials:"], repeat("")), table.potential_lines(task), strict=False):
-        typer.echo(f"{label:<12} {line}")
-    typer.echo(
+        _echo(f"{label:<12} {line}")
+    _echo(
         f"estimate:    {seconds.sum() / 3600:.1f} core-hours, {seconds.mean():.0f} s a run "
         "(from runs on one core of a 2.5 GHz Xeon; yours may differ by a factor of two)"
     )
@@ -105,7 +110,7 @@ def plan(
         from xanesml.plots import first_shell_figure
 
         first_shell_figure(table, figure)
-        typer.echo(f"figure:      {figure.with_suffix('.png')}, {figure.with_suffix('.pdf').name}")
+        _echo(f"figure:      {figure.with_suffix('.png')}, {figure.with_suffix('.pdf').name}")
 
 
 @app.command()
@@ -129,7 +134,7 @@ def simulate(
 ) -> None:
     """Run every FEFF task that is not done yet. Start it under mpirun."""
     comm = world()
-    echo = typer.echo if comm.rank == 0 else silent
+    echo = _echo if comm.rank == 0 else silent
 
     from hpc.drain import RESUBMIT
     from hpc.farming.simulate import simulate as run
@@ -165,7 +170,7 @@ def average(
 ) -> None:
     """Average the spectra of the store into training tensors."""
     comm = world()
-    echo = typer.echo if comm.rank == 0 else silent
+    echo = _echo if comm.rank == 0 else silent
 
     from hpc.average import average as run
 
@@ -181,8 +186,8 @@ def plot(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
     _, folder = _campaign(None, campaign_file, output)
     drawn = averaging_figures(folder / "tensors.h5", folder / "figures")
     if drawn.left_out:
-        typer.echo(f"left out: {drawn.reasons()}")
-    typer.echo(f"figures: {folder / 'figures'}: {len(drawn.figures)}, each as PNG and PDF")
+        _echo(f"left out: {drawn.reasons()}")
+    _echo(f"figures: {folder / 'figures'}: {len(drawn.figures)}, each as PNG and PDF")
 
 
 @app.command()
@@ -196,12 +201,12 @@ def compare(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
     compared = run(folder / "tensors.h5")
     write_table(compared, folder / "comparison.csv")
     for line in compared.lines():
-        typer.echo(line)
+        _echo(line)
     drawn = comparison_figures(compared, folder / "figures")
     if drawn.left_out:
-        typer.echo(f"left out: {drawn.reasons()}")
+        _echo(f"left out: {drawn.reasons()}")
     files = ", ".join(f"{name}.png, {name}.pdf" for name in drawn.figures)
-    typer.echo(f"table: {folder / 'comparison.csv'}; figures: {folder / 'figures'}: {files}")
+    _echo(f"table: {folder / 'comparison.csv'}; figures: {folder / 'figures'}: {files}")
 
 
 @app.command()
@@ -214,7 +219,7 @@ def trace(
     from xanesml.averages.trace import trace_lines
 
     for line in trace_lines(tensors, row, "particle" if particle else "statistical"):
-        typer.echo(line)
+        _echo(line)
 
 
 @app.command()
@@ -241,7 +246,7 @@ def train(
         campaign,
         folder / "tensors.h5",
         model,
-        echo=typer.echo,
+        echo=_echo,
         stop=lambda: drain.requested,
         ranks_per_network=ranks_per_network,
     )
@@ -249,7 +254,7 @@ def train(
         raise typer.Exit(RESUBMIT)
     if comm.rank == 0:
         plots.training_figures(folder / "tensors.h5", model, figures)
-        typer.echo(f"model: {model}; figures: {figures}")
+        _echo(f"model: {model}; figures: {figures}")
 
 
 @app.command()
@@ -275,14 +280,14 @@ def tune(
         folder / "tensors.h5",
         folder / "tuning",
         ranks_per_trial=ranks_per_trial,
-        echo=typer.echo,
+        echo=_echo,
         stop=lambda: drain.requested,
     )
     if comm.rank == 0:
-        typer.echo(f"tuning: {folder / 'tuning'}: {report.line()}")
+        _echo(f"tuning: {folder / 'tuning'}: {report.line()}")
     if not report.complete:
         if comm.rank == 0:
-            typer.echo("stopped with trials left to run: start the same command again")
+            _echo("stopped with trials left to run: start the same command again")
         raise typer.Exit(RESUBMIT)
 
 
@@ -328,12 +333,11 @@ def predict(
         spectra, reference=known, predictor=baseline or NETWORK, element=element, edge=edge
     )
     folder = output or model.parent
-    found.write(folder)
-    for name, prediction in zip(found.names, found, strict=True):
-        prediction.plot(folder / "figures" / f"{name}.png")
-        typer.echo(prediction)
+    found.write(folder, figures=True)
+    for prediction in found:
+        _echo(prediction)
     for line in found.refusals:
-        typer.echo(line, err=True)
+        _echo(line, err=True)
     if found.refused:
         raise typer.Exit(SOME_FAILED)
 
@@ -356,7 +360,7 @@ def report(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
         with open_file(folder / "tensors.h5", TENSORS) as file:
             for kind in ("statistical", "particle"):
                 averages[f"{kind} averages"] = file[f"{kind}/spectra"].shape[0]
-    typer.echo(write_summary(folder, campaign, outcomes=outcomes, tensors=averages))
+    _echo(write_summary(folder, campaign, outcomes=outcomes, tensors=averages))
 
 
 @app.command()
@@ -370,7 +374,7 @@ def status(
 
     _, folder = _campaign(None, campaign_file, output)
     for line in status_lines(read_status(folder / "store.h5"), failures=failures, now=time.time()):
-        typer.echo(line)
+        _echo(line)
 
 
 @app.command()
@@ -386,7 +390,7 @@ def validate(
     # In a child process: HDF5 may crash on damaged names and attributes.
     reports = [check(path, repair=repair, apart=True) for path in files]
     for line in (line for one in reports for line in one.lines()):
-        typer.echo(line)
+        _echo(line)
     if not all(one.ok for one in reports):
         raise typer.Exit(SOME_FAILED)
 
@@ -405,9 +409,9 @@ def convert(
     refused = False
     for path in files:
         try:
-            typer.echo(run(path, output))
+            _echo(run(path, output, apart=True))
         except XanesmlError as error:
-            typer.echo(f"refused: {error}", err=True)
+            _echo(f"refused: {error}", err=True)
             refused = True
     if refused:
         raise typer.Exit(SOME_FAILED)
@@ -438,10 +442,10 @@ def export(
     chosen = chosen_tasks(store, tasks)
     spectra, target = what is not ExportFormat.extxyz, output / "structures.extxyz"
     if spectra:
-        typer.echo(f"{export_xdi(store, output, chosen, echo=typer.echo)} spectra in {output}")
+        _echo(f"{export_xdi(store, output, chosen, echo=_echo)} spectra in {output}")
     if what is not ExportFormat.xdi:
-        count = export_extxyz(store, target, chosen, echo=silent if spectra else typer.echo)
-        typer.echo(f"{count} structures in {target}")
+        count = export_extxyz(store, target, chosen, echo=silent if spectra else _echo)
+        _echo(f"{count} structures in {target}")
 
 
 @app.command()
@@ -483,7 +487,7 @@ def jobscripts(
     else:
         raise CampaignError("no campaign is given; name one, or give --output for scripts that take any campaign")
     for path in written:
-        typer.echo(path)
+        _echo(path)
 
 
 @app.command()
@@ -502,7 +506,7 @@ def doctor(
 ) -> None:
     """Check the machine before a job; under mpirun, every host."""
     comm = world()
-    echo = typer.echo if comm.rank == 0 else silent
+    echo = _echo if comm.rank == 0 else silent
 
     from hpc.doctor import diagnose
 

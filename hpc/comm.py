@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast
 
-from xanesml.errors import EnvironmentProblem, XanesmlError
+from xanesml.errors import EnvironmentProblem, XanesmlError, printable
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -233,5 +233,5 @@ def _abort_all(kind: type[BaseException], error: BaseException, trace: Traceback
 
 
 def _write(text: str) -> None:
-    sys.stderr.write(text)
+    sys.stderr.write(printable(text))
     sys.stderr.flush()

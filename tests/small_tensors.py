@@ -66,6 +66,7 @@ def write_small(
             "normalization_energy": ENERGY[-1],
             "first_shell": 2.8,
             "refused": "{}",
+            "complete": 1,
         },
         initial={
             "mesh/energy": ENERGY,

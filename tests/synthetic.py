@@ -70,6 +70,7 @@ def write_tensors(
             "normalization_energy": 11910.0 + points - 1,
             "first_shell": FIRST_SHELL,
             "refused": "{}",
+            "complete": 1,
         },
         initial={
             "mesh/energy": 11910.0 + np.arange(points),

@@ -164,6 +164,8 @@ class StructureSection(_Section):
     images: str | None = None
     """Images of `file` that are the disordered structures, as ase writes a slice, such as `"::10"`. The file's first
     image is then the undistorted cluster, and without `images` its last. Default none."""
+    file_digest: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
+    """BLAKE2b of the structure file (`b2sum -l 128`), which identifies it wherever it lies. Default: found from it."""
     radius: Positive | None = None
     """Radius of the sphere cut from a periodic file around the absorber, Å.
     Default: none, required unless the file is of one particle with vacuum around it."""
@@ -561,6 +563,8 @@ class TrainingSection(_Section):
     """Epochs of fine-tuning on particle averages; 0 for none. Default 0."""
     particle_test: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Share of the disordered structures that fine-tuning never sees. Default 0.5."""
+    particle_calibration: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Share of these that calibrates the intervals of measured spectra; the others are the test. Default 0.5."""
 
     @field_validator("heads", "modes")
     @classmethod
@@ -700,7 +704,7 @@ class Campaign(_Section):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read and check a campaign file, `structure.file` made absolute; see `xanesml.load_campaign`."""
+        """Read and check a campaign file, `structure.file` made absolute and hashed; see `xanesml.load_campaign`."""
         path = Path(path)
         try:
             content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -711,6 +715,7 @@ class Campaign(_Section):
         structure = content.get("structure")
         if isinstance(structure, dict) and isinstance(structure.get("file"), str):
             structure["file"] = str((path.parent / structure["file"]).resolve())
+            _identify(structure, path)
         try:
             return cls.model_validate(content)
         except ValidationError as error:
@@ -738,7 +743,7 @@ class Campaign(_Section):
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
 
     def digest(self, *sections: str) -> str:
-        """Return a hash of the resolved campaign, or of some of its sections.
+        """Return a hash of the resolved campaign, or of some of its sections; see `identity_of`.
 
         Parameters
         ----------
@@ -755,7 +760,40 @@ class Campaign(_Section):
 
 def digest_of(content: Mapping[str, Any]) -> str:
     """Return a hash of a campaign's content as it stands in JSON; see `Campaign.digest`."""
-    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(json.dumps(identity_of(content), sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def identity_of(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what identifies a campaign's content as it stands in JSON: a structure file's hash, not its place.
+
+    The place stays where the hash is unknown, as in files of version 2 of their format.
+    """
+    structure = content.get("structure")
+    if not isinstance(structure, dict):
+        return dict(content)
+    known = structure.get("file_digest") is not None
+    left_out = "file" if known else "file_digest"
+    return {**content, "structure": {key: value for key, value in structure.items() if key != left_out}}
+
+
+def _identify(structure: dict[str, Any], campaign: Path) -> None:
+    """Add the hash of a structure file that can be read; those who need the file say why it cannot."""
+    digest = hashlib.blake2b(digest_size=16)
+    path = Path(structure["file"])
+    try:
+        if not path.is_file():
+            return
+        with path.open("rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
+    except OSError:
+        return
+    found = structure.setdefault("file_digest", digest.hexdigest())
+    if found != digest.hexdigest():
+        raise CampaignError(
+            f"{campaign}: structure.file_digest is {found!r}, but {path} has {digest.hexdigest()}; "
+            "restore the file, or remove the key"
+        )
 
 
 def task_differences(stored: Campaign, campaign: Campaign) -> list[str]:
@@ -775,7 +813,7 @@ def task_differences(stored: Campaign, campaign: Campaign) -> list[str]:
     sections = {"structure", "distortion", "disorder", "feff"} | ({"seed"} if drawn else set())
     # What a file replaces makes no difference beside it.
     both_files = stored.structure.file is not None and campaign.structure.file is not None
-    left_out = {"file"} | (_REPLACED_BY_FILE if both_files else set())
+    left_out = {"file", "file_digest"} | (_REPLACED_BY_FILE if both_files else set())
     there, here = (
         _flat(one.model_dump(mode="json", include=sections, exclude={"structure": left_out}))
         for one in (stored, campaign)

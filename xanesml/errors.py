@@ -7,6 +7,14 @@ other exception is a defect and keeps its traceback.
 from __future__ import annotations
 
 
+def printable(text: str) -> str:
+    """Return a text without control characters but line breaks and tabs, each written as Python writes it.
+
+    Names and messages come from files, and a terminal would obey what they say.
+    """
+    return "".join(one if one.isprintable() or one in "\n\t" else ascii(one)[1:-1] for one in text)
+
+
 class XanesmlError(Exception):
     """Base of all errors with a message meant for the user.
 

@@ -33,6 +33,8 @@ class Stream(Enum):
     TEST_ERRORS = (4, 3)
     #: Noise on particle averages; the same before and after fine-tuning, so that the two compare.
     PARTICLE_NOISE = (4, 4)
+    #: The same on the particle averages that calibrate intervals.
+    PARTICLE_CALIBRATION_NOISE = (4, 6)
     #: One error of measurement at a time, for what each costs.
     SENSITIVITY = (4, 5)
     #: Distributions of averages that are made while training.
@@ -46,7 +48,11 @@ class Stream(Enum):
     #: Settings of a tuning trial.
     TRIALS = (9,)
     #: Species on shared sites of a crystal.
-    OCCUPANCY = (10,)
+    OCCUPANCY = (12,)
+    #: Structures that calibrate intervals, of those that are not trained on.
+    PARTICLE_CALIBRATION = (10,)
+    #: Other divisions of held-out families into calibration and test.
+    COVERAGE = (11,)
 
 
 def seed_of(seed: int, stream: Stream, *key: int) -> np.random.SeedSequence:

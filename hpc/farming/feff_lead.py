@@ -25,8 +25,6 @@ class FeffLead:
         Writes the rows of all ranks; None where every rank writes its own.
     drain : Drain
         Told to stop when the time left is shorter than a run.
-    beat : callable
-        Shows, about once a second, that the simulation is alive.
     echo : callable
         Prints a line.
 
@@ -42,10 +40,9 @@ class FeffLead:
         pending: Pending,
         writer: RowWriter | None,
         drain: Drain,
-        beat: Callable[[], None],
         echo: Callable[[str], None],
     ) -> None:
-        self._journal, self._writer, self._drain, self._beat, self._echo = journal, writer, drain, beat, echo
+        self._journal, self._writer, self._drain, self._echo = journal, writer, drain, echo
         self._times = RunTimes(pending.history)
         self._progress = ProgressLine("FEFF runs", pending.count, echo) if pending.count else None
         self.ran = 0
@@ -82,9 +79,8 @@ class FeffLead:
         self._echo(f"rank {rank} takes no further tasks: {problem}")
 
     def tick(self) -> None:
-        """Flush the journal, show that the simulation is alive, and look at the clock."""
+        """Flush the journal and look at the clock."""
         self._journal.flush()
-        self._beat()
         self._watch_the_time()
 
     def close(self) -> None:

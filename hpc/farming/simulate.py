@@ -108,7 +108,7 @@ def simulate(
     engine = make_engine(campaign.engine)
     _check_same_engine(comm, engine)
     with ExitStack() as at_the_end:
-        lock = on_root(comm, lambda: at_the_end.enter_context(WriteLock(store, echo)))
+        on_root(comm, lambda: at_the_end.enter_context(WriteLock(store, echo)))
         cluster, view = from_root(comm, lambda: _prepare(campaign, engine, store, reuse, echo))
         table = stored_table(cluster, campaign.feff, view)
         pending = find_pending(comm, table, store, native=is_native(campaign.engine), echo=echo)
@@ -128,8 +128,8 @@ def simulate(
         failures = store.with_name("failed")
         worker = FeffWorker(table, engine, campaign, make_folder, failures, rows if parallel else None)
         lead = None
-        if lock is not None and journal is not None:
-            lead = FeffLead(journal, pending, None if parallel else rows, drain, lock.beat, echo)
+        if journal is not None:
+            lead = FeffLead(journal, pending, None if parallel else rows, drain, echo)
         problem: XanesmlError | None = None
         try:
             run_farm(comm, pending.order, worker=worker, lead=lead, drain=drain)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xanesml.errors import EnvironmentProblem
 from xanesml.files.whole import whole_file
 
 Arrays = list[NDArray[Any]]
@@ -79,7 +80,13 @@ class Checkpoint:
 
     @classmethod
     def load(cls, path: Path, identity: str) -> Checkpoint | None:
-        """Read the file; None if it is missing, damaged, or of another identity."""
+        """Read the file; None if it is missing, damaged, or of another identity.
+
+        Raises
+        ------
+        EnvironmentProblem
+            If the system cannot read it: a training from the start would replace what may be whole.
+        """
         try:
             with np.load(path) as file:
                 meta = json.loads(file["meta"].tobytes())
@@ -87,7 +94,14 @@ class Checkpoint:
                     name: [file[f"{name}_{i}"] for i in range(sum(key.startswith(f"{name}_") for key in file.files))]
                     for name in ("best", "weights", "optimizer")
                 }
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise EnvironmentProblem(
+                f"cannot read {path}: {error.strerror or error}; make it readable and start again, or remove it to "
+                "train from the start"
+            ) from error
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
         if meta["identity"] != identity:
             return None

@@ -6,8 +6,11 @@ ranks (`hpc.training.loop`, `hpc.training.collective`); one process trains all n
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,13 +26,22 @@ from xanesml.assessment.report import LABELS, NETWORK, REPORT_FILE, TrainingRepo
 from xanesml.assessment.sensitivity import most_harmful, sensitivity, sensitivity_file, write_sensitivity
 from xanesml.campaign import Campaign, Mode
 from xanesml.errors import EnvironmentProblem
+from xanesml.files.folders import replace_folder, resume_replacement
 from xanesml.files.hdf5 import package_versions
+from xanesml.files.lock import WriteLock
 from xanesml.files.records import write_record
 from xanesml.files.table import write_csv
 from xanesml.learning.dataset import Tensors, load_tensors
-from xanesml.learning.model import ModelMetadata, answers_of_ensemble, complete_model, network_file
+from xanesml.learning.model import (
+    ModelMetadata,
+    answers_of_ensemble,
+    complete_model,
+    is_of_model,
+    network_file,
+    unfinished_folder,
+)
 from xanesml.learning.network import import_keras
-from xanesml.learning.particle_set import ParticleSet, particle_split
+from xanesml.learning.particle_set import ParticleSet, ParticleSplit
 from xanesml.learning.predictor_files import save_baselines
 from xanesml.learning.predictors import Predictor
 from xanesml.learning.scaling import Scaling
@@ -51,9 +63,10 @@ def train(
 ) -> TrainingReport | None:
     """Train the networks of a campaign and write them with their errors; collective.
 
-    It writes the files of a model (docs/running.md) and, for TensorBoard, `logs/`; until these are
-    complete, a checkpoint after every epoch, from which the next call resumes. Reproducible from the
-    campaign's seed on the same number of ranks.
+    It writes the files of a model (docs/running.md) and, for TensorBoard, `logs/`, into the folder
+    `FOLDER.unfinished`, with a checkpoint after every epoch, from which the next call resumes. When all is
+    complete, that folder takes the place of an earlier model. Reproducible from the campaign's seed on the
+    same number of ranks.
 
     Parameters
     ----------
@@ -81,20 +94,36 @@ def train(
     Raises
     ------
     StoreError
-        If the tensor file is unusable or belongs to another campaign.
+        If the tensor file is unusable or belongs to another campaign, or another process trains there.
     EnvironmentProblem
         If a library is missing or the folder cannot be written to.
     """
-    section = campaign.training
+    # On rank 0 the stack holds the lock.
+    with ExitStack() as at_the_end:
+        on_root(comm, lambda: at_the_end.enter_context(WriteLock(folder, echo)))
+        on_root(comm, lambda: resume_replacement(folder, ours=is_of_model))
+        return _train(comm, campaign, tensors, folder, ranks_per_network, echo, stop)
+
+
+def _train(
+    comm: Ranks,
+    campaign: Campaign,
+    tensors: Path,
+    folder: Path,
+    ranks_per_network: int,
+    echo: Callable[[str], None],
+    stop: Callable[[], bool],
+) -> TrainingReport | None:
+    section, work = campaign.training, unfinished_folder(folder)
     count, split = from_root(comm, lambda: read_split(campaign, tensors))
     check_backend(comm)
-    on_root(comm, lambda: _make_folder(folder))
+    on_root(comm, lambda: _make_folder(work, folder))
     jobs = [(mode, member) for mode in section.modes for member in range(section.members)]
     groups = min(max(1, comm.size // ranks_per_network), len(jobs))
     number, collective = join_group(comm, groups)
     data, local, scaling = load_share(campaign, tensors, count, split, comm, collective)
     steps = steps_per_epoch(split, count, batch_size=section.batch_size, size=collective.size)
-    trainer = Trainer(campaign, collective, data, local, scaling, steps, folder, stop)
+    trainer = Trainer(campaign, collective, data, local, scaling, steps, work, stop)
     say = echo if collective.rank == 0 else silent
     if comm.rank == 0:
         echo(f"training {len(jobs)} networks on {split.training.size} spectra: {comm.size} ranks in {groups} groups")
@@ -112,12 +141,23 @@ def train(
             echo(f"stopped with {done} of {len(jobs)} networks trained: start the same command again")
         return None
     del data, trainer
-    return from_root(comm, lambda: _finish(campaign, tensors, folder, split, scaling, trained, comm.size, groups, echo))
+
+    def finish() -> TrainingReport:
+        report = _finish(campaign, tensors, work, split, scaling, trained, comm.size, groups, echo)
+        replace_folder(work, folder, ours=is_of_model)
+        # Only now, so that a call that was killed before is resumed at its end.
+        for checkpoint in folder.glob("checkpoint-*.npz"):
+            checkpoint.unlink()
+        return report
+
+    return from_root(comm, finish)
 
 
-def _make_folder(folder: Path) -> None:
+def _make_folder(work: Path, folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        work.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EnvironmentProblem(
             f"cannot make the folder {folder}: {error.strerror}; name one that is writable"
@@ -138,7 +178,7 @@ def _finish(
     """Assess the networks in a folder and complete the model."""
     section, data = campaign.training, load_tensors(tensors)
     load = import_keras().saving.load_model
-    tuned, _ = particle_split(len(data.particle_msd), campaign)
+    tuned = ParticleSplit.of(len(data.particle_msd), campaign).tuning
     assessments: dict[Mode, Assessment] = {}
     for mode in section.modes:
         networks = [load(folder / network_file(mode, member), compile=False) for member in range(section.members)]
@@ -152,7 +192,8 @@ def _finish(
             split,
             scaling,
             campaign,
-            particles=ParticleSet.kept(data, mode, campaign),
+            particles=ParticleSet.test(data, mode, campaign),
+            calibration=ParticleSet.calibration(data, mode, campaign),
             best_epochs=[min(each, key=lambda epoch: epoch.validation_mae).epoch for each in histories],
             untuned=np.asarray(np.mean(untuned, axis=0)) if untuned else None,
         )
@@ -180,6 +221,7 @@ def _finish(
         samples_per_second=sum(one.fitted.samples for one in trained) / slowest if slowest else 0.0,
     )
     write_record(folder / REPORT_FILE, report)
+    _remove_others(folder, report)
     save_baselines(folder, {mode: assessment.baselines for mode, assessment in assessments.items()})
     metadata = _metadata(campaign, data, split, scaling, assessments)
     write_card(folder, metadata, report)
@@ -187,11 +229,20 @@ def _finish(
         folder,
         metadata,
         data.series,
-        [network_file(mode, member) for mode in section.modes for member in range(section.members)],
+        [REPORT_FILE, *(network_file(mode, member) for mode in section.modes for member in range(section.members))],
     )
-    for checkpoint in folder.glob("checkpoint-*.npz"):
-        checkpoint.unlink()
     return report
+
+
+def _remove_others(folder: Path, report: TrainingReport) -> None:
+    """Remove tables that an earlier training with other modes or more members has left unfinished."""
+    mine: set[str] = set()
+    for mode, content in report.modes.items():
+        mine |= {f"history-{mode}-{member}.csv" for member in range(len(content.best_epochs))}
+        mine |= {f"parity-{mode}.csv", f"particles-{mode}.csv", sensitivity_file(mode)}
+    for path in folder.glob("*.csv"):
+        if is_of_model(path.name) and path.name not in mine:
+            path.unlink()
 
 
 def _metadata(
@@ -239,5 +290,5 @@ def _summary(mode: Mode, assessment: Assessment) -> Iterable[str]:
     yield f"{mode}: {report.verdict()}"
     yield (
         f"{mode}: the interval of {report.interval.confidence:.0%} holds {report.coverage:.1%} of the test "
-        f"split, {report.width:.2g} Å² wide"
+        f"split, {report.width:.2g} Å² wide; over other calibrations {report.scatter}"
     )

@@ -112,11 +112,11 @@ class Trainer:
         if not fitted.finished:
             return Trained(mode, member, fitted)
         untuned = None
-        tuning = ParticleSet.tuned(self.data, mode, self.campaign)
+        tuning = ParticleSet.tuning(self.data, mode, self.campaign)
         if len(tuning.msd):
-            untuned = self._on_particles(network, ParticleSet.kept(self.data, mode, self.campaign))
+            untuned = self._on_particles(network, ParticleSet.test(self.data, mode, self.campaign))
             self._fine_tune(network, mode, key, tuning)
-            say(f"{name}: fine-tuned on {len(tuning.one_each)} structures")
+            say(f"{name}: fine-tuned on {np.unique(tuning.rows).size} structures")
         if self.collective.rank == 0:
             save_network(self.folder / network_file(mode, member), network)
         return Trained(mode, member, fitted, untuned)

@@ -143,11 +143,10 @@ def tune(
         return Study(campaign, journal, ranks_per_trial).begin()
 
     with ExitStack() as at_the_end:
-        lock = on_root(comm, lambda: at_the_end.enter_context(WriteLock(journal, echo)))
+        on_root(comm, lambda: at_the_end.enter_context(WriteLock(journal, echo)))
         needed = from_root(comm, begin)
         study = Study(campaign, journal, ranks_per_trial, number) if collective.rank == 0 else None
-        beat = _nothing if lock is None else lock.beat
-        _run_trials(campaign, study, needed, collective, trainer, echo=echo, stop=stop, beat=beat)
+        _run_trials(campaign, study, needed, collective, trainer, echo=echo, stop=stop)
         # Wait until the last trials of all groups are in the journal.
         comm.allgather(None)
         return from_root(comm, lambda: _finish(campaign, study, folder))
@@ -156,12 +155,11 @@ def tune(
 class _Watch:
     """Decides after every epoch whether a trial goes on; on the first rank of its group."""
 
-    def __init__(self, study: Study, trial: optuna.Trial, stop: Callable[[], bool], beat: Callable[[], None]) -> None:
-        self._study, self._trial, self._stop, self._beat = study, trial, stop, beat
+    def __init__(self, study: Study, trial: optuna.Trial, stop: Callable[[], bool]) -> None:
+        self._study, self._trial, self._stop = study, trial, stop
         self.hopeless = False
 
     def __call__(self, history: list[Epoch]) -> bool:
-        self._beat()
         self.hopeless = self._study.report(self._trial, history)
         return self.hopeless or self._stop()
 
@@ -178,7 +176,6 @@ def _run_trials(
     *,
     echo: Callable[[str], None],
     stop: Callable[[], bool],
-    beat: Callable[[], None],
 ) -> None:
     """Run trials until none is left or a rank of the group is stopped; only its first rank has the study."""
     stopped = False
@@ -190,7 +187,7 @@ def _run_trials(
         changes = settings | {"epochs": campaign.tuning.epochs}
         section = TrainingSection.model_validate(campaign.training.model_dump() | changes)
         one = trainer(campaign.model_copy(update={"training": section}))
-        watch = None if study is None or trial is None else _Watch(study, trial, stop, beat)
+        watch = None if study is None or trial is None else _Watch(study, trial, stop)
         _, fitted = one.fit(section.modes[0], 0, echo=silent, after_epoch=watch or _nothing)
         if watch is not None:
             stopped = not (fitted.finished or watch.hopeless)
@@ -235,4 +232,7 @@ def _finish(campaign: Campaign, study: Study | None, folder: Path) -> TuningRepo
         keys = {name: value for name, value in settings_of(best).items() if value != getattr(campaign.training, name)}
         lines = [f"# {report.line()}", "[training]", *(f"{name} = {json.dumps(value)}" for name, value in keys.items())]
         write_text(folder / BEST_FILE, "\n".join(lines) + "\n")
+    else:
+        # Of an earlier study with other settings.
+        (folder / BEST_FILE).unlink(missing_ok=True)
     return report

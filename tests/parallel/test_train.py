@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,9 +24,9 @@ from hpc.training.trainer import checkpoint_file
 from xanesml.assessment.report import LABELS, NEAREST, read_report
 from xanesml.files.records import plain
 from xanesml.learning.dataset import load_tensors
-from xanesml.learning.model import load_model
-from xanesml.learning.particle_set import ParticleSet
-from xanesml.learning.splits import split_by_family, split_structures
+from xanesml.learning.model import load_model, unfinished_folder
+from xanesml.learning.particle_set import ParticleSet, ParticleSplit
+from xanesml.learning.splits import split_by_family
 
 PROGRAMS = Path(__file__).parent / "programs"
 TRAINING: dict[str, Any] = {
@@ -101,7 +102,7 @@ def test_two_ranks_train_a_network_that_beats_the_mean(mpirun: Any, tensors: Pat
     found = report["modes"]["direct"]
     assert (report["ranks"], report["groups"], report["tuned"]) == (2, 1, 0)
     sizes = report["training"], report["validation"], report["calibration"], found["test"]["n"], found["particle"]["n"]
-    assert sizes == (224, 32, 32, 32, 5)
+    assert sizes == (224, 32, 32, 32, 3)
     assert found["test"]["errors"]["network"]["mae"] < 0.5 * found["test"]["errors"]["mean"]["mae"]
     assert "another way" in found["particle"]["spectra"]
     for split in ("test", "particle"):
@@ -169,10 +170,10 @@ def test_groups_of_ranks_train_the_networks_of_all_modes_side_by_side(mpirun: An
     assert not np.array_equal(one[0], other[0])
 
     data = load_tensors(tensors)
-    tune, kept = split_structures(8, test=0.5, seed=7)
-    pairs = ParticleSet.of(data, "reference", kept, tune)
-    assert reports[2]["modes"]["reference"]["particle"]["n"] == len(pairs.msd) == 16
-    assert set(pairs.rows.tolist()) == set(kept.tolist())
+    rows = ParticleSplit.of(8, made_for).test
+    pairs = ParticleSet.of(data, "reference", rows, rows)
+    assert reports[2]["modes"]["reference"]["particle"]["n"] == len(pairs.msd) == 2
+    assert reports[2]["modes"]["direct"]["interval"]["structures"] == 2
     assert not list(folders[2].glob("checkpoint-*"))
 
 
@@ -188,15 +189,15 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(mpirun: Any, tensors: 
     (tensors.parent / "campaign.json").write_text(campaign(**settings).resolved())
     whole, stopped, fewer = (tensors.parent / name for name in ("whole", "stopped", "fewer"))
     run_program(mpirun, 2, "train_synthetic.py", str(tensors), str(whole))
-    assert not (whole / CHECKPOINT).exists()
+    assert not list(tensors.parent.glob("*.unfinished"))
     program = [sys.executable, str(PROGRAMS / "train_synthetic.py"), str(tensors), str(stopped)]
     # Four steps an epoch and a look every twenty: the second is in epoch 10.
     interrupted = mpirun(2, *program, "--stop", "1", timeout=120)
     assert interrupted.returncode == RESUBMIT, interrupted.stderr
     assert "stopped with 0 of 1 networks trained" in interrupted.stdout
-    assert len(history(stopped)) == 9
-    assert not (stopped / "direct-0.keras").exists()
-    shutil.copytree(stopped, fewer)
+    assert len(history(unfinished_folder(stopped))) == 9
+    assert not stopped.exists()
+    shutil.copytree(unfinished_folder(stopped), unfinished_folder(fewer))
     again = mpirun(2, *program, timeout=120)
     assert "continuing after epoch 9" in again.stdout
     assert (stopped / "parity-direct.csv").read_bytes() == (whole / "parity-direct.csv").read_bytes()
@@ -215,14 +216,18 @@ def test_a_checkpoint_of_another_campaign_or_a_damaged_one_is_not_gone_on_from(m
     folder = tensors.parent / "model"
     program = [sys.executable, str(PROGRAMS / "train_synthetic.py"), str(tensors), str(folder), "--no-horovod"]
     assert mpirun(1, *program, "--stop", "1", timeout=120).returncode == RESUBMIT
-    left = (folder / CHECKPOINT).read_bytes()
+    left = (unfinished_folder(folder) / CHECKPOINT).read_bytes()
     (tensors.parent / "campaign.json").write_text(campaign(**TRAINING | {"epochs": 2, "kernel": 3}).resolved())
     other = mpirun(1, *program, timeout=120)
     assert (other.returncode, "continuing" in other.stdout) == (0, False)
-    (folder / CHECKPOINT).write_bytes(left[: len(left) // 2])
+    unfinished_folder(folder).mkdir()
+    (unfinished_folder(folder) / CHECKPOINT).write_bytes(left[: len(left) // 2])
+    (folder / "notes.txt").write_text("mine")
     cut = mpirun(1, *program, timeout=120)
     assert (cut.returncode, "continuing" in cut.stdout) == (0, False)
     assert sorted(path.name for path in (folder / "logs").iterdir())
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert not unfinished_folder(folder).exists()
 
 
 @pytest.mark.requires("horovod")
@@ -235,11 +240,14 @@ def test_usr1_stops_the_command_with_the_status_to_submit_it_again(tensors: Path
     with subprocess.Popen(command, env=os.environ | MPI_AS_ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         line = next(line for line in process.stdout if "epoch 2/" in line)
+        second = subprocess.run(command[-5:], capture_output=True, text=True, check=False)
+        assert (second.returncode, second.stdout) == (2, "")
+        assert re.fullmatch(r"xanesml: \S+/model is being written by process \d+ on .*\n", second.stderr)
         process.send_signal(signal.SIGUSR1)
         said = line + process.stdout.read()
         assert process.wait(60) == RESUBMIT
     assert "start the same command again" in said
-    assert (tensors.parent / "model" / CHECKPOINT).exists()
+    assert (tensors.parent / "model.unfinished" / CHECKPOINT).exists()
 
 
 @pytest.mark.requires("horovod")
@@ -262,7 +270,7 @@ def test_a_rank_that_is_killed_ends_all_and_the_next_call_goes_on(tensors: Path,
         # On a busy machine mpirun may be gone before the ranks that it killed.
         _, left = psutil.wait_procs(ranks, timeout=10)
         assert [rank for rank in left if rank.status() != psutil.STATUS_ZOMBIE] == []
-    assert not (tensors.parent / "model" / "model.json").exists()
+    assert not (tensors.parent / "model").exists()
     with subprocess.Popen(command, env=os.environ | MPI_AS_ROOT, stdout=subprocess.PIPE, text=True) as process:
         until(process, "continuing after epoch")
         until(process, "epoch 5/")
@@ -289,4 +297,5 @@ def test_two_ranks_without_horovod_are_refused_in_one_line(mpirun: Any, tensors:
     assert done.returncode != 0
     assert "EnvironmentProblem: training one network on 2 ranks needs Horovod" in done.stderr
     assert "Traceback" not in done.stderr
-    assert not list(folder.iterdir())
+    assert not folder.exists()
+    assert not list(unfinished_folder(folder).iterdir())

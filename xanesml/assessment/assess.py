@@ -10,19 +10,19 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from xanesml.assessment.baselines import Regressions, fit_edge_slope, fit_mean
-from xanesml.assessment.report import NEAREST, NETWORK, Comparison, Errors, ModeReport
+from xanesml.assessment.report import NEAREST, NETWORK, Comparison, Errors, ModeReport, Scatter
 from xanesml.averages.nearest import nearest
 from xanesml.campaign import Campaign, Mode
-from xanesml.files.arrays import Floats, Indices, Reals, Singles
+from xanesml.files.arrays import Floats, Indices, Reals, Singles, Wholes
 from xanesml.learning.augmentation import augmenter
 from xanesml.learning.dataset import Tensors
-from xanesml.learning.intervals import Interval
+from xanesml.learning.intervals import Interval, Judged, conformal_quantile, ends, mean_over_clusters
 from xanesml.learning.model import Answers, answers_of_ensemble
 from xanesml.learning.particle_set import ParticleSet
 from xanesml.learning.predictors import Predictor
 from xanesml.learning.scaling import Scaling
 from xanesml.learning.splits import Split, evenly
-from xanesml.seeds import Stream, seed_of
+from xanesml.seeds import Stream, generator, seed_of
 
 if TYPE_CHECKING:
     import keras
@@ -36,8 +36,10 @@ PARTICLES = "averages over the absorbers of disordered structures, simulated in 
 BASELINE_SPECTRA = 50_000
 #: Largest number of test spectra, evenly taken, that the nearest simulated spectrum is fitted to.
 FITTED = 200
-#: Share of the test split that counts as like the training spectra.
+#: Share of spectra of further families that count as like the training spectra.
 TYPICAL = 0.99
+#: Divisions of the held-out families over which the scatter of the coverage is measured.
+DIVISIONS = 200
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ class Assessment:
     report : ModeReport
         Errors, intervals and coverage.
     distance : float
-        Distance from the training spectra below which 99 % of the test split lie; see `distances`.
+        Distance from the training spectra below which 99 % of spectra of further families lie, from the
+        calibration split; see `distances`.
     labels : ndarray
         Labels of the test split, shape (n,), float64, Å².
     answers : Answers
@@ -81,6 +84,7 @@ def assess(
     campaign: Campaign,
     *,
     particles: ParticleSet,
+    calibration: ParticleSet,
     best_epochs: Sequence[int],
     untuned: Floats | None = None,
 ) -> Assessment:
@@ -102,7 +106,9 @@ def assess(
     campaign : Campaign
         The campaign. All predictors see the same errors of measurement.
     particles : ParticleSet
-        Particle averages that the networks never saw.
+        Particle averages of the test.
+    calibration : ParticleSet
+        Particle averages that calibrate the intervals; neither the networks nor the test have any of them.
     best_epochs : sequence of int
         The epoch from which each network's weights were kept.
     untuned : ndarray, optional
@@ -133,10 +139,14 @@ def assess(
     with threadpool_limits(1):
         rows = split.training[evenly(len(split.training), BASELINE_SPECTRA)]
         baselines = _fit_baselines(measured(rows, Stream.BASELINE_ERRORS), tensors, rows, scaling, seed=seed)
-        calibration = everyone(measured(split.calibration, Stream.CALIBRATION_ERRORS))
+        validation = everyone(measured(split.validation, Stream.VALIDATION_ERRORS))
+        calibrating = measured(split.calibration, Stream.CALIBRATION_ERRORS)
+        calibrated = everyone(calibrating)
         features, labels = measured(split.test, Stream.TEST_ERRORS), tensors.msd[split.test]
         held_out = everyone(features)
         on_particles = everyone(particles.features(scaling, section.noise, seed_of(seed, Stream.PARTICLE_NOISE)))
+        noise = seed_of(seed, Stream.PARTICLE_CALIBRATION_NOISE)
+        calibrated_on_particles = everyone(calibration.features(scaling, section.noise, noise))
     test = _compared(HELD_OUT, labels, held_out)
     sample = evenly(len(labels), FITTED)
     spectra = features[sample] * scaling.feature_scale + scaling.feature_mean
@@ -145,33 +155,46 @@ def assess(
         NEAREST: Answers(_nearest(spectra, mode, tensors, campaign), np.zeros(len(sample))),
     }
     particle = _compared(PARTICLES, particles.msd, on_particles)
+
+    def judged(answers: Answers, rows: Indices) -> Judged:
+        return Judged(answers.msd, answers.spread, tensors.msd[rows], tensors.family[rows])
+
+    def judged_particles(answers: Answers, some: ParticleSet) -> Judged:
+        return Judged(answers.msd, answers.spread, some.msd, some.rows)
+
     intervals = {
         name: Interval.fit(
             section.confidence,
-            held_out=_scores(calibration[name], tensors.msd[split.calibration]),
-            particles=_scores(on_particles[name], particles.msd, particles.one_each),
+            validation=judged(validation[name], split.validation),
+            calibration=judged(calibrated[name], split.calibration),
+            particles=judged_particles(calibrated_on_particles[name], calibration),
         )
         for name in held_out
     }
     interval, answers = intervals.pop(NETWORK), held_out[NETWORK]
     half_widths = interval.half_width(answers.spread, statistical=True)
-    residuals, spreads = _scores(on_particles[NETWORK], particles.msd)
-    inside = residuals <= interval.half_width(spreads, statistical=True)
+    low, high = ends(answers.msd, half_widths)
+    tested = judged(answers, split.test)
+    tested_particles = judged_particles(on_particles[NETWORK], particles)
+    bound, distant = _bound(distances(calibrating), tensors.family[split.calibration]), distances(features)
     report = ModeReport(
         test=test,
         fitted=_compared(SAMPLE, labels[sample], some),
         particle=Comparison(PARTICLES, particle.n, {name: particle.errors[name] for name in test.errors if particle.n}),
         particle_before_fine_tuning=Errors.of(untuned, particles.msd) if untuned is not None and len(untuned) else None,
         interval=interval,
-        coverage=float(np.mean(np.abs(answers.msd - labels) <= half_widths)),
-        particle_coverage=float(inside.mean()) if len(inside) else None,
-        width=float(2 * half_widths.mean()),
+        coverage=interval.coverage(tested, statistical=True),
+        scatter=coverage_scatter(interval, judged(calibrated[NETWORK], split.calibration), tested, seed=seed),
+        particle_coverage=interval.coverage(tested_particles, statistical=True) if particle.n else None,
+        measured_coverage=interval.coverage(tested_particles) if particle.n else None,
+        width=float(np.mean(high - low)),
+        flagged=float(np.mean(distant > bound)),
         baseline_intervals=intervals,
         best_epochs=list(best_epochs),
     )
     return Assessment(
         report=report,
-        distance=float(np.quantile(distances(features), TYPICAL)),
+        distance=bound,
         labels=labels,
         answers=answers,
         half_widths=half_widths,
@@ -206,9 +229,40 @@ def _compared(spectra: str, labels: Floats, answers: dict[str, Answers]) -> Comp
     return Comparison(spectra, len(labels), {name: errors[name] for name in comparison.by_error()})
 
 
-def _scores(answers: Answers, labels: Floats, rows: Indices | slice = slice(None)) -> tuple[Floats, Floats]:
-    """Return absolute residuals and spreads for the fit of an interval, each of shape (n,), Å²."""
-    return np.abs(answers.msd - labels)[rows], answers.spread[rows]
+def _bound(distant: Floats, family: Wholes) -> float:
+    """Return the distance below which 99 % of spectra of further families lie; of too few families, the largest."""
+    quantile = conformal_quantile(distant, TYPICAL, family)
+    return float(distant.max()) if quantile is None else quantile
+
+
+def coverage_scatter(interval: Interval, calibration: Judged, test: Judged, *, seed: int) -> Scatter:
+    """Measure how the coverage scatters over divisions of the held-out families into calibration and test.
+
+    Each draw calibrates on as many families as the interval and is judged on the others, which networks and
+    interval of that draw have not seen.
+
+    Parameters
+    ----------
+    interval : Interval
+        For its confidence and floor.
+    calibration, test : Judged
+        Statistical averages of different families; n > 0.
+    seed : int
+        Seed of the campaign.
+    """
+    pooled = Judged(*(np.concatenate(pair) for pair in zip(calibration, test, strict=True)))
+    families, place = np.unique(pooled.cluster, return_inverse=True)
+    number = np.unique(calibration.cluster).size
+    scores, random = pooled.scores(interval.floor), generator(seed, Stream.COVERAGE)
+    shares = []
+    for _ in range(DIVISIONS):
+        calibrates = np.zeros(len(families), bool)
+        calibrates[random.permutation(len(families))[:number]] = True
+        calibrates = calibrates[place]
+        quantile = conformal_quantile(scores[calibrates], interval.confidence, place[calibrates])
+        inside = scores[~calibrates] <= (scores[calibrates].max() if quantile is None else quantile)
+        shares.append(mean_over_clusters(inside, place[~calibrates]))
+    return Scatter(float(np.mean(shares)), float(np.std(shares)), DIVISIONS)
 
 
 def _fit_baselines(

@@ -159,8 +159,8 @@ def _limits(metadata: ModelMetadata, report: TrainingReport) -> list[str]:
         f"- {metadata.element} {metadata.edge} only, on {mesh[0]:g} … {mesh[-1]:g} eV of the theory's energies, "
         "all of which a spectrum has to cover.",
         f"- MSD between {low:.4f} and {high:.4f} Å², the range of the training labels; answers outside it are guesses.",
-        f"- 99 % of the test spectra lie within a distance of {bounds} from the training spectra, the root mean square "
-        "of their z-scores. A spectrum farther off is flagged; the interval does not hold for it.",
+        f"- 99 % of spectra of further families lie within a distance of {bounds} from the training spectra, the root "
+        "mean square of their z-scores. A spectrum farther off is flagged; the interval does not hold for it.",
         "- The interval holds for simulated spectra. Theory and measurement may differ by more than disorder changes a "
         "spectrum; held-out simulations cannot show that.",
         "- All shells of a statistical average scale together; atoms of a particle move independently. The errors on "

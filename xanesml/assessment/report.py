@@ -11,6 +11,7 @@ from xanesml.campaign import Mode
 from xanesml.files.arrays import Floats
 from xanesml.files.records import RECORD, Number, read_json, record_of
 from xanesml.learning.intervals import Interval
+from xanesml.learning.model import check_listed
 
 REPORT_FILE = "report.json"
 
@@ -114,6 +115,26 @@ class Comparison:
         return f"{winner} and beats the network, which has {self.errors[NETWORK].mae:.3g} Å²{also}"
 
 
+@dataclass(frozen=True, config=RECORD)
+class Scatter:
+    """Coverage of intervals over random divisions of the held-out families into calibration and test.
+
+    Attributes
+    ----------
+    mean, sd : float
+        Mean and standard deviation of the share of labels inside.
+    divisions : int
+        Number of divisions.
+    """
+
+    mean: float
+    sd: float
+    divisions: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:.1%} ± {self.sd:.1%}"
+
+
 @dataclass(frozen=True, kw_only=True, config=RECORD)
 class ModeReport:
     """Errors and intervals of the ensemble and the baselines in one mode of training.
@@ -125,18 +146,24 @@ class ModeReport:
     fitted : Comparison
         Network and nearest simulated spectrum on a sample of the test split.
     particle : Comparison
-        On the particle averages that fine-tuning never sees; there may be none.
+        On the particle averages of the test; there may be none.
     particle_before_fine_tuning : Errors or None
         Errors of the ensemble on these before it was fine-tuned; None without fine-tuning.
     interval : Interval
         The ensemble's interval.
     coverage : float
         Share of the test split's labels inside it.
+    scatter : Scatter
+        The same over other divisions of the held-out families.
     particle_coverage : float or None
-        Share of the particle averages' labels inside the interval that is calibrated on statistical averages;
-        None without particle averages.
+        Share of the labels of the test's particle averages inside the interval that is calibrated on statistical
+        averages; None without particle averages.
+    measured_coverage : float or None
+        The same inside the interval of measured spectra.
     width : float
         Mean width of the interval on the test split, Å².
+    flagged : float
+        Share of the test split that is flagged as unlike the training spectra.
     baseline_intervals : dict of str to Interval
         The interval of each baseline, calibrated on the same spectra as the ensemble's.
     best_epochs : list of int
@@ -149,8 +176,11 @@ class ModeReport:
     particle_before_fine_tuning: Errors | None
     interval: Interval
     coverage: float
+    scatter: Scatter
     particle_coverage: float | None
+    measured_coverage: float | None
     width: float
+    flagged: float
     baseline_intervals: dict[str, Interval]
     best_epochs: list[int]
 
@@ -211,9 +241,10 @@ def read_report(path: Path) -> TrainingReport:
     Raises
     ------
     StoreError
-        If the file is missing or is not the report of a training.
+        If the file is missing or is not the report of the training that `model.json` beside it is of.
     """
     remedy = "make it with `xanesml train`"
+    check_listed(path.parent, path.name)
     return record_of(TrainingReport, read_json(path, remedy), path, remedy)
 
 

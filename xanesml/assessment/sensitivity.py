@@ -113,7 +113,9 @@ def sensitivity(
             tensors.spectra[rows], seed_of(campaign.seed, Stream.SENSITIVITY)
         )
         features = scaling.scale_features(drawn)
-        return {name: float(np.abs(predict(features) - labels).mean()) for name, predict in predictors.items()}
+        # As in `Answers`, no displacement is negative.
+        answers = {name: np.maximum(predict(features), 0.0) for name, predict in predictors.items()}
+        return {name: float(np.abs(answer - labels).mean()) for name, answer in answers.items()}
 
     found = []
     # The matrices are small, and threads on cores that other ranks use would wait for each other.

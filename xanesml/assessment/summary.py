@@ -18,7 +18,8 @@ from xanesml.assessment.report import (
     read_report,
 )
 from xanesml.campaign import Campaign, Mode
-from xanesml.errors import StoreError
+from xanesml.errors import StoreError, printable
+from xanesml.files.lock import WriteLock
 from xanesml.files.records import read_json
 from xanesml.files.whole import write_text
 from xanesml.structures import deltas
@@ -62,7 +63,7 @@ def write_summary(
     Raises
     ------
     StoreError
-        If one of the files was not written by this version of xanesml.
+        If one of the files was not written by this version of xanesml, or another process writes the summary.
     """
     sections = [
         [f"# {campaign.name}", "", f"Everything is in `{output}`; the campaign's digest is {campaign.digest()}."],
@@ -77,7 +78,8 @@ def write_summary(
         )
         sections.append(["## Not for publication", "", warning])
     text = "\n\n".join("\n".join(lines) for lines in sections) + "\n"
-    write_text(output / "summary.md", text)
+    with WriteLock(output / "summary.md"):
+        write_text(output / "summary.md", text)
     return text
 
 
@@ -176,18 +178,26 @@ def _cells(errors: Errors) -> list[str]:
 def _interval_lines(content: ModeReport) -> list[str]:
     interval = content.interval
     lines = [
-        f"The network's {interval.confidence:.0%} interval holds {content.coverage:.1%} of the test labels and is "
-        f"{content.width:.2g} Å² wide on average."
+        f"The network's {interval.confidence:.0%} interval, calibrated on {interval.families} families held out, holds "
+        f"{content.coverage:.1%} of the test labels and is {content.width:.2g} Å² wide on average. Over "
+        f"{content.scatter.divisions} other divisions of these families into calibration and test it holds "
+        f"{content.scatter}. {content.flagged:.1%} of the test spectra are flagged as unlike the training spectra."
     ]
-    if content.particle_coverage is not None:
-        lines[0] += f" The same interval holds {content.particle_coverage:.1%} of the particle averages' labels."
-        if interval.particle_quantile is None:
-            lines.append(f"{interval.particle_count} particle averages are too few to widen it by.")
-        elif interval.particle_quantile > interval.quantile:
-            lines.append(
-                f"For measured spectra it is made {interval.particle_quantile / interval.quantile:.2g} times as wide, "
-                f"so that it holds {interval.confidence:.0%} of the {interval.particle_count} particle averages."
-            )
+    if not interval.sufficient:
+        lines.append(
+            f"{interval.families} families are too few for {interval.confidence:.0%}: the interval is as wide as the "
+            "largest error on them, and is not guaranteed to hold more."
+        )
+    if content.particle_coverage is None or content.measured_coverage is None:
+        return lines
+    lines[0] += f" The same interval holds {content.particle_coverage:.1%} of the particle averages' labels."
+    if interval.particle_quantile is None:
+        lines.append(f"{interval.structures} other structures are too few to widen it by.")
+    elif interval.particle_quantile > interval.quantile:
+        lines.append(
+            f"For measured spectra it is made {interval.particle_quantile / interval.quantile:.2g} times as wide, "
+            f"by {interval.structures} other structures, and holds {content.measured_coverage:.1%} of these labels."
+        )
     return lines
 
 
@@ -225,18 +235,28 @@ def _prediction_lines(predictions: Sequence[Mapping[str, Any]], refused: Sequenc
         names = ["spectrum", "mode", "predictor", "MSD (Å²)", "interval (Å²)", "spread (Å²)"]
         names += ["mean shift (Å)", "skewness", "nearest simulated (Å²)", "its rms", "energy shift (eV)"]
         lines = table(names, map(_prediction_cells, predictions), texts=3)
-    remarks = [f"- `{one['source']}`: {remark}." for one in predictions for remark in _remarks(one)]
-    remarks += [f"- `{one['source']}` was refused: {one['reason']}." for one in refused]
+    remarks = [f"- {code(one['source'])}: {prose(remark)}." for one in predictions for remark in _remarks(one)]
+    remarks += [f"- {code(one['source'])} was refused: {prose(one['reason'])}." for one in refused]
     return lines + ([""] if lines and remarks else []) + remarks
+
+
+def code(text: str) -> str:
+    """Return a text from a file as code in Markdown, in which it is neither HTML nor the end of a table's cell."""
+    return f"`{printable(text).replace('`', chr(39)).replace('|', '/').replace(chr(10), ' ')}`"
+
+
+def prose(text: str) -> str:
+    """Return a text that a file has a part in as Markdown without HTML."""
+    return printable(text).replace("&", "&amp;").replace("<", "&lt;").replace("\n", " ").replace("|", "/")
 
 
 def _prediction_cells(one: Mapping[str, Any]) -> list[str]:
     low, high = one["interval"]
     reference = one["reference"]
-    beside = "" if reference is None else f" to `{reference['source']}` of {reference['msd']:.4f} Å²"
+    beside = "" if reference is None else f" to {code(reference['source'])} of {reference['msd']:.4f} Å²"
     return [
-        f"`{one['source']}` ({one['element']} {one['edge']})",
-        f"{one['mode']}{beside}",
+        f"{code(one['source'])} ({prose(one['element'])} {prose(one['edge'])})",
+        f"{prose(one['mode'])}{beside}",
         LABELS[one["predictor"]],
         f"{one['msd']:.4f}",
         f"{low:.4f} … {high:.4f} ({one['confidence']:.0%})",

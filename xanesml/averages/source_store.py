@@ -14,7 +14,7 @@ import numpy as np
 
 from xanesml.averages.mesh import edge_step, onto_mesh
 from xanesml.campaign import Campaign
-from xanesml.errors import StoreError
+from xanesml.errors import EnvironmentProblem, StoreError
 from xanesml.feff.outcomes import Outcome
 from xanesml.files.arrays import Floats, Wholes
 from xanesml.files.hdf5 import text_attribute
@@ -28,8 +28,8 @@ NAMED = 4
 def open_source(tensors: h5py.File) -> Iterator[tuple[h5py.File | None, str]]:
     """Open the store that a tensor file was made from, for the length of a `with` block.
 
-    It is searched for at the path that the tensor file names, then beside the tensor file. A store
-    of other tasks is not used.
+    It is searched for beside the tensor file, so that a copied folder uses its own, then at the path that the
+    tensor file names. A store of other tasks is not used.
 
     Yields
     ------
@@ -39,14 +39,15 @@ def open_source(tensors: h5py.File) -> Iterator[tuple[h5py.File | None, str]]:
         Its path, or why it cannot be used.
     """
     named = Path(str(tensors.attrs["store"]))
-    found = named if named.is_file() else Path(tensors.filename).parent / named.name
+    beside = Path(tensors.filename).parent / named.name
+    found = beside if beside.is_file() else named
     unread = "its FEFF runs are not listed"
     if not found.is_file():
         yield None, f"{named} does not exist; {unread}"
         return
     try:
         store = open_store_file(found)
-    except StoreError as error:
+    except (EnvironmentProblem, StoreError) as error:
         yield None, f"{error}; {unread}"
         return
     with store:

@@ -27,9 +27,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from xanesml.errors import StoreError
+from xanesml.errors import EnvironmentProblem, StoreError
 from xanesml.files.layout import CONVERTIBLE, SIZES, Layout
-from xanesml.files.whole import reason, whole_file
+from xanesml.files.whole import reason, system_words, whole_file
 
 _PACKAGES = (
     *("xanesml", "numpy", "scipy", "h5py", "ase", "feff10-rs", "mpi4py"),
@@ -46,6 +46,9 @@ BLOCK_BYTES = 2**24
 
 #: Name that netCDF gives the scale of a dimension without values, before the dimension's size.
 NO_VALUES = "This is a netCDF dimension but not a netCDF variable."
+
+#: Root attribute of formats that are written in several steps; readers refuse a file without.
+COMPLETE = "complete"
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -99,6 +102,9 @@ def create(
             sizes = {**SIZES, **sizes}
             file.attrs.update(schema=layout.schema, schema_version=layout.version, versions=package_versions())
             file.attrs.update(attributes)
+            if COMPLETE in layout.attributes:
+                # In place from the start, as an attribute made later would go behind the datasets.
+                file.attrs[COMPLETE] = np.uint8(attributes.get(COMPLETE, 0))
             for array in layout.arrays:
                 shape = tuple(sizes[name] for name in array.shape)
                 dataset = file.create_dataset(
@@ -123,6 +129,11 @@ def create(
             if fill is not None:
                 fill(file)
         _reserve(partial)
+
+
+def mark_complete(file: h5py.File) -> None:
+    """Mark a file as complete, the last that is written."""
+    file.attrs.modify(COMPLETE, np.uint8(1))
 
 
 def _name_dimensions(file: h5py.File, layout: Layout, sizes: Mapping[str, int]) -> None:
@@ -186,14 +197,17 @@ def open_file(path: Path, layout: Layout, *, mode: Literal["r", "r+"] = "r", com
     Raises
     ------
     StoreError
-        If the file is missing, truncated, unreadable, of another format or another version.
+        If the file is missing, truncated, damaged, of another format or another version, or was not
+        completed and is opened to be read.
+    EnvironmentProblem
+        If the system cannot read it, for want of a permission for example.
     """
     made_by = _MADE_BY[layout.schema]
-    if path.is_dir():
-        raise StoreError(f"{path} is a folder; give the file in it")
-    if not path.is_file():
-        raise StoreError(f"{path} does not exist; make it with `{made_by} CAMPAIGN`")
     try:
+        if path.is_dir():
+            raise StoreError(f"{path} is a folder; give the file in it")
+        if not path.is_file():
+            raise StoreError(f"{path} does not exist; make it with `{made_by} CAMPAIGN`")
         if comm is not None:
             file = h5py.File(path, mode, driver="mpio", comm=comm)
         else:
@@ -204,12 +218,24 @@ def open_file(path: Path, layout: Layout, *, mode: Literal["r", "r+"] = "r", com
             flags = h5py.h5f.ACC_RDONLY if mode == "r" else h5py.h5f.ACC_RDWR
             file = h5py.File(h5py.h5f.open(os.fsencode(path), flags, fapl=access))
     except OSError as error:
-        raise StoreError(_why_not_open(path, error, made_by)) from error
+        raise unreadable(path, error) or StoreError(_why_not_open(path, error, made_by)) from error
     try:
-        schema, found = file.attrs.get("schema"), file.attrs.get("schema_version")
+        schema, found, mark = (file.attrs.get(name) for name in ("schema", "schema_version", COMPLETE))
     except OSError as error:
         file.close()
-        raise StoreError(f"{path} is damaged: {reason(error)}; restore it from a copy") from error
+        raise unreadable(path, error) or StoreError(
+            f"{path} is damaged: {reason(error)}; restore it from a copy"
+        ) from error
+    try:
+        away = leads_away(file, layout)
+    except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+        file.close()
+        raise (isinstance(error, OSError) and unreadable(path, error)) or StoreError(
+            f"{path} is damaged: {' '.join(str(error).split())[:150]}; restore it from a copy"
+        ) from error
+    if away is not None:
+        file.close()
+        raise StoreError(f"{path}: {away} leads to another file, which is not read; restore {path.name} from a copy")
     if schema != layout.schema or found != layout.version:
         file.close()
         remedy = f"make it with `{made_by} CAMPAIGN` in another --output folder"
@@ -219,7 +245,48 @@ def open_file(path: Path, layout: Layout, *, mode: Literal["r", "r+"] = "r", com
             f"{path} is {schema or 'no xanesml file'} version {found}, but {layout.schema} version {layout.version} "
             f"is needed; {remedy}"
         )
+    if mode == "r" and COMPLETE in layout.attributes and mark != 1:
+        file.close()
+        raise StoreError(f"{path} was not completed: it lacks the mark that is written last; run `{made_by} CAMPAIGN`")
     return file
+
+
+def leads_away(file: h5py.File, layout: Layout) -> str | None:
+    """Return a group or dataset of the layout whose content is in another file, or None.
+
+    Files of ours have hard links and their own data only. HDF5 follows external links, virtual datasets and
+    external storage to any file that the user may read.
+    """
+    for group in dict.fromkeys(array.path.split("/")[0] for array in layout.arrays):
+        link = file.get(group, getlink=True)
+        if link is not None and not isinstance(link, h5py.HardLink):
+            return group
+    for array in layout.arrays:
+        link = file.get(array.path, getlink=True)
+        if link is None:
+            continue
+        if not isinstance(link, h5py.HardLink):
+            return array.path
+        item = file[array.path]
+        if isinstance(item, h5py.Dataset) and (item.is_virtual or item.external):
+            return array.path
+    return None
+
+
+def unreadable(path: Path, error: OSError) -> EnvironmentProblem | None:
+    """Return an error of the system in reading a file as what it is; None for one about the file's content."""
+    words = system_words(error)
+    if words is None:
+        return None
+    if error.errno in (errno.EAGAIN, errno.EWOULDBLOCK):
+        return EnvironmentProblem(
+            f"{path} is locked by a program that has it open ({words}); close it there, or set "
+            "HDF5_USE_FILE_LOCKING=FALSE"
+        )
+    return EnvironmentProblem(
+        f"cannot read {path}: {words}; this tells nothing about its content: see to permissions, disk and network, "
+        "and try again"
+    )
 
 
 def full_size(path: Path) -> int | None:
@@ -316,6 +383,6 @@ def _why_not_open(path: Path, error: OSError, made_by: str) -> str:
             f"`xanesml validate {path}` names the rows that are lost, and --repair keeps the others"
         )
     return (
-        f"{path} is not a readable HDF5 file ({reason(error)}); restore it from a copy, "
-        f"or run `{made_by} CAMPAIGN` in another --output folder"
+        f"{path} is not a readable HDF5 file ({reason(error)}); `xanesml validate {path}` says more; restore it from a "
+        f"copy, or run `{made_by} CAMPAIGN` in another --output folder"
     )

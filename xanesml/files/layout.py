@@ -265,6 +265,7 @@ TENSORS = Layout(
         "normalization_energy": "photon energy at which μ0 gives the edge step, eV",
         "first_shell": "length of the first shell in the undistorted cluster, Å",
         "refused": "structures without a particle average and why, JSON",
+        "complete": "1 once all averages are written, 0 before",
     },
     arrays=(
         Array("mesh/energy", ("energy",), "<f8", "eV", "common photon energies"),

@@ -2,7 +2,7 @@
 
 The lock is one of the kernel's on `.NAME.lock` beside the file, so that nothing is left to
 clean up after a kill. Where the file system has no locks, the time of that file's last
-change takes their place.
+change takes their place, which a thread of the writer keeps young.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import math
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import TextIO
 
 from xanesml.errors import EnvironmentProblem, StoreError
-from xanesml.files.whole import reason
+from xanesml.files.whole import reason, remove_partials
 
 #: Time without a sign of life after which a writer counts as dead where files cannot be locked, s.
 SILENCE = 120.0
@@ -32,21 +33,26 @@ HEARTBEAT = 20.0
 _HELD = (errno.EACCES, errno.EAGAIN)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
+#: Lock files that this process holds; the kernel would give it the same lock again, and take both at the first close.
+_OWN: set[Path] = set()
+
 
 class WriteLock:
     """Keeps other writers and `unused` away from a file; the end of its process releases it.
 
+    What killed writers have left of the file is removed.
+
     Parameters
     ----------
     target : Path
-        The file; it need not exist.
+        The file or folder; it need not exist.
     echo : callable, optional
         Prints a line where the file system has no locks.
 
     Raises
     ------
     StoreError
-        If another process holds the lock.
+        If somebody holds the lock.
     EnvironmentProblem
         If the folder cannot be written.
     """
@@ -57,8 +63,11 @@ class WriteLock:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file, no_locks = _acquire(target, exclusive=True)
+            self._closed = threading.Event()
+            _OWN.add(self._path)
             try:
                 self._sign()
+                remove_partials(target)
             except OSError:
                 self.close()
                 raise
@@ -66,8 +75,10 @@ class WriteLock:
             raise EnvironmentProblem(
                 f"cannot write {target}: {reason(error)}; check the folder and the space left"
             ) from error
-        self._beaten = time.monotonic()
-        if no_locks is not None and echo is not None:
+        if no_locks is None:
+            return
+        threading.Thread(target=self._beat, name=f"sign of life of {target}", daemon=True).start()
+        if echo is not None:
             echo(f"{target.parent}: the file system has no locks ({reason(no_locks)}); using a sign of life instead")
 
     def _sign(self) -> None:
@@ -75,18 +86,19 @@ class WriteLock:
         self._file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}))
         self._file.flush()
 
-    def beat(self) -> None:
-        """Give a sign of life if one is due; call it often."""
-        if time.monotonic() - self._beaten >= HEARTBEAT:
-            self._beaten = time.monotonic()
-            # A missed sign ends nothing: if the file system is gone, the next row written reports it.
+    def _beat(self) -> None:
+        """Give a sign of life now and then, until the lock is released."""
+        while not self._closed.wait(HEARTBEAT):
+            # A missed sign ends nothing: if the file system is gone, the next write reports it.
             with contextlib.suppress(OSError):
                 os.utime(self._path)
 
     def close(self) -> None:
         """Release the lock; remove a folder that was made for it and is still empty."""
-        if self._file.closed:
+        if self._closed.is_set():
             return
+        self._closed.set()
+        _OWN.discard(self._path)
         # While it is held, so that only a file that nobody else has locked goes.
         with contextlib.suppress(FileNotFoundError):
             self._path.unlink()
@@ -162,14 +174,19 @@ def _acquire(target: Path, *, exclusive: bool) -> tuple[TextIO, OSError | None]:
     Raises
     ------
     StoreError
-        If another process holds the lock.
+        If somebody holds the lock.
     OSError
         If the lock file cannot be opened or locked for any other reason.
     """
     path = _lock_path(target)
+    if path in _OWN:
+        raise StoreError(f"{target} is being written by this very process; wait until that is done")
     while True:
         with contextlib.ExitStack() as unless_locked:
-            file = unless_locked.enter_context(path.open("a+" if exclusive else "r", encoding="utf-8"))
+            # Not by `Path.open`, which would empty what a link leads to.
+            file = unless_locked.enter_context(
+                open(path, "a+" if exclusive else "r", encoding="utf-8", opener=_open_no_link)
+            )
             no_locks = None
             try:
                 fcntl.lockf(file, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
@@ -189,6 +206,10 @@ def _acquire(target: Path, *, exclusive: bool) -> tuple[TextIO, OSError | None]:
                 )
             unless_locked.pop_all()
             return file, no_locks
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def _is_current(file: TextIO, path: Path) -> bool:

@@ -57,7 +57,7 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
     path : Path
         The file.
     remedy : str
-        What to do if it cannot be read, for the message.
+        What to do if it is missing or holds something else, for the message.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise StoreError(f"there is no {path}; {remedy}") from error
     except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror}; {remedy}") from error
+        raise StoreError(f"{path} cannot be read: {error.strerror}; make it readable and try again") from error
     except ValueError as error:
         raise StoreError(f"{path} is not valid JSON: {error}; {remedy}") from error
     if not isinstance(content, dict):

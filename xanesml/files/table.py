@@ -48,7 +48,11 @@ def read_csv(path: Path, convert: Callable[[dict[str, str]], T], *, made_by: str
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = [convert(row) for row in csv.DictReader(file)]
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except FileNotFoundError as error:
+        raise StoreError(f"{path} does not exist; make it again with `{made_by}`") from error
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}; make it readable and try again") from error
+    except (csv.Error, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{path} cannot be read: {error}; make it again with `{made_by}`") from error
     if not rows:
         raise StoreError(f"{path} has no rows; make it again with `{made_by}`")

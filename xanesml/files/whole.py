@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
+import re
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,7 +37,7 @@ def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
     Yields
     ------
     Path
-        A name beside the file, of this process alone, with the same suffix.
+        A name beside the file, of this call alone, with the same suffix.
 
     Raises
     ------
@@ -43,7 +46,8 @@ def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """
     try:
         target = path.resolve()
-        partial = target.with_name(f".{target.stem}.{os.uname().nodename}.{os.getpid()}.partial{target.suffix}")
+        # By chance: hosts of containers may share a name, and processes on them a number.
+        partial = target.with_name(f".{target.name}~{secrets.token_hex(8)}.partial{target.suffix}")
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield partial
@@ -60,6 +64,15 @@ def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
         raise EnvironmentProblem(
             f"cannot write {path}: {reason(error)}; check the folder and the space left"
         ) from error
+
+
+def remove_partials(path: Path) -> None:
+    """Remove the temporary files that killed calls of `whole_file` have left; nobody else may be writing the file."""
+    target = path.resolve()
+    # The temporary name of a file that is itself written under a temporary name begins with two dots.
+    for dots in (".", ".."):
+        for partial in target.parent.glob(f"{dots}{glob.escape(target.name)}~*.partial{glob.escape(target.suffix)}"):
+            partial.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str, *, durable: bool = True) -> None:
@@ -94,6 +107,14 @@ def reason(error: OSError, path: Path | None = None) -> str:
         if os.strerror(number) in text:
             return os.strerror(number)
     return text[:200]
+
+
+def system_words(error: OSError) -> str | None:
+    """Return the system's words for an error of its own, in h5py's errors too; None for one about a file's content."""
+    number = error.errno
+    if number is None and (told := re.search(r"\berrno = (\d+)", str(error))):
+        number = int(told[1])
+    return os.strerror(number) if number else None
 
 
 def _to_disk(path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from xanesml.fms.inputs import BOHR, FmsInput, orbital_scattering
 from xanesml.fms.phases import Phases
 from xanesml.fms.propagator import FreePropagator, damping
-from xanesml.fms.solve import Solution, absorber_block, inverse_scattering, solve_checked, solve_lu
+from xanesml.fms.solve import Solution, absorber_block, inverse_scattering, solve_checked, solve_lu, worst_of
 
 
 def solve_dense(
@@ -32,8 +32,8 @@ def solve_dense(
     width = int(cluster.lmax[absorber] + 1) ** 2
     count = propagator.size - width
     diagonal = np.arange(count)
-    sigmas = []
-    by_lu, worst = 0, 0.0
+    sigmas, residuals = [], []
+    by_lu = 0
     matrices = propagator.matrices(phases.momentum, damping(phases.momentum, cluster.sigma2, BOHR))
     for matrix, inverse in zip(matrices, inverse_scattering(scattering[:, :count], dtype), strict=True):
         matrix[diagonal, diagonal] = -inverse
@@ -43,6 +43,6 @@ def solve_dense(
             returned, fell_back = solve_checked(matrix, width)
             by_lu += fell_back
         sigmas.append(returned.sigma)
-        worst = max(worst, returned.residual)
+        residuals.append(returned.residual)
     blocks = absorber_block(np.array(sigmas), scattering[:, count:])
-    return Solution(blocks, "lu" if pivoting else "ldl", count, by_lu, worst)
+    return Solution(blocks, "lu" if pivoting else "ldl", count, by_lu, worst_of(residuals))

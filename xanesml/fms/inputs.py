@@ -138,6 +138,9 @@ def _cluster(folder: Path, *, max_atoms: int, lmax_limit: int) -> FmsInput:
     limit = np.float32(radius / BOHR)
     outside = np.flatnonzero((single**2).sum(axis=1) > limit * limit)
     inside = min(outside[0] if outside.size else len(atoms), max_atoms)
+    # A comparison with NaN would leave atoms or propagation out without a word.
+    if not np.isfinite([radius, cutoff, sigma2, *atoms.ravel()]).all():
+        raise FmsNotApplicable("the run's input holds numbers that are not finite")
     if inside < 2 or 0 not in potentials[:inside]:
         raise FmsNotApplicable(f"the FMS sphere of {radius} Å holds no neighbor of the absorber")
     return FmsInput(

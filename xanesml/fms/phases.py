@@ -45,7 +45,7 @@ def read_phases(path: Path) -> Phases:
     Raises
     ------
     FmsNotApplicable
-        If the file is missing or incomplete, or has two spins.
+        If the file is missing or incomplete, has two spins, or holds numbers that are not finite.
     """
     try:
         lines = iter(path.read_bytes().splitlines())
@@ -65,7 +65,10 @@ def read_phases(path: Path) -> Phases:
             shifts.append(both_kappas.reshape(energies, 2 * lmax + 1)[:, lmax:])
     except (ValueError, IndexError, StopIteration) as error:
         raise FmsNotApplicable(f"{path.name} is not a complete phase.bin of FEFF10") from error
-    return Phases(momentum=np.sqrt(2 * (energy - interstitial)), shifts=tuple(shifts))
+    momentum = np.sqrt(2 * (energy - interstitial))
+    if not all(np.isfinite(numbers).all() for numbers in (momentum, *shifts)):
+        raise FmsNotApplicable(f"{path.name} holds numbers that are not finite")
+    return Phases(momentum=momentum, shifts=tuple(shifts))
 
 
 def _numbers(lines: Iterator[bytes], count: int, width: int) -> Floats:

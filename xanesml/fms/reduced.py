@@ -10,7 +10,14 @@ from xanesml.fms.inputs import BOHR, FmsInput, orbital_scattering
 from xanesml.fms.orbits import SymmetricCluster
 from xanesml.fms.phases import Phases
 from xanesml.fms.propagator import angular_factors, damping, radial_factors
-from xanesml.fms.solve import Solution, absorber_block, inverse_scattering, relative_residual, solve_checked
+from xanesml.fms.solve import (
+    Solution,
+    absorber_block,
+    inverse_scattering,
+    relative_residual,
+    solve_checked,
+    worst_of,
+)
 
 #: Largest distance between the image of an atom under an operation and the atom it lands on, Å; FEFF's
 #: files have five decimals.
@@ -83,7 +90,7 @@ def solve_symmetric(cluster: FmsInput, phases: Phases, *, dtype: npt.DTypeLike =
             sigma, worst, fell_back = _solve_blocks(propagators, amplitudes, rows.shape[2])
             block = absorber_block(sigma, amplitudes[:, -rows.shape[2] :])
             result[these] += np.einsum("rim,emn,rjn->eij", rows, block, rows, optimize=True)
-            residual, by_lu = max(residual, worst), by_lu + fell_back
+            residual, by_lu = worst_of((residual, worst)), by_lu + fell_back
         largest = max(largest, len(labels))
     return Solution(result, "symmetric", largest, by_lu, residual)
 
@@ -135,8 +142,8 @@ def _solve_blocks(propagators: Complex, scattering: Complexes, width: int) -> tu
         # Lower triangles, as for the whole matrix: half the operations.
         results = [solve_checked(system, width) for system in np.tril(propagators)]
         sigma = np.array([returned.sigma for returned, _ in results])
-        return sigma, max(returned.residual for returned, _ in results), sum(by_lu for _, by_lu in results)
+        return sigma, worst_of(returned.residual for returned, _ in results), sum(by_lu for _, by_lu in results)
     matrix, coupling = propagators[:, :count, :count], propagators[:, :count, count:]
     solution = np.linalg.solve(matrix, coupling)
-    residual = max(map(relative_residual, matrix @ solution, coupling))
+    residual = worst_of(map(relative_residual, matrix @ solution, coupling))
     return -coupling.swapaxes(1, 2) @ solution, residual, 0

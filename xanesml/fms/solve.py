@@ -6,6 +6,7 @@ G_aa = (1 − Σ t_a)⁻¹ Σ, where Σ = S_ao (t_o⁻¹ − S_oo)⁻¹ S_oa ret
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -57,10 +58,12 @@ class Solution:
 def inverse_scattering(scattering: Complex, dtype: npt.DTypeLike) -> Complex:
     """Return 1/t in a precision, complex64 or complex128, with |t| at least the smallest value that it can invert.
 
-    `scattering` holds the amplitudes t, of any shape, without NaN.
+    `scattering` holds the amplitudes t, of any shape; where one is not finite, the inverse is NaN.
     """
     least = _LEAST_SCATTERING[np.dtype(dtype)]
-    return (1 / np.where(np.abs(scattering) < least, least, scattering)).astype(dtype)
+    inverse = 1 / np.where(np.abs(scattering) < least, least, scattering)
+    # The inverse of an infinite amplitude would be a good number.
+    return np.where(np.isfinite(scattering), inverse, np.nan).astype(dtype)
 
 
 def residual_limit(dtype: npt.DTypeLike) -> float:
@@ -77,6 +80,11 @@ def relative_residual(product: Complex, wanted: Complex) -> float:
     # Without propagation to the absorber there is no right-hand side.
     scale = np.abs(wanted).max(initial=np.finfo(wanted.dtype.char).tiny)
     return float(np.abs(product - wanted).max(initial=0.0) / scale)
+
+
+def worst_of(residuals: Iterable[float]) -> float:
+    """Return the largest residual; NaN if one is NaN, which `max` may lose; 0 if there is none."""
+    return float(np.max([0.0, *residuals]))
 
 
 def solve_lu(system: Complex, width: int) -> Returned:

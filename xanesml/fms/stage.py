@@ -68,15 +68,17 @@ def solve_stage(folder: Path, *, precision: Precision = "single", method: Method
         # An overflow leaves a result that is not finite, which is checked below.
         with np.errstate(all="ignore"):
             solution = _solve(cluster, phases, method, np.complex64 if precision == "single" else np.complex128)
-            # In the precision in which mkgtr will read it.
-            finite = np.isfinite(solution.blocks.astype(np.complex64)).all()
+            green = feff_convention(solution.blocks)
+            # In the precision in which mkgtr will read it. An infinite number in between may leave a finite result,
+            # but no finite residual.
+            finite = np.isfinite(green.astype(np.complex64)).all() and np.isfinite(solution.residual)
     except np.linalg.LinAlgError as error:
         raise FmsNotApplicable(f"the equations have no solution: {error}") from error
     if not finite:
         raise FmsNotApplicable("the Green's function is not finite at every energy")
     size, seconds = int(((cluster.lmax + 1) ** 2).sum()), time.perf_counter() - started
     report = StageReport(**vars(solution), size=size, seconds=seconds)
-    (folder / "gg.bin").write_text(green_text(feff_convention(solution.blocks)), encoding="ascii")
+    (folder / "gg.bin").write_text(green_text(green), encoding="ascii")
     (folder / "log3.dat").write_text(_log(report, len(cluster.positions)), encoding="ascii")
     return report
 
@@ -87,10 +89,15 @@ def _solve(cluster: FmsInput, phases: Phases, method: Method, dtype: npt.DTypeLi
         from xanesml.fms.reduced import solve_symmetric  # noqa: PLC0415
 
         solution = solve_symmetric(cluster, phases, dtype=dtype)
-        if solution is not None and (method == "symmetric" or solution.residual <= residual_limit(dtype)):
+        # A residual that is NaN fails this comparison too.
+        good = (
+            solution is not None and solution.residual <= residual_limit(dtype) and np.isfinite(solution.blocks).all()
+        )
+        if solution is not None and (method == "symmetric" or good):
             return solution
         if method == "symmetric":
-            raise FmsNotApplicable("the cluster has no symmetry about the absorber")
+            why = "the cluster has no symmetry about the absorber" if solution is None else "no finite solution"
+            raise FmsNotApplicable(why)
     return solve_dense(cluster, phases, pivoting=method == "lu", dtype=dtype)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -17,7 +18,7 @@ from xanesml.campaign import Campaign, Mode
 from xanesml.errors import EnvironmentProblem, SpectrumError, StoreError
 from xanesml.files.arrays import Floats, Reals, Singles
 from xanesml.files.records import RECORD, FloatArray, plain, read_json, record_of
-from xanesml.files.whole import whole_file, write_text
+from xanesml.files.whole import reason, whole_file, write_text
 from xanesml.learning.intervals import Interval
 from xanesml.learning.network import import_keras
 from xanesml.learning.predictor_files import BASELINES_FILE, load_baselines
@@ -32,6 +33,14 @@ MODEL_SCHEMA = "xanesml-model"
 MODEL_VERSION = 3
 METADATA_FILE = "model.json"
 SERIES_FILE = "series.npz"
+
+#: Files and folders that training makes in a model's folder.
+_FILES = (
+    *(METADATA_FILE, SERIES_FILE, BASELINES_FILE, "report.json", "README.md", "logs", ".*.partial*"),
+    *(f"{mode}-*.keras" for mode in get_args(Mode)),
+    *(f"{table}-*.csv" for table in ("history", "parity", "particles", "sensitivity")),
+    "checkpoint-*.npz",
+)
 
 _REMEDY = "train again with `xanesml train`"
 
@@ -57,7 +66,8 @@ class ModelMetadata:
     baseline_intervals : dict of str to dict of str to Interval
         By mode and name, the interval around a baseline's answer.
     distances : dict of str to float
-        By mode, the distance from the training spectra below which 99 % of the test spectra lie.
+        By mode, the distance from the training spectra below which 99 % of spectra of further families lie; from
+        the calibration split.
     edge_energy : float
         Photon energy of the edge that the mesh refers to, eV.
     first_shell : float
@@ -95,7 +105,8 @@ class Answers:
     Attributes
     ----------
     msd : ndarray
-        Means over the networks of the mean squared displacement, shape (n,), float64, Å².
+        Means over the networks of the mean squared displacement, shape (n,), float64, Å²; 0 where that mean is
+        negative, which no displacement is.
     spread : ndarray
         Their standard deviations, 0 for a single network, shape (n,), float64, Å².
     mean_shift : ndarray or None
@@ -111,6 +122,10 @@ class Answers:
     mean_shift: Floats | None = None
     skewness: Floats | None = None
     distribution: Floats | None = None
+
+    def __post_init__(self) -> None:
+        """Replace negative displacements by 0."""
+        object.__setattr__(self, "msd", np.maximum(self.msd, 0.0))
 
 
 @dataclass(frozen=True)
@@ -258,11 +273,11 @@ def save_network(path: Path, network: keras.Model) -> None:
         network.save(partial)
 
 
-def complete_model(folder: Path, metadata: ModelMetadata, series: Series, networks: Sequence[str]) -> None:
+def complete_model(folder: Path, metadata: ModelMetadata, series: Series, files: Sequence[str]) -> None:
     """Turn a folder of networks and baselines into a model: write the series and, last, `model.json`.
 
-    `model.json` holds the checksums of all other files, so that a half-written folder is
-    recognized. `networks` names the files of its networks; others are removed.
+    `model.json` holds the checksums of the files that others read, so that a half-written folder is
+    recognized. `files` names the networks, and what else is read; other networks are removed.
 
     Raises
     ------
@@ -272,7 +287,7 @@ def complete_model(folder: Path, metadata: ModelMetadata, series: Series, networ
     with whole_file(folder / SERIES_FILE) as partial:
         np.savez(partial, delta=series.delta, mu=series.mu, edge_step=series.edge_step, r=series.r)
     try:
-        digests = {name: _digest(folder / name) for name in [*networks, BASELINES_FILE, SERIES_FILE]}
+        digests = {name: _digest(folder / name) for name in [*files, BASELINES_FILE, SERIES_FILE]}
         for path in folder.glob("*.keras"):
             if path.name not in digests:
                 path.unlink()
@@ -282,6 +297,42 @@ def complete_model(folder: Path, metadata: ModelMetadata, series: Series, networ
         ) from error
     content = {"schema": MODEL_SCHEMA, "schema_version": MODEL_VERSION, "files": digests, **plain(metadata)}
     write_text(folder / METADATA_FILE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def unfinished_folder(folder: Path) -> Path:
+    """Return where a model is made until it is complete and takes the place of the one in `folder`."""
+    target = folder.resolve()
+    return target.with_name(f"{target.name}.unfinished")
+
+
+def is_of_model(name: str) -> bool:
+    """Whether a file or folder of this name in a model's folder was made with the model."""
+    return any(fnmatchcase(name, pattern) for pattern in _FILES)
+
+
+def check_listed(folder: Path, name: str) -> None:
+    """Check that a file of a model's folder is the one that was written with the model.
+
+    Raises
+    ------
+    StoreError
+        If `model.json`, which is written last, is missing or does not list the file, or lists another.
+    """
+    digests = read_json(folder / METADATA_FILE, _REMEDY).get("files")
+    if not isinstance(digests, dict) or name not in digests:
+        raise StoreError(f"{folder / METADATA_FILE} does not list {name}; {_REMEDY}")
+    _check_digest(folder / name, digests[name])
+
+
+def _check_digest(path: Path, digest: object) -> None:
+    try:
+        found = _digest(path)
+    except FileNotFoundError as error:
+        raise StoreError(f"there is no {path}, which {METADATA_FILE} lists; {_REMEDY}") from error
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {reason(error)}; make it readable and try again") from error
+    if found != digest:
+        raise StoreError(f"{path} is not the file that {METADATA_FILE} describes; {_REMEDY}")
 
 
 def load_model(folder: Path) -> TrainedModel:
@@ -296,16 +347,11 @@ def load_model(folder: Path) -> TrainedModel:
     """
     metadata, digests = _read_metadata(folder / METADATA_FILE)
     for name, digest in digests.items():
-        try:
-            found = _digest(folder / name)
-        except OSError as error:
-            raise StoreError(f"{folder / name} cannot be read: {error.strerror}; {_REMEDY}") from error
-        if found != digest:
-            raise StoreError(f"{folder / name} is not the file that {METADATA_FILE} describes; {_REMEDY}")
+        _check_digest(folder / name, digest)
     load = import_keras().saving.load_model
     ensembles: dict[Mode, list[keras.Model]] = {}
     for mode in get_args(Mode):
-        names = [name for name in digests if name.startswith(f"{mode}-")]
+        names = [name for name in digests if fnmatchcase(name, f"{mode}-*.keras")]
         if names:
             ensembles[mode] = [load(folder / name, compile=False) for name in names]
     with np.load(folder / SERIES_FILE) as file:
@@ -325,6 +371,8 @@ def _read_metadata(path: Path) -> tuple[ModelMetadata, dict[str, str]]:
         )
     if not isinstance(digests := content.pop("files", None), dict):
         raise StoreError(f"{path} lacks 'files', the checksums of the model's files; {_REMEDY}")
+    if away := [name for name in digests if Path(name).name != name]:
+        raise StoreError(f"{path} names {away[0]!r}, which is not in its folder; {_REMEDY}")
     return record_of(ModelMetadata, content, path, _REMEDY), digests
 
 

@@ -12,6 +12,7 @@ from xanesml.learning.augmentation import gaussian_averages
 from xanesml.learning.dataset import Tensors
 from xanesml.learning.scaling import Scaling
 from xanesml.learning.splits import split_structures
+from xanesml.seeds import Stream
 
 
 @dataclass(frozen=True)
@@ -48,21 +49,22 @@ class ParticleSet:
         return cls(spectra[first] - spectra[second] + simulated, first, tensors.particle_msd[first], mode)
 
     @classmethod
-    def kept(cls, tensors: Tensors, mode: Mode, campaign: Campaign) -> ParticleSet:
-        """Take the particle averages that training never sees, with those that it sees as partners."""
-        tune, kept = particle_split(len(tensors.particle_msd), campaign)
-        return cls.of(tensors, mode, kept, tune if len(tune) else kept)
+    def tuning(cls, tensors: Tensors, mode: Mode, campaign: Campaign) -> ParticleSet:
+        """Take the particle averages for fine-tuning; there may be none."""
+        rows = ParticleSplit.of(len(tensors.particle_msd), campaign).tuning
+        return cls.of(tensors, mode, rows, rows)
 
     @classmethod
-    def tuned(cls, tensors: Tensors, mode: Mode, campaign: Campaign) -> ParticleSet:
-        """Take the particle averages for fine-tuning; there may be none."""
-        tune, _ = particle_split(len(tensors.particle_msd), campaign)
-        return cls.of(tensors, mode, tune, tune)
+    def calibration(cls, tensors: Tensors, mode: Mode, campaign: Campaign) -> ParticleSet:
+        """Take the particle averages that calibrate intervals; there may be none."""
+        rows = ParticleSplit.of(len(tensors.particle_msd), campaign).calibration
+        return cls.of(tensors, mode, rows, rows)
 
-    @property
-    def one_each(self) -> Indices:
-        """Index of one spectrum of each particle average; spectra of the same average are not independent."""
-        return np.unique(self.rows, return_index=True)[1]
+    @classmethod
+    def test(cls, tensors: Tensors, mode: Mode, campaign: Campaign) -> ParticleSet:
+        """Take the particle averages of the test, which nothing is fitted to or calibrated on; there may be none."""
+        rows = ParticleSplit.of(len(tensors.particle_msd), campaign).test
+        return cls.of(tensors, mode, rows, rows)
 
     @property
     def noises(self) -> float:
@@ -75,10 +77,25 @@ class ParticleSet:
         return scaling.scale_features(self.spectra + noise * self.noises * drawn)
 
 
-def particle_split(count: int, campaign: Campaign) -> tuple[Indices, Indices]:
-    """Return the rows of the particle averages for fine-tuning, at least two or none, and the others."""
-    section = campaign.training
-    tune, kept = split_structures(count, test=section.particle_test, seed=campaign.seed)
-    if section.fine_tuning and len(tune) > 1 and len(kept):
-        return tune, kept
-    return tune[:0], np.arange(count, dtype=np.int64)
+@dataclass(frozen=True)
+class ParticleSplit:
+    """Rows of the particle averages on each side of their split, ascending, int64; a side may be empty.
+
+    Those for fine-tuning are at least two, or none.
+    """
+
+    tuning: Indices
+    calibration: Indices
+    test: Indices
+
+    @classmethod
+    def of(cls, count: int, campaign: Campaign) -> ParticleSplit:
+        """Split so many particle averages, which are sorted by their disorder, as a campaign says."""
+        section, seed = campaign.training, campaign.seed
+        tuning, kept = split_structures(count, share=section.particle_test, seed=seed)
+        if not (section.fine_tuning and len(tuning) > 1 and len(kept)):
+            tuning, kept = tuning[:0], np.arange(count, dtype=np.int64)
+        test, calibration = split_structures(
+            len(kept), share=section.particle_calibration, seed=seed, stream=Stream.PARTICLE_CALIBRATION
+        )
+        return cls(tuning, kept[calibration], kept[test])

@@ -55,8 +55,10 @@ def load_baselines(folder: Path) -> dict[Mode, dict[str, Predictor]]:
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
+    except FileNotFoundError as error:
+        raise StoreError(f"there is no {path}; {_REMEDY}") from error
     except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror or error}; {_REMEDY}") from error
+        raise StoreError(f"{path} cannot be read: {error.strerror or error}; make it readable and try again") from error
     except (BadZipFile, EOFError, ValueError) as error:
         raise StoreError(f"{path} is damaged: {error}; {_REMEDY}") from error
     states: dict[tuple[str, ...], dict[str, Any]] = {}

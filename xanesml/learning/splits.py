@@ -75,29 +75,33 @@ def split_by_family(family: Wholes, *, validation: float, calibration: float, te
     return Split(validation=rows[0], calibration=rows[1], test=rows[2], training=rows[3])
 
 
-def split_structures(count: int, *, test: float, seed: int) -> tuple[Integers, Integers]:
-    """Split disordered structures into those to fine-tune on and those kept for the test.
+def split_structures(
+    count: int, *, share: float, seed: int, stream: Stream = Stream.STRUCTURES
+) -> tuple[Integers, Integers]:
+    """Split disordered structures into two sides that span the same disorder.
 
     Parameters
     ----------
     count : int
         Number of structures, which are sorted by their disorder.
-    test : float
-        Share of the structures to keep.
+    share : float
+        Share of the second side.
     seed : int
         Seed of the campaign.
+    stream : Stream, optional
+        Stream of the draw.
 
     Returns
     -------
-    tune, kept : ndarray of int64
-        Indices, ascending; the kept structures are spread evenly over the disorder.
+    others, drawn : ndarray of int64
+        Indices, ascending; those drawn are spread evenly over the disorder.
     """
-    number = round(test * count)
+    number = round(share * count)
     # One structure of each stretch, so that both sides span the same disorder.
     stretches = np.array_split(np.arange(count, dtype=np.int64), number) if number else []
-    random = generator(seed, Stream.STRUCTURES)
-    kept = np.array([random.choice(stretch) for stretch in stretches], dtype=np.int64)
-    return np.setdiff1d(np.arange(count, dtype=np.int64), kept), kept
+    random = generator(seed, stream)
+    drawn = np.array([random.choice(stretch) for stretch in stretches], dtype=np.int64)
+    return np.setdiff1d(np.arange(count, dtype=np.int64), drawn), drawn
 
 
 def batches(rows: Integers, *, batch_size: int, steps: int, random: np.random.Generator) -> Iterator[Integers]:

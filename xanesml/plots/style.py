@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from xanesml.errors import EnvironmentProblem
 from xanesml.files.arrays import Floats, Indices
+from xanesml.files.whole import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -87,15 +88,11 @@ def new_figure(out: Path | None, *, height: float, width: float = COLUMN_WIDTH) 
             # A notebook draws it later, without this style: ticks are made now, with it.
             figure.draw_without_rendering()
             return
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(out.with_suffix(".png"), dpi=300)
-            # Without a date, the same figure gives the same file.
-            figure.savefig(out.with_suffix(".pdf"), metadata={"CreationDate": None})
-        except OSError as error:
-            raise EnvironmentProblem(
-                f"cannot write {out}: {error.strerror or error}; check the folder and the space left"
-            ) from error
+        with whole_file(out.with_suffix(".png"), durable=False) as partial:
+            figure.savefig(partial, dpi=300)
+        # Without a date, the same figure gives the same file.
+        with whole_file(out.with_suffix(".pdf"), durable=False) as partial:
+            figure.savefig(partial, metadata={"CreationDate": None})
 
 
 @cache

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xanesml.files.lock import WriteLock
 from xanesml.files.notebook import html_table, notebook_library
 from xanesml.files.table import write_csv
-from xanesml.files.whole import write_text
+from xanesml.files.whole import remove_partials, write_text
 from xanesml.prediction.predict import Prediction
 
 if TYPE_CHECKING:
@@ -102,21 +103,40 @@ class Predictions:
         trained = self[0].label_range
         return msd_overview(self.names, msd, low, high, None if path is None else Path(path), trained=trained)
 
-    def write(self, folder: str | os.PathLike[str]) -> None:
-        """Write `predictions.json` and `predictions.csv` into a folder, each whole or not at all.
+    def write(self, folder: str | os.PathLike[str], *, figures: bool = False) -> None:
+        """Write `predictions.csv` and, last, `predictions.json` into a folder, each whole or not at all.
+
+        Parameters
+        ----------
+        folder : str or PathLike
+            The folder.
+        figures : bool, optional
+            Whether to draw every prediction in its folder `figures` too.
 
         Raises
         ------
+        StoreError
+            If another process writes predictions there.
         EnvironmentProblem
             If the folder cannot be made or written to.
         """
+        folder = Path(folder)
+        target = folder / "predictions.json"
+        with WriteLock(target):
+            remove_partials(folder / "predictions.csv")
+            self._write(target)
+            if figures:
+                for name, prediction in zip(self.names, self, strict=True):
+                    prediction.plot(folder / "figures" / f"{name}.png")
+
+    def _write(self, target: Path) -> None:
         content = {
             "predictions": [prediction.as_dict() for prediction in self],
             "refused": [{"source": source, "reason": reason} for source, reason in self.refused],
         }
         text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        write_text(Path(folder) / "predictions.json", text)
-        write_csv(Path(folder) / "predictions.csv", _COLUMNS, self._rows())
+        write_csv(target.with_suffix(".csv"), _COLUMNS, self._rows())
+        write_text(target, text)
 
     def _rows(self) -> list[tuple[str | float | None, ...]]:
         before, behind = attrgetter(*_BEFORE), attrgetter(*_BEHIND)

@@ -28,7 +28,7 @@ from xanesml.errors import SpectrumError
 from xanesml.files.arrays import Floats
 from xanesml.files.notebook import Card, Entry
 from xanesml.files.records import plain
-from xanesml.learning.intervals import Interval
+from xanesml.learning.intervals import Interval, ends
 from xanesml.learning.model import Answers, TrainedModel
 from xanesml.measured.normalization import NormalizedSpectrum, align, on_mesh
 from xanesml.prediction.reference import Reference
@@ -280,9 +280,10 @@ def predict_spectrum(
             f"{normalized.source}: the {LABELS[predictor]} answers {msd}; check that its training converged and "
             "train it again"
         )
-    half = float(interval.half_width(answers.spread)[0])
+    half = interval.half_width(answers.spread)
     if reference is not None:
-        half = float(np.hypot(half, ndtri(0.5 + interval.confidence / 2) * reference.msd_error))
+        half = np.hypot(half, ndtri(0.5 + interval.confidence / 2) * reference.msd_error)
+    low, high = (float(end[0]) for end in ends(answers.msd, half))
     found = _nearest(model, spectrum, reference)
     distance = float(distances(model.scaling.scale_features(spectrum[np.newaxis]))[0])
     typical = metadata.distances[mode]
@@ -294,7 +295,7 @@ def predict_spectrum(
         mode=mode,
         predictor=predictor,
         msd=msd,
-        interval=(msd - half, msd + half),
+        interval=(low, high),
         confidence=interval.confidence,
         spread=float(answers.spread[0]),
         mean_shift=None if answers.mean_shift is None else float(answers.mean_shift[0]),
@@ -313,7 +314,7 @@ def predict_spectrum(
         edge_step=normalized.edge_step,
         normalization=normalized.parameters,
         reference=None if reference is None else plain(reference),
-        warnings=(*normalized.doubts, *_doubts(model, reference, msd, distance, typical)),
+        warnings=(*normalized.doubts, *_doubts(model, reference, interval, msd, distance, typical)),
         mesh=mesh,
         spectrum=spectrum,
         nearest_spectrum=found.spectrum,
@@ -339,8 +340,13 @@ def _nearest(model: TrainedModel, spectrum: Floats, reference: Reference | None)
 
 
 def _doubts(
-    model: TrainedModel, reference: Reference | None, msd: float, distance: float, typical: float
+    model: TrainedModel, reference: Reference | None, interval: Interval, msd: float, distance: float, typical: float
 ) -> Iterator[str]:
+    if not interval.sufficient:
+        yield (
+            f"the interval is calibrated on {interval.families} families of averages, too few for "
+            f"{interval.confidence:.0%}"
+        )
     lowest, highest = model.scaling.ranges["msd"]
     if not lowest <= msd <= highest:
         yield f"the MSD {msd:.4f} Å² lies outside the {lowest:.4f} … {highest:.4f} Å² of the training labels"

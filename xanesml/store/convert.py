@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,8 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xanesml.campaign import EARLIER_VALUES, Campaign, digest_of
-from xanesml.errors import StoreError
-from xanesml.files.hdf5 import blocks, content_digest, create, full_size, text_attribute
+from xanesml.errors import StoreError, XanesmlError
+from xanesml.files.apart import crash
+from xanesml.files.hdf5 import (
+    COMPLETE,
+    blocks,
+    content_digest,
+    create,
+    full_size,
+    leads_away,
+    mark_complete,
+    text_attribute,
+    unreadable,
+)
 from xanesml.files.layout import CONVERTIBLE, LAYOUTS, STORE, Layout, fixed_arrays
 from xanesml.files.lock import WriteLock, unused
 from xanesml.files.whole import reason
@@ -41,7 +53,7 @@ _LISTED = ", ".join(map(str, CONVERTIBLE))
 _Source: TypeAlias = Any
 
 
-def convert(path: Path, folder: Path | None = None) -> str:
+def convert(path: Path, folder: Path | None = None, *, apart: bool = False) -> str:
     """Convert a store or a tensor file; the converted file is whole, or the old one stays.
 
     Parameters
@@ -50,6 +62,9 @@ def convert(path: Path, folder: Path | None = None) -> str:
         The file.
     folder : Path, optional
         Folder that the converted file goes to, under the same name. By default it takes the place of `path`.
+    apart : bool
+        Whether to read the file's structure in a process of its own first, so that a crash of HDF5 on it becomes
+        an error. Takes a second.
 
     Returns
     -------
@@ -62,13 +77,16 @@ def convert(path: Path, folder: Path | None = None) -> str:
         If the file is no store or tensor file, is of a version that cannot be converted, is truncated, damaged
         or in use, or if there is one of that name in `folder`.
     EnvironmentProblem
-        If the converted file cannot be written; as much space as the old one has must be free.
+        If the system cannot read the file, or cannot write the converted one; as much space as the old one has
+        must be free.
     """
     if not path.is_file():
         raise StoreError(f"{path} does not exist; give a store or a tensor file")
     target = path if folder is None else folder / path.name
     if folder is not None and target.exists():
         raise StoreError(f"{target} exists already; give another --output folder")
+    if apart and (problem := crash("xanesml.store.convert", path)):
+        raise StoreError(f"{path}: {problem}")
     lock: AbstractContextManager[object] = WriteLock(path) if folder is None else unused(path)
     with lock, _open(path) as old:
         try:
@@ -83,9 +101,13 @@ def convert(path: Path, folder: Path | None = None) -> str:
                     f"{path} is {schema} version {version}, and only versions {_LISTED} can be converted; "
                     "use the xanesml that wrote it"
                 )
+            if away := leads_away(old, layout):
+                raise StoreError(f"{path}: {away} leads to another file, which is not read; restore it from a copy")
             _write(target, old, layout)
         # Not being able to write is an EnvironmentProblem already.
         except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            if isinstance(error, OSError) and (trouble := unreadable(path, error)):
+                raise trouble from error
             raise StoreError(f"{path} is damaged and cannot be converted: {' '.join(str(error).split())}") from error
     return f"{target}: converted from {schema} version {version} to version {layout.version}"
 
@@ -100,7 +122,9 @@ def _open(path: Path) -> h5py.File:
             )
         return h5py.File(path, "r", locking=False)
     except OSError as error:
-        raise StoreError(f"{path} is not a readable HDF5 file ({reason(error)}); restore it from a copy") from error
+        raise unreadable(path, error) or StoreError(
+            f"{path} is not a readable HDF5 file ({reason(error)}); restore it from a copy"
+        ) from error
 
 
 def _write(target: Path, old: h5py.File, layout: Layout) -> None:
@@ -137,6 +161,9 @@ def _write(target: Path, old: h5py.File, layout: Layout) -> None:
         # The digest of damaged structures stays, so that it does not match.
         if layout is STORE and text_attribute(old, "inputs_digest") == content_digest(old, digested):
             new.attrs.modify("inputs_digest", np.bytes_(content_digest(new, fixed)))
+        if COMPLETE in layout.attributes:
+            # Earlier versions have no mark: their files got their name when they were complete.
+            mark_complete(new)
 
     create(target, layout, sizes=sizes, attributes=attributes, initial={}, fill=fill)
 
@@ -212,7 +239,9 @@ def _blocks(old: h5py.File, source: h5py.Dataset) -> Iterator[tuple[int, Any]]:
         yield from blocks(source)
     except OSError as error:
         # Not of the new file, which the block under way is written to.
-        raise StoreError(f"{old.filename} cannot be read: {reason(error)}; restore it from a copy") from error
+        raise unreadable(Path(old.filename), error) or StoreError(
+            f"{old.filename} cannot be read: {reason(error)}; restore it from a copy"
+        ) from error
 
 
 def _campaign(attributes: Mapping[str, Any]) -> dict[str, str]:
@@ -229,3 +258,23 @@ def _campaign(attributes: Mapping[str, Any]) -> dict[str, str]:
         "campaign": json.dumps(campaign, sort_keys=True, ensure_ascii=False),
         "campaign_digest": digest_of(campaign),
     }
+
+
+def _look_at_all(file: h5py.File) -> None:
+    """Read all names, attributes, types and shapes of a file."""
+
+    def look(_name: str, item: h5py.Group | h5py.Dataset) -> None:
+        dict(item.attrs)
+        if isinstance(item, h5py.Dataset):
+            _ = item.shape, item.dtype, item.id.get_offset()
+
+    dict(file.attrs)
+    file.visititems(look)
+
+
+if __name__ == "__main__":
+    with (
+        suppress(XanesmlError, OSError, KeyError, RuntimeError, TypeError, ValueError),
+        _open(Path(sys.argv[1])) as given,
+    ):
+        _look_at_all(given)

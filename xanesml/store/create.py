@@ -122,12 +122,33 @@ def check_campaign(file: h5py.File, campaign: Campaign, remedy: str) -> None:
         If the settings of the two differ; the first difference is named.
     """
     try:
-        differences = task_differences(Campaign.restored(str(file.attrs["campaign"])), campaign)
+        stored = Campaign.restored(str(file.attrs["campaign"]))
+        differences = task_differences(stored, campaign)
     except ValidationError:
-        differences = ["it was laid out by another version of xanesml"]
+        stored, differences = campaign, ["it was laid out by another version of xanesml"]
     if differences:
         more = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
         raise StoreError(f"{file.filename} holds the tasks of another campaign: {differences[0]}{more}; {remedy}")
+    digests = stored.structure.file_digest, campaign.structure.file_digest
+    if digests[0] != digests[1] and None not in digests:
+        # A file with another comment has the same atoms.
+        _check_structure(file, campaign, remedy)
+
+
+def _check_structure(file: h5py.File, campaign: Campaign, remedy: str) -> structures.Cluster:
+    """Refuse a store of other structures than those of a campaign's file; return its undistorted cluster."""
+    cluster = stored_cluster(file)
+    here = structures.build_cluster(campaign.structure, campaign.seed)
+    if not _same_structures(file, cluster, here, structures.read_trajectory(campaign.structure, here)):
+        raise StoreError(
+            f"{file.filename} holds the tasks of another campaign: structure.file has other content; {remedy}"
+        )
+    if abs(here.first_shell - cluster.first_shell) > _SAME_POSITION:
+        raise StoreError(
+            f"{file.filename} was laid out with a first shell of {cluster.first_shell:.4f} Å, and this xanesml finds "
+            f"it at {here.first_shell:.4f} Å; {remedy}"
+        )
+    return cluster
 
 
 def _same_structures(
@@ -180,15 +201,7 @@ def continued(file: h5py.File, campaign: Campaign, engine: str) -> tuple[structu
     if file.attrs["engine"] != engine:
         raise StoreError(f"{path} was computed by {file.attrs['engine']}, and this is {engine}; {elsewhere}")
     check_campaign(file, campaign, elsewhere)
-    cluster = stored_cluster(file)
-    here = structures.build_cluster(campaign.structure, campaign.seed)
-    if not _same_structures(file, cluster, here, structures.read_trajectory(campaign.structure, here)):
-        raise StoreError(f"{path} holds the tasks of another campaign: structure.file has other content; {elsewhere}")
-    if abs(here.first_shell - cluster.first_shell) > _SAME_POSITION:
-        raise StoreError(
-            f"{path} was laid out with a first shell of {cluster.first_shell:.4f} Å, and this xanesml finds it at "
-            f"{here.first_shell:.4f} Å; {elsewhere}"
-        )
+    cluster = _check_structure(file, campaign, elsewhere)
     if inputs_digest(file) != text_attribute(file, "inputs_digest"):
         raise StoreError(
             f"{path}: its structures or tasks are damaged; run `xanesml simulate` in another --output folder "

@@ -10,6 +10,7 @@ from typing import Any
 import h5py
 
 from xanesml.campaign import Campaign, digest_of
+from xanesml.files.hdf5 import leads_away
 from xanesml.files.layout import CONVERTIBLE, LAYOUTS, SIZES, Array, Layout
 from xanesml.validation.opening import DAMAGE, Extent
 
@@ -138,11 +139,13 @@ def _form_problems(file: h5py.File, layout: Layout) -> list[str]:
     expected = {array.path: array for array in layout.arrays}
     groups = {path.partition("/")[0] for path in expected}
     found: dict[str, Any] = {}
-    for name, item in file.items():
-        if isinstance(item, h5py.Group) and name in groups:
-            found |= {f"{name}/{inner}": one for inner, one in item.items()}
+    if away := leads_away(file, layout):
+        return [f"{away} leads to another file, which is not read"]
+    for name in file:
+        if name in groups and isinstance(file[name], h5py.Group):
+            found |= {f"{name}/{inner}": _own(file[name], inner) for inner in file[name]}
         else:
-            found[name] = item
+            found[name] = _own(file, name)
     known = expected.keys() | set(layout.scales.values()) | layout.links.keys()
     problems = [f"{path} is not part of the format" for path in found if path not in known]
     sizes = {name: (size, "its layout") for name, size in SIZES.items()}
@@ -153,6 +156,11 @@ def _form_problems(file: h5py.File, layout: Layout) -> list[str]:
         else:
             problems.append(f"the dataset {path} is missing")
     return problems or _dimension_problems(file, layout, {name: size for name, (size, _) in sizes.items()})
+
+
+def _own(group: h5py.Group, name: str) -> Any:
+    """Return an item of a group; None where it is a link that may lead to another file."""
+    return group[name] if isinstance(group.get(name, getlink=True), h5py.HardLink) else None
 
 
 def _dataset(dataset: h5py.Dataset, array: Array) -> list[str]:

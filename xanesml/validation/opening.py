@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 
 from xanesml.errors import StoreError
-from xanesml.files.hdf5 import METADATA_BYTES, full_size
+from xanesml.files.hdf5 import METADATA_BYTES, full_size, unreadable
 from xanesml.files.whole import reason
 
 #: What HDF5 raises on damaged metadata, by way of h5py.
@@ -107,14 +107,14 @@ def extent(path: Path) -> Extent:
 
     Raises
     ------
-    StoreError
+    EnvironmentProblem
         If the file cannot be read.
     """
     try:
         size = path.stat().st_size
         return Extent(path, size, full_size(path) or size)
     except OSError as error:
-        raise StoreError(f"cannot read {path}: {reason(error)}; give an existing file that can be read") from error
+        raise unreadable(path, error) or StoreError(f"cannot read {path}: {reason(error)}") from error
 
 
 def open_whole(found: Extent) -> h5py.File:
@@ -124,6 +124,8 @@ def open_whole(found: Extent) -> h5py.File:
     ------
     StoreError
         If its structure is lost or it is no HDF5 file; the message does not name the file.
+    EnvironmentProblem
+        If the system cannot read it.
     """
     if found.truncated and found.size < METADATA_BYTES:
         raise StoreError(
@@ -140,6 +142,8 @@ def open_whole(found: Extent) -> h5py.File:
             return h5py.File(h5py.h5f.open(os.fsencode(found.path), h5py.h5f.ACC_RDONLY, fapl=access))
         return h5py.File(found.path, "r", locking=False)
     except DAMAGE as error:
+        if isinstance(error, OSError) and (problem := unreadable(found.path, error)):
+            raise problem from error
         text = reason(error) if isinstance(error, OSError) else str(error)
         raise StoreError(
             f"not a readable HDF5 file ({' '.join(text.split())[:200]}); restore it from a copy"

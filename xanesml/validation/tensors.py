@@ -11,7 +11,7 @@ import numpy as np
 
 from xanesml.campaign import Campaign
 from xanesml.files.arrays import Integers
-from xanesml.files.hdf5 import blocks
+from xanesml.files.hdf5 import COMPLETE, blocks
 from xanesml.files.layout import TENSORS
 from xanesml.files.rows_text import about
 from xanesml.validation.averages import Fault, average_problems, lines
@@ -39,6 +39,7 @@ def tensor_problems(file: h5py.File, campaign: Campaign | None) -> list[str]:
     """
     families = campaign.averaging.families if campaign is not None else None
     return [
+        *_complete(file),
         *lines(_not_finite(file)),
         *lines(_roughness(file)),
         *_ranges(file, families),
@@ -153,6 +154,11 @@ def _normalization(file: h5py.File) -> list[str]:
     if not (isinstance(length, float) and 0 < length < math.inf):
         problems.append(f"the root attribute first_shell is {length}, not a length in Å")
     return problems
+
+
+def _complete(file: h5py.File) -> list[str]:
+    mark = attribute(file, COMPLETE)
+    return [] if mark == 1 else [f"was not completed: the root attribute {COMPLETE} is {mark}, not 1"]
 
 
 def _how_made(file: h5py.File, campaign: Campaign | None) -> list[str]:

@@ -10,8 +10,9 @@ import numpy as np
 
 from xanesml.campaign import Campaign
 from xanesml.errors import StoreError
+from xanesml.files.apart import crash
 from xanesml.files.arrays import Integers
-from xanesml.files.hdf5 import content_digest
+from xanesml.files.hdf5 import content_digest, unreadable
 from xanesml.files.layout import STORE, fixed_arrays
 from xanesml.files.lock import WriteLock, unused
 from xanesml.files.rows_text import about
@@ -20,7 +21,6 @@ from xanesml.store.create import inputs_digest
 from xanesml.store.tasks import Kind
 from xanesml.validation.conformity import Form, attribute, campaign_problems, examine_form
 from xanesml.validation.opening import Extent, end_of, extent, open_whole
-from xanesml.validation.probe import crash
 from xanesml.validation.repair import repair_store
 from xanesml.validation.rows import RowFindings, examine_rows
 from xanesml.validation.tensors import tensor_problems
@@ -89,13 +89,13 @@ def validate(path: Path, *, repair: bool = False, apart: bool = False) -> Valida
     Raises
     ------
     StoreError
-        If the file cannot be read, or a driver is writing it.
+        If there is no such file, or a driver is writing it.
     EnvironmentProblem
-        If the repair cannot be written.
+        If the system cannot read the file, of whose content nothing is then known, or cannot write the repair.
     """
     if not path.is_file():
         raise StoreError(f"{path} does not exist; give a store or a tensor file")
-    if apart and (problem := crash(path)):
+    if apart and (problem := crash("xanesml.validation.probe", path)):
         return ValidationReport(path=path, problems=(problem,))
     repairs: list[str] = []
     with unused(path):
@@ -135,7 +135,10 @@ def _examine(path: Path) -> tuple[Extent, Form, RowFindings | None]:
             elif form.layout is not None:
                 _tensors(file, found, form)
         except OSError as error:
-            form.problems.append(f"cannot be read to its end ({reason(error)}); check the disk")
+            # The missing part of a truncated file cannot be read either.
+            if not found.truncated and (problem := unreadable(path, error)):
+                raise problem from error
+            form.problems.append(f"cannot be read to its end ({reason(error)})")
     return found, form, rows
 
 

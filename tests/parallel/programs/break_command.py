@@ -1,4 +1,4 @@
-"""Run the command line with a plain exception in the work of rank 1: break_command.py COMMAND..."""
+"""Run the command line with a plain exception on one rank: break_command.py MODULE:ATTRIBUTE RANK COMMAND..."""
 
 from __future__ import annotations
 
@@ -12,19 +12,11 @@ from mpi4py import MPI
 
 from hpc.cli import main
 
-#: Where each command's rank 1 breaks: module, attribute.
-PLACES = {
-    "simulate": ("hpc.farming.feff_worker", "FeffWorker.finish"),
-    "average": ("hpc.average", "blocks"),
-    "train": ("hpc.training.loop", "evaluate"),
-    "tune": ("hpc.training.loop", "evaluate"),
-}
 
-
-def breaking(function: Callable[..., Any]) -> Callable[..., Any]:
+def breaking(function: Callable[..., Any], rank: int) -> Callable[..., Any]:
     @wraps(function)
     def broken(*arguments: Any, **named: Any) -> Any:
-        if MPI.COMM_WORLD.rank == 1:
+        if MPI.COMM_WORLD.rank == rank:
             raise RuntimeError("a defect on one rank")
         return function(*arguments, **named)
 
@@ -32,10 +24,12 @@ def breaking(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 if __name__ == "__main__":
-    module, path = PLACES[sys.argv[1]]
+    place, number = sys.argv[1:3]
+    del sys.argv[1:3]
+    module, _, path = place.partition(":")
     holder: Any = import_module(module)
     *outer, name = path.split(".")
     for part in outer:
         holder = getattr(holder, part)
-    setattr(holder, name, breaking(getattr(holder, name)))
+    setattr(holder, name, breaking(getattr(holder, name), int(number)))
     main()

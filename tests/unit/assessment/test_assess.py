@@ -12,15 +12,15 @@ from pydantic import TypeAdapter
 from requirements import require
 from synthetic import campaign, write_tensors
 
-from xanesml.assessment.assess import Assessment, assess, distances
-from xanesml.assessment.report import LABELS, NEAREST, NETWORK, Comparison, Errors, ModeReport
+from xanesml.assessment.assess import Assessment, assess, coverage_scatter, distances
+from xanesml.assessment.report import LABELS, NEAREST, NETWORK, Comparison, Errors, ModeReport, Scatter
 from xanesml.campaign import Campaign
 from xanesml.files.records import plain
 from xanesml.learning.augmentation import gaussian_averages
 from xanesml.learning.dataset import Tensors, load_tensors
-from xanesml.learning.intervals import Interval, conformal_quantile
+from xanesml.learning.intervals import Interval, Judged, conformal_quantile
 from xanesml.learning.network import import_keras
-from xanesml.learning.particle_set import ParticleSet
+from xanesml.learning.particle_set import ParticleSet, ParticleSplit
 from xanesml.learning.scaling import FeatureSums, Scaling
 from xanesml.learning.splits import Split, split_by_family
 
@@ -59,7 +59,7 @@ def assessed(
 ) -> Assessment:
     """Assess networks that answer these mean squared displacements."""
     scaling = scaling_of(data, made_for.training.noise)
-    rows = np.arange(len(data.particle_msd))
+    count = len(data.particle_msd)
     return assess(
         [network(scaling, one) for one in msd],
         mode,
@@ -67,7 +67,8 @@ def assessed(
         split_of(data),
         scaling,
         made_for,
-        particles=ParticleSet.of(data, mode, rows, rows),
+        particles=ParticleSet.of(data, mode, np.arange(count), np.arange(count)),
+        calibration=ParticleSet.of(data, mode, np.arange(1, count), np.arange(1, count)),
         best_epochs=[3],
         untuned=untuned,
     )
@@ -76,7 +77,7 @@ def assessed(
 @pytest.fixture(scope="module")
 def result(data: Tensors) -> Assessment:
     require("keras", "sklearn")
-    return assessed(data, campaign(**WITHOUT_ERRORS), 0.008, 0.012, untuned=np.full(4, 0.02))
+    return assessed(data, campaign(**WITHOUT_ERRORS, confidence=0.6), 0.008, 0.012, untuned=np.full(4, 0.02))
 
 
 def test_all_predictors_are_compared_on_the_test_split(data: Tensors, result: Assessment) -> None:
@@ -108,7 +109,7 @@ def test_the_baselines_that_are_kept_are_those_that_were_judged(data: Tensors, r
     features = scaling_of(data).scale_features(data.spectra[rows])
     assert set(result.baselines) == set(LABELS) - {NETWORK, NEAREST}
     for name, baseline in result.baselines.items():
-        assert Errors.of(baseline(features), data.msd[rows]) == result.report.test.errors[name]
+        assert Errors.of(np.maximum(baseline(features), 0.0), data.msd[rows]) == result.report.test.errors[name]
 
 
 def test_every_baseline_has_an_interval_of_its_own_from_the_calibration_split(
@@ -118,10 +119,10 @@ def test_every_baseline_has_an_interval_of_its_own_from_the_calibration_split(
     features = scaling_of(data).scale_features(data.spectra[rows])
     assert result.report.baseline_intervals.keys() == result.baselines.keys()
     for name, interval in result.report.baseline_intervals.items():
-        residuals = np.abs(result.baselines[name](features) - data.msd[rows])
+        residuals = np.abs(np.maximum(result.baselines[name](features), 0.0) - data.msd[rows])
         half_width = interval.half_width(np.zeros(1), statistical=True)[0]
-        assert half_width == pytest.approx(conformal_quantile(residuals, 0.9), rel=1e-6)
-        assert (interval.confidence, interval.count, interval.particle_count) == (0.9, 16, 4)
+        assert half_width == pytest.approx(conformal_quantile(residuals, 0.6, data.family[rows]), rel=1e-6)
+        assert (interval.confidence, interval.families, interval.structures) == (0.6, 4, 3)
     widths = {name: interval.half_width(np.zeros(1))[0] for name, interval in result.report.baseline_intervals.items()}
     assert widths["moments"] < widths["mean"]
     assert NETWORK not in widths
@@ -130,14 +131,52 @@ def test_every_baseline_has_an_interval_of_its_own_from_the_calibration_split(
 def test_the_interval_of_the_ensemble_and_its_coverage_by_hand(data: Tensors, result: Assessment) -> None:
     split = split_of(data)
     # All spreads are 0.002, so that the interval is as wide for every spectrum.
-    half = conformal_quantile(np.abs(data.msd[split.calibration] - 0.01), 0.9)
+    half = conformal_quantile(np.abs(data.msd[split.calibration] - 0.01), 0.6, data.family[split.calibration])
+    assert half is not None
     np.testing.assert_allclose(result.half_widths, np.full(16, half), rtol=1e-4)
     assert result.report.width == pytest.approx(2 * half, rel=1e-4)
     assert result.report.coverage == np.mean(np.abs(data.msd[split.test] - 0.01) <= half)
-    assert 0 < result.report.coverage < 1
     assert result.report.particle_coverage == np.mean(np.abs(data.particle_msd - 0.01) <= half)
+    assert result.report.measured_coverage is not None
+    assert result.report.measured_coverage >= result.report.particle_coverage
+    held_out = scaling_of(data).scale_features(data.spectra[split.calibration])
+    # Of too few families for 99 %, the largest.
+    assert result.distance == pytest.approx(np.sqrt(np.mean(held_out**2, axis=1)).max(), rel=1e-5)
     features = scaling_of(data).scale_features(data.spectra[split.test])
-    assert result.distance == pytest.approx(np.quantile(np.sqrt(np.mean(features**2, axis=1)), 0.99), rel=1e-5)
+    beyond = np.sqrt(np.mean(features**2, axis=1)) > result.distance
+    assert result.report.flagged == pytest.approx(beyond.mean())
+
+
+def test_the_scatter_of_the_coverage_by_hand() -> None:
+    # Scores 1 to 30 of 30 families; any 9 of them calibrate at 0.9: the largest of the nine.
+    label = np.arange(1.0, 31.0)
+    some = [
+        Judged(np.zeros(len(rows)), np.zeros(len(rows)), label[rows], rows) for rows in (np.arange(9), np.arange(9, 30))
+    ]
+    interval = Interval(0.9, 1.0, 9.0, 9)
+    found = coverage_scatter(interval, *some, seed=3)
+    # The mean rank of the largest of 9 of 30 is 9 · 31/10; all nine are below it.
+    assert found.mean == pytest.approx((9 * 31 / 10 - 9) / 21, abs=0.02)
+    assert found.divisions == 200
+    assert 0.05 < found.sd < 0.12
+    assert coverage_scatter(interval, *some, seed=3) == found != coverage_scatter(interval, *some, seed=4)
+    assert str(found) == f"{found.mean:.1%} ± {found.sd:.1%}"
+
+
+def test_nothing_that_is_reported_is_of_data_that_was_fitted_to(data: Tensors) -> None:
+    for settings, count in ((WITHOUT_ERRORS, 5), (WITHOUT_ERRORS | {"fine_tuning": 3}, 40), ({"fine_tuning": 3}, 3)):
+        split = ParticleSplit.of(count, campaign(**settings))
+        sides = [set(side.tolist()) for side in (split.tuning, split.calibration, split.test)]
+        assert set.union(*sides) == set(range(count))
+        assert sum(map(len, sides)) == count
+        assert sides[2]
+    assert [len(side) for side in (split.tuning, split.calibration, split.test)] == [0, 2, 1]
+    made_for = campaign(fine_tuning=3)
+    parts = ParticleSplit.of(4, made_for)
+    for mode in ("direct", "reference"):
+        for name in ("tuning", "calibration", "test"):
+            some: ParticleSet = getattr(ParticleSet, name)(data, mode, made_for)
+            assert set(some.rows.tolist()) <= set(getattr(parts, name).tolist())
 
 
 def test_a_report_has_the_numbers_and_not_the_baselines(result: Assessment) -> None:
@@ -214,8 +253,11 @@ def of_mode(test: Comparison, particle: Comparison) -> ModeReport:
         particle_before_fine_tuning=None,
         interval=Interval(0.9, 0.001, 2.0, 20),
         coverage=0.9,
+        scatter=Scatter(0.9, 0.01, 200),
         particle_coverage=None,
+        measured_coverage=None,
         width=0.002,
+        flagged=0.01,
         baseline_intervals={},
         best_epochs=[1],
     )

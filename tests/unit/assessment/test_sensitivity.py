@@ -153,7 +153,7 @@ def test_the_table_comes_back_as_it_was(tmp_path: Path) -> None:
             "unknown error or predictor: 'noise', 'oracle'",
         ),
         ("error,factor,size,trained,predictor,mae\nnoise,1,1,1,ridge,low\n", "could not convert string to float"),
-        (None, "No such file"),
+        (None, "does not exist"),
     ],
     ids=["empty", "a column lacks", "unknown predictor", "no number", "no file"],
 )

@@ -3,12 +3,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_report import mode_report, report, scores
+from made_report import mode_report, report, scores, write_report
 
 from xanesml.assessment.report import read_report
 from xanesml.assessment.summary import reduced_cards, write_summary
 from xanesml.campaign import Campaign, DistortionSection, FeffSection
 from xanesml.errors import StoreError
+from xanesml.files.lock import WriteLock
 
 FULL = Campaign(name="full", distortion=DistortionSection())
 CHEAP = Campaign(
@@ -33,8 +34,7 @@ def prediction(**changes: Any) -> dict[str, Any]:
 
 
 def fill(output: Path, training: Any, *predictions: Any, refused: Any = ()) -> Path:
-    (output / "model").mkdir(parents=True)
-    (output / "model" / "report.json").write_text(json.dumps(training))
+    write_report(output / "model", training)
     (output / "predictions.json").write_text(json.dumps({"predictions": predictions, "refused": refused}))
     (output / "figures").mkdir()
     for name in ("parity.png", "learning.png", "parity.pdf"):
@@ -58,7 +58,9 @@ def test_summary_holds_the_numbers_given(tmp_path: Path) -> None:
         "| predictor | MAE | RMSE | R² | bias |",
         "| network | 0.123 | 0.246 | 0.5000 | -0.062 |",
         "| mean of the training labels | 3.46 | 6.91 | 0.5000 | -1.7 |",
-        "The network's 90% interval holds 89.7% of the test labels and is 0.0021 Å² wide on average.",
+        "The network's 90% interval, calibrated on 125 families held out, holds 89.7% of the test labels and is "
+        "0.0021 Å² wide on average. Over 200 other divisions of these families into calibration and test it holds "
+        "90.3% ± 1.2%. 1.4% of the test spectra are flagged as unlike the training spectra.",
         "2 networks of 76,543 parameters, each trained for 13 epochs on 14,336 spectra: 2 ranks in 1 group, 61 s, "
         "3905 spectra per second.",
         "| `foil.xdi` (Au L3) | direct | network | 0.0095 | 0.0078 … 0.0112 (90%) | 0.0004 | -0.012 | +0.31 | 0.0091 "
@@ -154,8 +156,11 @@ def test_particle_averages_before_and_after_fine_tuning(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("particle", "expected"),
     [
-        (12, "For measured spectra it is made 2 times as wide, so that it holds 90% of the 12 particle averages."),
-        (5, "5 particle averages are too few to widen it by."),
+        (
+            12,
+            "For measured spectra it is made 2 times as wide, by 12 other structures, and holds 85.0%",
+        ),
+        (5, "5 other structures are too few to widen it by."),
     ],
 )
 def test_the_interval_says_what_it_is_worth_on_particle_averages(tmp_path: Path, particle: int, expected: str) -> None:
@@ -292,8 +297,29 @@ def test_foreign_predictions_are_refused_in_one_line(tmp_path: Path, one: Any) -
 
 
 def test_a_report_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"there is no .*report\.json; make it with `xanesml train`"):
+    with pytest.raises(StoreError, match=r"there is no .*model\.json; train again with `xanesml train`"):
         read_report(tmp_path / "report.json")
+
+
+def test_a_report_of_another_training_than_the_model_is_refused(tmp_path: Path) -> None:
+    output = fill(tmp_path, report())
+    path = output / "model" / "report.json"
+    path.write_text(json.dumps(report() | {"seconds": 1.0}))
+    with pytest.raises(StoreError, match=r"report\.json is not the file that model\.json describes"):
+        write_summary(output, FULL, outcomes={})
+    path.unlink()
+    with pytest.raises(StoreError, match=r"there is no .*report\.json, which model\.json lists"):
+        read_report(path)
+    (output / "model" / "model.json").write_text("{}")
+    with pytest.raises(StoreError, match=r"model\.json does not list report\.json"):
+        read_report(path)
+
+
+def test_a_second_summary_is_refused_while_one_is_written(tmp_path: Path) -> None:
+    output = fill(tmp_path, report())
+    with WriteLock(output / "summary.md"), pytest.raises(StoreError, match=r"summary\.md is being written"):
+        write_summary(output, FULL, outcomes={})
+    assert not (output / "summary.md").exists()
 
 
 def test_broken_predictions_are_refused(tmp_path: Path) -> None:

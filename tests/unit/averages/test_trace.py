@@ -129,6 +129,7 @@ def write_file(path: Path, made_for: Campaign, positions: np.ndarray, **attribut
             "normalization_energy": MESH[-2],
             "first_shell": first_shell,
             "refused": "{}",
+            "complete": 1,
         }
         | attributes,
         initial={

@@ -7,9 +7,10 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 
 from xanesml.errors import EnvironmentProblem, StoreError
 from xanesml.files import lock
-from xanesml.files.lock import HEARTBEAT, SILENCE, WriteLock, unused
+from xanesml.files.lock import SILENCE, WriteLock, unused
 
 #: A process that holds the lock of a store until it is killed.
 HOLDER = """
@@ -43,6 +44,15 @@ def refuse_locks(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "lockf", refuse)
+
+
+@contextmanager
+def as_another_process() -> Iterator[None]:
+    """Forget the locks that this process holds."""
+    own = lock._OWN.copy()
+    lock._OWN.clear()
+    yield
+    lock._OWN.update(own)
 
 
 def start_holder(store: Path) -> subprocess.Popen[str]:
@@ -174,7 +184,8 @@ def test_without_locks_a_sign_of_life_keeps_others_out(
     store, told = tmp_path / "store.h5", []
     first = WriteLock(store, told.append)
     assert told == [f"{tmp_path}: the file system has no locks ({os.strerror(number)}); using a sign of life instead"]
-    with pytest.raises(StoreError, match=rf"process {os.getpid()} on .*; if it is dead, start again in \d+ s"):
+    message = rf"process {os.getpid()} on .*; if it is dead, start again in \d+ s"
+    with as_another_process(), pytest.raises(StoreError, match=message):
         WriteLock(store, told.append)
     first.close()
     WriteLock(store, told.append).close()
@@ -187,26 +198,60 @@ def test_without_locks_a_holder_silent_for_long_counts_as_dead(tmp_path: Path, m
         for silence, dead in ((SILENCE - 5, False), (SILENCE + 5, True)):
             then = time.time() - silence
             os.utime(tmp_path / ".store.h5.lock", (then, then))
-            if dead:
-                WriteLock(store, str).close()
-            else:
-                with pytest.raises(StoreError, match=r"start again in \d s "):
-                    WriteLock(store, str)
+            with as_another_process():
+                if dead:
+                    WriteLock(store, str).close()
+                else:
+                    with pytest.raises(StoreError, match=r"start again in \d s "):
+                        WriteLock(store, str)
 
 
 def test_a_sign_of_life_is_given_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_locks(monkeypatch, errno.ENOLCK)
+    monkeypatch.setattr(lock, "HEARTBEAT", 0.01)
     path = tmp_path / ".store.h5.lock"
-    with WriteLock(tmp_path / "store.h5", print) as held:
-        os.utime(path, (0, 0))
-        held.beat()
-        assert path.stat().st_mtime == 0, "too early"
-        now = time.monotonic()
-        monkeypatch.setattr(lock.time, "monotonic", lambda: now + HEARTBEAT)
-        held.beat()
-        assert path.stat().st_mtime > time.time() - 60
+    with WriteLock(tmp_path / "store.h5"):
+        for _ in range(2):
+            os.utime(path, (0, 0))
+            while not path.stat().st_mtime:
+                time.sleep(0.001)
         path.unlink()
-        monkeypatch.setattr(lock.time, "monotonic", lambda: now + 2 * HEARTBEAT)
-        held.beat()
+        monkeypatch.undo()
+    assert not [thread for thread in threading.enumerate() if "sign of life" in thread.name and thread.join(10)]
+
+
+def test_the_lock_of_a_process_holds_against_itself(tmp_path: Path) -> None:
+    store = tmp_path / "store.h5"
+    (tmp_path / "link.h5").symlink_to("store.h5")
+    with WriteLock(store):
+        for path in (store, tmp_path / "link.h5"):
+            for take in (WriteLock, unused):
+                with pytest.raises(StoreError, match="is being written by this very process"), take(path):
+                    pass
+        writer = subprocess.run([sys.executable, "-c", HOLDER, str(store)], capture_output=True, text=True, check=False)
+        assert f"is being written by process {os.getpid()}" in writer.stderr
+    with WriteLock(store), WriteLock(tmp_path / "other.h5"):
+        pass
+
+
+def test_what_killed_writers_left_goes_and_what_others_write_stays(tmp_path: Path) -> None:
+    left = [".store.h5~12ab.partial.h5", "..store.h5~12ab.partial.h5~34cd.partial.h5"]
+    others = [".store.h5.old~12ab.partial.h5", ".mystore.h5~12ab.partial.h5", "store.h5"]
+    for name in left + others:
+        (tmp_path / name).touch()
+    WriteLock(tmp_path / "store.h5").close()
+    assert {path.name for path in tmp_path.iterdir()} == set(others)
+
+
+@pytest.mark.parametrize("take", [WriteLock, unused])
+def test_a_link_in_place_of_a_lock_is_not_followed(
+    tmp_path: Path, take: Callable[[Path], AbstractContextManager[Any]]
+) -> None:
+    (tmp_path / "precious").write_text("text")
+    (tmp_path / ".store.h5.lock").symlink_to("precious")
+    with pytest.raises(EnvironmentProblem, match="Too many levels of symbolic links"), take(tmp_path / "store.h5"):
+        pass
+    assert (tmp_path / "precious").read_text() == "text"
 
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
 import pytest
 from conftest import FAKE_CAMPAIGN
 from fake_comm import Aborted, run_ranks
@@ -19,10 +21,13 @@ from made_store import made_store
 import hpc.average
 from hpc.average import average
 from hpc.comm import Writer
+from xanesml.averages.reader import open_tensors
 from xanesml.averages.tensor_file import Block, blocks
 from xanesml.campaign import Campaign
 from xanesml.errors import EnvironmentProblem, StoreError
 from xanesml.files.lock import WriteLock
+from xanesml.learning.dataset import load_tensors, read_families
+from xanesml.validation import validate
 
 OLD = b"the old file"
 
@@ -68,19 +73,6 @@ def test_the_file_is_the_same_for_any_number_of_ranks(campaign: Campaign, tmp_pa
         written.append((tmp_path / "out" / "tensors.h5").read_bytes())
     assert written[0] == written[1] != OLD
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["store.h5", "tensors.h5"]
-
-
-def test_the_lock_gives_signs_of_life_while_blocks_are_made(
-    campaign: Campaign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    beats: list[WriteLock] = []
-
-    def beat(lock: WriteLock) -> None:
-        beats.append(lock)
-
-    monkeypatch.setattr(WriteLock, "beat", beat)
-    assert run(1, campaign, tmp_path / "out") == [None]
-    assert beats
 
 
 @pytest.mark.parametrize("bad", [0, 1, 2])
@@ -149,9 +141,39 @@ def test_a_store_that_cannot_be_averaged_is_an_error_of_all(
     assert (tmp_path / "out" / "tensors.h5").read_bytes() == OLD
 
 
-@pytest.mark.parametrize("name", [".tensors.node7.123.partial.h5", "..tensors.node7.123.partial.node7.123.partial.h5"])
+def test_a_file_is_marked_complete_and_readers_refuse_one_that_is_not(campaign: Campaign, tmp_path: Path) -> None:
+    tensors = tmp_path / "out" / "tensors.h5"
+    assert run(2, campaign, tmp_path / "out") == [None] * 2
+    load_tensors(tensors)
+    assert validate(tensors).ok
+    # As a rank leaves it that was stopped before the end.
+    with h5py.File(tensors, "r+") as file:
+        file.attrs.modify("complete", np.uint8(0))
+    for read in (load_tensors, read_families, open_tensors):
+        with pytest.raises(StoreError, match=r"was not completed: .*; run `xanesml average CAMPAIGN`$"):
+            read(tensors)
+    assert validate(tensors).problems == ("was not completed: the root attribute complete is 0, not 1",)
+
+
+def test_a_rank_that_fails_before_the_end_leaves_no_mark(
+    campaign: Campaign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def failing(partial: Path) -> None:
+        with h5py.File(partial) as file:
+            seen.append(int(file.attrs["complete"]))
+        raise StoreError("no mark")
+
+    monkeypatch.setattr(hpc.average, "_complete", failing)
+    assert [str(error) for error in run(2, campaign, tmp_path / "out")] == ["no mark"] * 2
+    assert seen == [0]
+    assert_old(tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", [".tensors.h5~12ab.partial.h5", "..tensors.h5~12ab.partial.h5~34cd.partial.h5"])
 def test_what_a_killed_call_has_left_is_removed(campaign: Campaign, tmp_path: Path, name: str) -> None:
-    left, of_another = tmp_path / "out" / name, tmp_path / "out" / ".mytensors.node7.123.partial.h5"
+    left, of_another = tmp_path / "out" / name, tmp_path / "out" / ".tensors.h5.old~12ab.partial.h5"
     left.touch()
     of_another.touch()
     assert run(1, campaign, tmp_path / "out") == [None]

@@ -84,7 +84,7 @@ def test_too_few_families_cannot_be_split() -> None:
 
 @given(count=st.integers(0, 60), test=st.floats(0.05, 1.0), seed=st.integers(0, 100))
 def test_structures_are_kept_from_every_stretch_of_the_disorder(count: int, test: float, seed: int) -> None:
-    tune, kept = split_structures(count, test=test, seed=seed)
+    tune, kept = split_structures(count, share=test, seed=seed)
     assert sorted([*tune, *kept]) == list(range(count))
     assert len(kept) == round(test * count)
     if len(kept):

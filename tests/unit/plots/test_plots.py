@@ -1,4 +1,3 @@
-import json
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small_tensors as small
-from made_report import mode_report, report
+from made_report import mode_report, report, write_report
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import imread
@@ -45,7 +44,12 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Figure]]:
 def unsaved(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """Figures in the order in which they would be saved, which takes time."""
     figures: list[Figure] = []
-    monkeypatch.setattr(Figure, "savefig", lambda self, *_, **__: figures.append(self))
+
+    def keep(figure: Figure, path: Path, **_: object) -> None:
+        path.touch()
+        figures.append(figure)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
     return figures
 
 
@@ -102,7 +106,7 @@ def test_learning_curves_of_all_networks_share_a_color_by_mode(tmp_path: Path, d
         ("epoch,train_loss,validation_mae\n", "has no rows"),
         ("epoch,train_loss\n1,0.5\n", "cannot be read: 'validation_mae'"),
         ("epoch,train_loss,validation_mae\n1,0.5\n", "cannot be read: float"),
-        (None, "No such file"),
+        (None, "does not exist"),
     ],
 )
 def test_a_history_that_is_none_is_refused(tmp_path: Path, text: str | None, reason: str) -> None:
@@ -248,9 +252,8 @@ def test_each_error_of_measurement_has_a_panel(
 
 def test_a_training_has_figures_of_every_mode(tmp_path: Path, unsaved: list[Figure]) -> None:
     model = tmp_path / "model"
-    model.mkdir()
     content = report(direct=mode_report(best_epochs=[1, 2]), reference=mode_report(best_epochs=[1]))
-    (model / "report.json").write_text(json.dumps(content))
+    write_report(model, content)
     # The last one is left from an ensemble of three.
     for name in ("direct-0", "direct-1", "reference-0", "direct-2"):
         write_history(model / f"history-{name}.csv", 0.004, 0.003)

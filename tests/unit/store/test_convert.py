@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import fcntl
 import gzip
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +38,15 @@ ADDED = {
     "series/multiplicity",
     "statistical/coordination",
 }
+
+#: Reads a file by the function of this name.
+READ = """
+import sys
+from pathlib import Path
+from xanesml.store.convert import convert
+from xanesml.validation import validate
+{"convert": convert, "validate": validate}[sys.argv[1]](Path(sys.argv[2]))
+"""
 
 
 def frozen(layout: Layout, version: int) -> bytes:
@@ -87,6 +99,7 @@ def test_a_converted_file_holds_the_same_bits_under_its_own_names(old: Path, tmp
                 assert now[array.path][...].tobytes() == source[...].tobytes(), array.path
         names = then.attrs.keys() - {"schema_version", "campaign", "campaign_digest", "inputs_digest"}
         assert now.attrs.keys() == layout.attributes.keys()
+        assert now.attrs.get("complete") == (1 if "complete" in layout.attributes else None)
         for name in names:
             assert now.attrs[name] == then.attrs[name], name
         assert now.attrs["schema_version"] == layout.version
@@ -193,16 +206,11 @@ def test_damaged_rows_stay_as_they_are(store: Path) -> None:
         assert file["spectra/mu"][3, 2] == 0.5
 
 
-def test_a_file_in_use_is_refused(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Two locks of one process do not exclude each other, so that a file system without locks stands in.
-    def no_locks(*_arguments: object) -> None:
-        raise OSError(95, os.strerror(95))
-
-    monkeypatch.setattr("fcntl.lockf", no_locks)
+def test_a_file_in_use_is_refused(old: Path) -> None:
     before = old.read_bytes()
     with WriteLock(old):
         for folder in (None, old.parent / "new"):
-            with pytest.raises(StoreError, match=f"is being written by process {os.getpid()} on"):
+            with pytest.raises(StoreError, match="is being written by this very process"):
                 convert(old, folder)
     assert old.read_bytes() == before
     assert list(old.parent.iterdir()) == [old]
@@ -274,7 +282,7 @@ def test_a_file_that_cannot_be_read_to_its_end_is_named(store: Path, monkeypatch
 
     before = store.read_bytes()
     monkeypatch.setattr(module, "blocks", failing)
-    with pytest.raises(StoreError, match=rf"{store} cannot be read: Input/output error; restore it from a copy"):
+    with pytest.raises(EnvironmentProblem, match=rf"cannot read {store}: Input/output error; this tells nothing"):
         convert(store)
     assert store.read_bytes() == before
     assert list(store.parent.iterdir()) == [store]
@@ -287,10 +295,36 @@ def test_a_file_that_may_not_be_read_is_named(store: Path, monkeypatch: pytest.M
     monkeypatch.setattr("xanesml.files.hdf5.h5py.File", denied)
     monkeypatch.setattr("xanesml.files.hdf5.full_size", denied)
     monkeypatch.setattr(module, "full_size", denied)
-    with pytest.raises(StoreError, match=rf"{store} is not a readable HDF5 file \(Permission denied\)"):
-        open_file(store, STORE)
-    with pytest.raises(StoreError, match=rf"{store} is not a readable HDF5 file \(Permission denied\)"):
-        convert(store)
+    monkeypatch.setattr("xanesml.validation.opening.full_size", denied)
+    for read in (convert, validate, lambda path: open_file(path, STORE)):
+        with pytest.raises(EnvironmentProblem, match=rf"cannot read {store}: Permission denied; this tells nothing"):
+            read(store)
+
+
+@pytest.mark.requires("linux")
+def test_a_file_that_another_program_locks_is_not_told_as_damaged(store: Path) -> None:
+    # HDF5 locks files where its variable says so, whatever the program asks for.
+    environment = os.environ | {"HDF5_USE_FILE_LOCKING": "TRUE"}
+    with store.open("r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        for command in ("convert", "validate"):
+            words = [sys.executable, "-c", READ, command, str(store)]
+            ended = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+            assert "EnvironmentProblem" in ended.stderr
+            assert f"{store} is locked by a program that has it open" in ended.stderr
+            assert "restore" not in ended.stderr
+
+
+def test_a_structure_on_which_hdf5_dies_is_refused(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (program := store.with_name("killer")).write_text("#!/bin/sh\nkill -SEGV $$\n")
+    program.chmod(0o755)
+    before = store.read_bytes()
+    monkeypatch.setattr(sys, "executable", str(program))
+    with pytest.raises(StoreError, match=r"HDF5 crashes on it \(SIGSEGV\); restore it from a copy"):
+        convert(store, apart=True)
+    assert store.read_bytes() == before
+    monkeypatch.undo()
+    assert "converted" in convert(store, apart=True)
 
 
 def test_a_copy_that_reads_back_otherwise_is_refused(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

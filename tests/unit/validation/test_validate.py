@@ -421,7 +421,7 @@ def test_a_structure_on_which_hdf5_dies_is_reported(store: Path, monkeypatch: py
     (problem,) = validate(store, apart=True).problems
     assert problem == "its structure is damaged: HDF5 crashes on it (SIGSEGV); restore it from a copy"
     path.write_text("#!/bin/sh\nexec sleep 60\n")
-    monkeypatch.setattr("xanesml.validation.probe.TIMEOUT", 0.2)
+    monkeypatch.setattr("xanesml.files.apart.TIMEOUT", 0.2)
     (problem,) = validate(store, apart=True).problems
     assert problem == "its structure is damaged: HDF5 does not finish reading it within 0 s; restore it from a copy"
 
