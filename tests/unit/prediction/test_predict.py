@@ -122,7 +122,8 @@ def test_the_foil_is_aligned_and_given_to_the_networks() -> None:
     assert found.shift == pytest.approx(SHIFT, abs=0.01)
     assert found.rms < 1e-4
     ((seen, mode),) = cast(Exact, exact).seen
-    assert (seen.shape, mode) == ((1, MESH.size), "direct")
+    # The spectrum itself, and normalized in five other ways.
+    assert (seen.shape, mode) == ((6, MESH.size), "direct")
     np.testing.assert_array_equal(seen[0], found.spectrum)
     assert (found.element, found.edge, found.source) == ("Au", "L3", str(FOIL))
     assert (found.mode, found.predictor) == ("direct", "network")
@@ -133,12 +134,19 @@ def test_the_foil_is_aligned_and_given_to_the_networks() -> None:
     assert found.reference is None
 
 
-def test_the_interval_is_that_of_the_ensemble() -> None:
-    found = predict_spectrum(model(), spectrum(theory(0.008), energy=MESH - SHIFT))
-    half = 2.0 * np.hypot(1e-4, 2e-4)
+def test_the_interval_is_that_of_the_ensemble_and_of_what_the_normalization_may_be_wrong_by() -> None:
+    exact = model()
+    found = predict_spectrum(exact, spectrum(theory(0.008), energy=MESH - SHIFT))
+    seen = cast(Exact, exact).seen[0][0]
+    msd = cast(Exact, exact).predict(seen, "direct").msd
+    normalization = np.sqrt(np.mean((msd[1:] - msd[0]) ** 2))
+    assert found.uncertainties == pytest.approx({"normalization": normalization, "energy": 0.0, "reference": 0.0})
+    assert normalization > 1e-4
+    half = np.hypot(2.0 * np.hypot(1e-4, 2e-4), 1.6449 * normalization)
     # The fits before and after the edge take the sample's edge step to be half a percent larger.
     assert found.msd == pytest.approx(0.008, abs=1e-3)
-    assert found.interval == pytest.approx((found.msd - half, found.msd + half))
+    assert found.interval == pytest.approx((found.msd - half, found.msd + half), rel=1e-4)
+    assert f"uncertain by normalization {normalization:.4f} Å²" in str(found)
     assert (found.confidence, found.spread) == (0.9, 1e-4)
     assert f"90% in {found.interval[0]:.4f}" in str(found)
 
@@ -185,9 +193,19 @@ def test_beside_a_reference_the_difference_is_put_upon_its_simulated_spectrum() 
     assert found.mode == "reference"
     assert found.reference is not None
     assert (found.reference["msd"], found.reference["calibration"]["source"]) == (0.0081, measured.source)
-    half = np.hypot(2.0 * np.hypot(1e-4, 2e-4), 1.6449 * 0.0005)
+    assert found.uncertainties["energy"] == pytest.approx(
+        0.1 * slope(exact, reference.calibration.apply(sample, MESH), reference.simulated - reference.measured), rel=0.1
+    )
+    half = np.hypot(2.0 * np.hypot(1e-4, 2e-4), 1.6449 * np.hypot(0.0005, found.uncertainties["energy"]))
     assert found.interval[1] - found.msd == pytest.approx(half, rel=1e-3)
     assert cast(Exact, exact).seen[0][1] == "reference"
+
+
+def slope(exact: TrainedModel, measured: np.ndarray, added: np.ndarray) -> float:
+    """Return what the answer changes by for an electronvolt in the energies of a calibrated measurement, Å²."""
+    moved = np.array([added + np.interp(MESH - by, MESH, measured) for by in (-0.01, 0.01)])
+    low, high = cast(Exact, exact).predict(moved, "reference").msd
+    return abs(float(high - low)) / 0.02
 
 
 def test_a_reference_outside_the_training_labels_is_refused() -> None:
@@ -226,7 +244,9 @@ def test_a_model_that_answers_nan_is_refused() -> None:
 
 def test_a_prediction_prints_its_line_its_card_and_its_escaped_table() -> None:
     found = predict_spectrum(model(), foil())
-    named = replace(found, source="<b>a&b.xdi", msd=0.00812, interval=(0.0076, 0.0086), warnings=("it is <odd>",))
+    named = replace(
+        found, source="<b>a&b.xdi", msd=0.00812, interval=(0.0076, 0.0086), uncertainties={}, warnings=("it is <odd>",)
+    )
     assert str(named) == (
         "<b>a&b.xdi: Au L3: MSD 0.0081 Å², 90% in 0.0076 … 0.0086 Å² (network, shifted by "
         f"{found.shift:+.2f} eV, rms {found.rms:.3f} from the mean training spectrum); warning: it is <odd>"
