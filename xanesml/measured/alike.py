@@ -57,14 +57,13 @@ class Pair:
             if _usable(ranges, self.reference.e0, self.before, self.behind)
         ]
 
-    def told(self, sample: NormalizedSpectrum) -> str:
-        """Return what to tell of ranges that are not those of the sample as it was alone; empty if they are."""
-        own = sample.ranges
-        if own is None or all(
-            abs(value - getattr(own, name)) <= _TOLD for name, value in self.ranges.as_dict().items() if name != "nnorm"
-        ):
-            return ""
-        return f"normalized like the reference over {self.ranges}, which both cover"
+    def told(self, *alone: NormalizedSpectrum) -> str:
+        """Return what to tell of ranges that differ from those of the spectra alone; empty if they do not."""
+        names = ("pre1", "pre2", "norm1", "norm2")
+        differs = any(
+            abs(getattr(self.ranges, name) - getattr(one.ranges, name)) > _TOLD for one in alone for name in names
+        )
+        return f"normalized like the reference over {self.ranges}, which both cover" if differs else ""
 
 
 def paired(sample: NormalizedSpectrum, reference: NormalizedSpectrum) -> Pair | None:
@@ -98,16 +97,17 @@ def paired(sample: NormalizedSpectrum, reference: NormalizedSpectrum) -> Pair | 
         norm2=sample.ranges.norm2 + moved,
     )
     ranges = own.common(reference.ranges)
-    if ranges.pre2 - ranges.pre1 < SHORTEST_PRE_EDGE:
+    before = _coarser(sample, reference, e0 + ranges.pre1, e0 + ranges.pre2)
+    if ranges.pre2 - ranges.pre1 < SHORTEST_PRE_EDGE or before.size < FEWEST_POINTS:
         # Each default takes the far half of its own pre-edge: the halves need not meet.
         first = max(sample.energy[0], reference.energy[0]) - e0
         ranges = replace(ranges, pre1=float(first), pre2=float(max(own.pre2, reference.ranges.pre2)))
+        before = _coarser(sample, reference, e0 + ranges.pre1, e0 + ranges.pre2)
     if ranges.norm1 >= ranges.norm2 or ranges.pre1 >= ranges.pre2:
         raise SpectrumError(
             f"{sample.source} and the reference {reference.source} have no range in common to normalize them alike: "
             f"{sample.ranges} and {reference.ranges}; measure both over the same energies"
         )
-    before = _coarser(sample, reference, e0 + ranges.pre1, e0 + ranges.pre2)
     behind = _coarser(sample, reference, e0 + ranges.norm1, e0 + ranges.norm2)
     return _normalized(sample, reference, ranges, before, behind)
 
@@ -140,13 +140,12 @@ def _usable(ranges: FitRanges, e0: float, before: Floats, behind: Floats) -> boo
 def _normalized(
     sample: NormalizedSpectrum, reference: NormalizedSpectrum, ranges: FitRanges, before: Floats, behind: Floats
 ) -> Pair:
-    nodes = np.concatenate([before, behind])
-    both = [renormalized(one, reference.e0, ranges, nodes) for one in (sample, reference)]
+    both = [renormalized(one, reference.e0, ranges, (before, behind)) for one in (sample, reference)]
     return Pair(both[0], both[1], ranges, before, behind)
 
 
 def renormalized(
-    spectrum: NormalizedSpectrum, e0: float, ranges: FitRanges, nodes: Floats | None = None
+    spectrum: NormalizedSpectrum, e0: float, ranges: FitRanges, nodes: tuple[Floats, Floats] | None = None
 ) -> NormalizedSpectrum:
     """Normalize a normalized spectrum over other ranges.
 
@@ -158,8 +157,8 @@ def renormalized(
         Energy that the ranges count from.
     ranges : FitRanges
         Ranges of the fits.
-    nodes : ndarray, shape (n,), float64, eV
-        Energies of the fits. Default: those of the spectrum.
+    nodes : (ndarray, ndarray), shape (n,), float64, eV
+        Energies of the fit before the edge, and of that behind it. Default: those of the spectrum.
 
     Raises
     ------
@@ -167,8 +166,10 @@ def renormalized(
         If a range holds too few energies, or the edge step is not positive.
     """
     energy, mu = clean(spectrum)
-    at = energy if nodes is None else nodes
-    background = fitted(spectrum.source, at, mu if nodes is None else _means(energy, mu, nodes), e0, ranges)
+    if nodes is not None:
+        mu = np.concatenate([_means(energy, mu, some) for some in nodes])
+        energy = np.concatenate(nodes)
+    background = fitted(spectrum.source, energy, mu, e0, ranges)
     step = background.edge_step(e0 + spectrum.parameters["step_offset"])
     if step <= 0:
         raise SpectrumError(f"{spectrum.source} has no edge step with fits over {ranges}; give other ranges")
@@ -185,9 +186,11 @@ def renormalized(
 
 def _means(energy: Floats, mu: Floats, nodes: Floats) -> Floats:
     """Return a spectrum at energies: lines through its points up to half-way to the next, so that noise averages."""
+    if nodes.size < FEWEST_POINTS:
+        return np.interp(nodes, energy, mu)
     middles = (nodes[1:] + nodes[:-1]) / 2
-    low = np.maximum(np.concatenate([[-np.inf], middles]), nodes - _REACH)
-    high = np.minimum(np.concatenate([middles, [np.inf]]), nodes + _REACH)
+    low = np.maximum(np.concatenate([[2 * nodes[0] - middles[0]], middles]), nodes - _REACH)
+    high = np.minimum(np.concatenate([middles, [2 * nodes[-1] - middles[-1]]]), nodes + _REACH)
     first, last = np.searchsorted(energy, low, side="right"), np.searchsorted(energy, high, side="right")
     # Sums over each window, of energies counted from a middle so that nothing cancels.
     x = energy - energy.mean()

@@ -69,7 +69,9 @@ def read_athena(path: Path, text: str) -> list[Found]:
     labels = [str(getattr(group, "label", "") or group.athena_params.id) for group in groups]
     counts = [labels[: n + 1].count(label) for n, label in enumerate(labels)]
     names = [f"{label} ({count})" if count > 1 else label for label, count in zip(labels, counts, strict=True)]
-    found = [_found(group, name) for group, name in zip(groups, names, strict=True)]
+    # Athena counts the coefficients of the post-edge polynomial, larch has its degree.
+    less = 0 if "Using Larch" in text[:500] else 1
+    found = [_found(group, name, less) for group, name in zip(groups, names, strict=True)]
     by_id = {str(group.athena_params.id): one for group, one in zip(groups, found, strict=True)}
     return [_with_foil(one, group, by_id) for group, one in zip(groups, found, strict=True)]
 
@@ -104,7 +106,7 @@ def _parsed(part: str, path: Path) -> Any:
     return getattr(project, project.group_names[0])
 
 
-def _found(group: Any, name: str) -> Found:
+def _found(group: Any, name: str, less: int) -> Found:
     flags, background, transform = group.athena_params, group.athena_params.bkg, group.athena_params.fft
     kind = next((text for flag, text in _OTHER_KINDS.items() if float(getattr(flags, flag, 0) or 0)), "")
     # Athena's own names of element and edge, if larch wrote none.
@@ -118,19 +120,20 @@ def _found(group: Any, name: str) -> Found:
         element=element if isinstance(element, str) else "",
         edge=edge if isinstance(edge, str) else "",
         unit="eV",
-        ranges=_ranges(background),
+        ranges=_ranges(background, less),
         remarks=(f"shifted by {shift:+.3f} eV as in the project",) if shift else (),
         problem=f"it is {kind}, not mu(E)" if kind else "",
     )
 
 
-def _ranges(background: Any) -> FitRanges | None:
-    """Return the fit ranges that a group holds. Athena's degree counts the coefficients, larch's is the degree."""
+def _ranges(background: Any, less: int) -> FitRanges | None:
+    """Return the fit ranges that a group holds, with a degree of its number less `less`."""
     values = [getattr(background, name, None) for name in ("pre1", "pre2", "nor1", "nor2", "nnorm")]
     if any(not isinstance(value, int | float) for value in values):
         return None
-    pre1, pre2, norm1, norm2, degree = (float(value) for value in values if value is not None)
-    return FitRanges(min(pre1, pre2), max(pre1, pre2), min(norm1, norm2), max(norm1, norm2), int(degree))
+    pre1, pre2, norm1, norm2, number = (float(value) for value in values if value is not None)
+    degree = min(max(int(number) - less, 0), 3)
+    return FitRanges(min(pre1, pre2), max(pre1, pre2), min(norm1, norm2), max(norm1, norm2), degree)
 
 
 def _with_foil(found: Found, group: Any, groups: dict[str, Found]) -> Found:

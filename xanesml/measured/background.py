@@ -119,7 +119,7 @@ def degree(length: float) -> int:
 
 
 def default_ranges(energy: Floats, e0: float) -> FitRanges:
-    """Return larch's default ranges, kept off the edge: the far half before it, and from 25 eV behind it to the end.
+    """Return larch's default ranges: the far half before the edge, if it has the points, and all from 25 eV behind it.
 
     Parameters
     ----------
@@ -136,6 +136,10 @@ def default_ranges(energy: Floats, e0: float) -> FitRanges:
     norm2 = min(5.0 * round(last / 5.0), last)
     norm1 = min(_NEAREST_POST_EDGE, 5.0 * round(norm2 / 15.0), norm2 - 2.0)
     pre2 = min(0.5 * pre1, _NEAREST_PRE_EDGE)
+    usable = energy[(energy >= e0 + pre1) & (energy <= e0 + _NEAREST_PRE_EDGE)] - e0
+    if usable.size >= FEWEST_POINTS:
+        # A coarse pre-edge is fitted nearer to the edge.
+        pre2 = max(pre2, float(usable[FEWEST_POINTS - 1]))
     return FitRanges(pre1, max(pre2, pre1), norm1, norm2, degree(norm2 - norm1))
 
 

@@ -31,6 +31,8 @@ from xanesml.measured.spectrum import MeasuredSpectrum
 STEP_OFFSET = 50.0
 #: Smallest edge step, standard deviations of the pre-edge noise.
 SMALLEST_STEP = 10.0
+#: Edge step that is one, whatever is wrong with the spectrum besides.
+_SURE_STEP = 3.0
 #: Steps near the edge wider than this are doubtful, eV, from this far below it to this far above.
 _WIDE_STEP, _STEPS_FROM, _STEPS_TO = 4.0, -10.0, 55.0
 #: Spacing of the coarse scan of shifts, eV: finer than any XANES feature.
@@ -181,12 +183,13 @@ def normalize(
     line = background.below(energy)
     before = (energy >= e0 + ranges.pre1) & (energy <= e0 + ranges.pre2)
     scatter = float(np.std((mu - line)[before]))
+    if edge_step > _SURE_STEP * scatter:
+        noise = noise_level(spectrum.source, energy, mu / edge_step, e0)
     if edge_step <= max(SMALLEST_STEP * scatter, 1e-6 * float(np.ptp(mu))):
         raise SpectrumError(
             f"{spectrum.source} has no edge step: {edge_step:.3g} against a pre-edge noise of {scatter:.3g}; "
             "give an absorption spectrum mu(E) that rises at the edge"
         )
-    noise = noise_level(spectrum.source, energy, mu / edge_step, e0)
     parameters: dict[str, Any] = {
         "columns": spectrum.columns,
         "remarks": [*spectrum.remarks, *told],

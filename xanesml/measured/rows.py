@@ -79,7 +79,7 @@ def _turns(energy: Floats) -> list[int]:
         if direction == 0:
             if abs(value - extreme) > enough:
                 direction, extreme, place = (1 if value > extreme else -1), value, n
-        elif (value - extreme) * direction >= 0:
+        elif (value - extreme) * direction > 0:
             extreme, place = value, n
         elif (extreme - value) * direction > enough:
             turns.append(place + 1)

@@ -38,6 +38,12 @@ _OPERATORS: dict[type[ast.operator], Callable[[Floats, Floats], Floats]] = {
 }
 
 
+#: A name between backticks, or a plain one that is no function.
+_NAME = rf"`([^`]*)`|(?<![\w.])(?!(?:{'|'.join(_FUNCTIONS)})\s*\()([^\W\d]\w*)"
+#: Before every column in an expression: `if` is a word of Python.
+_MARK = "column_"
+
+
 @dataclass(frozen=True)
 class Signal:
     """An absorption made of columns.
@@ -100,8 +106,8 @@ def evaluated(expression: str, columns: Mapping[str, Floats]) -> Signal:
     SpectrumError
         If it cannot be understood or names another column.
     """
-    names = {re.sub(r"\W", "_", name): name for name in columns}
-    text = re.sub(r"`([^`]*)`", lambda match: re.sub(r"\W", "_", match[1]), expression).lower()
+    names = {_identifier(name): name for name in columns}
+    text = re.sub(_NAME, lambda match: _identifier(match[1] or match[2]), expression.lower())
     used: list[str] = []
 
     def value(node: ast.expr) -> Floats:
@@ -112,7 +118,7 @@ def evaluated(expression: str, columns: Mapping[str, Floats]) -> Signal:
                 used.append(names[name])
                 return columns[names[name]]
             case ast.Name(id=name):
-                raise SpectrumError(f"there is no column {name!r}, only {', '.join(columns)}")
+                raise SpectrumError(f"there is no column {_without_mark(name)!r}, only {', '.join(columns)}")
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 return -value(operand)
             case ast.BinOp(left=left, op=operator, right=right) if type(operator) in _OPERATORS:
@@ -120,7 +126,8 @@ def evaluated(expression: str, columns: Mapping[str, Floats]) -> Signal:
             case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]) if name in _FUNCTIONS:
                 return _FUNCTIONS[name](value(argument))
         raise SpectrumError(
-            f"the signal {expression!r} holds {ast.unparse(node)!r}; give columns, numbers, + - * / ( ), ln, log10, exp"
+            f"the signal {expression!r} holds {_without_mark(ast.unparse(node))!r}; "
+            "give columns, numbers, + - * / ( ), ln, log10, exp"
         )
 
     try:
@@ -135,6 +142,14 @@ def evaluated(expression: str, columns: Mapping[str, Floats]) -> Signal:
     if not used:
         raise SpectrumError(f"the signal {expression!r} names no column; it has {', '.join(columns)}")
     return Signal(np.asarray(mu, dtype=np.float64), expression.strip(), tuple(dict.fromkeys(used)))
+
+
+def _identifier(name: str) -> str:
+    return _MARK + re.sub(r"\W", "_", name)
+
+
+def _without_mark(text: str) -> str:
+    return text.replace(_MARK, "")
 
 
 def asked(wanted: str, columns: Mapping[str, Floats]) -> Signal:
@@ -186,7 +201,7 @@ def chosen(columns: Mapping[str, Floats], energy: Floats, edge: float) -> tuple[
         return next(iter(choice.values())), ""
     noise = {kind: edge_visibility(energy, signal.mu, edge) for kind, signal in choice.items()}
     first, other = choice
-    taken = first if noise[first] <= max(DOUBTFUL_NOISE, 0.0) or noise[first] <= noise[other] else other
+    taken = first if noise[first] <= DOUBTFUL_NOISE or noise[first] <= noise[other] else other
     told = ", ".join(
         f"{kind} {'shows no edge' if not np.isfinite(level) else f'has a noise of {level:.4f} edge steps'}"
         for kind, level in noise.items()

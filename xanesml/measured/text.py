@@ -16,17 +16,17 @@ from xanesml.measured.spectrum import Found
 
 #: Prefixes of comment lines; SPEC's lines of multichannel data begin with @.
 _COMMENT = ("#", "%", "!", "*", "@")
-#: Two numbers run together, or stars for a number that was too long for its field.
 _FORTRAN_EXPONENT = re.compile(r"(?<=[\d.])[dD](?=[+-]?\d)")
 
 
 @dataclass
 class _Block:
-    """A table in a text: the lines above it, and its rows with their line numbers, from 1."""
+    """A table in a text: the lines above it, its rows and their lines, from 1, and one above that looks like a row."""
 
     header: list[str]
     rows: list[str] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
+    damaged: tuple[int, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,8 @@ def _renamed(found: Found, name: str) -> Found:
 
 
 def _blocks(text: str) -> Iterator[_Block]:
-    block, comments, continued = _Block([]), [], False
+    block, comments, continued = _Block([]), list[str](), False
+    damaged: tuple[int, str] | None = None
     for number, raw in enumerate(text.splitlines(), start=1):
         line = raw.strip()
         if continued or line.startswith("@"):
@@ -120,11 +121,12 @@ def _blocks(text: str) -> Iterator[_Block]:
         comment = line.startswith(_COMMENT) and not (block.rows and re.match(r"\*+[\s,;]", line))
         if comment or not (block.rows or _numeric(line)):
             comments.append(line)
+            damaged = (number, line) if not comment and _damaged(line) else damaged
             continue
         if comments and (not block.rows or _begins(comments)):
             if block.rows:
                 yield block
-            block = _Block(comments)
+            block = _Block(comments, damaged=damaged)
         comments = []
         block.rows.append(line)
         block.lines.append(number)
@@ -140,31 +142,44 @@ def _begins(comments: list[str]) -> bool:
 def _numbers(path: Path, block: _Block) -> Floats:
     fields = [_plain(row).split() for row in block.rows]
     count = len(fields[0])
+    if block.damaged is not None and len(_plain(block.damaged[1]).split()) == count:
+        raise _unreadable(path, *block.damaged)
     for number, row, line in zip(block.lines, fields, block.rows, strict=True):
+        if "," in line and not re.search("[;\t]", line) and len(line.split()) > 1 and re.search(r"\d,\d", line):
+            raise SpectrumError(
+                f"{path}: line {number}, {line[:60]!r}, has a comma in a number; "
+                "write decimal points, or put tabs or semicolons between the columns"
+            )
         if len(row) != count:
             raise SpectrumError(
                 f"{path}: the number of columns changed from {count} to {len(row)} at line {number}, {line[:60]!r}; "
                 "remove lines that do not belong to the table"
             )
     try:
-        if any("_" in row or "," in row for row in block.rows):
-            raise ValueError
-        return np.array(fields, dtype=np.float64)
+        # numpy, as Python, would take 1_000 for a number.
+        if not any("_" in row for row in block.rows):
+            return np.array(fields, dtype=np.float64)
     except ValueError:
         pass
-    for number, row, line in zip(block.lines, fields, block.rows, strict=True):
-        if not re.search("[;\t]", line) and len(line.split()) > 1 and re.search(r"\d,\d", line):
-            raise SpectrumError(
-                f"{path}: line {number}, {line[:60]!r}, has a comma in a number; "
-                "write decimal points, or put tabs or semicolons between the columns"
-            )
-        for word in row:
-            if not _is_number(word):
-                raise SpectrumError(
-                    f"{path} is not a table of numbers: could not read {word!r} at line {number}, {line[:60]!r}; "
-                    "correct or remove that line"
-                )
-    return np.array([[float(word) for word in row] for row in fields], dtype=np.float64)
+    for number, line in zip(block.lines, block.rows, strict=True):
+        if not _numeric(line):
+            raise _unreadable(path, number, line)
+    return np.array(fields, dtype=np.float64)
+
+
+def _unreadable(path: Path, number: int, line: str) -> SpectrumError:
+    word = next(word for word in _plain(line).split() if not _is_number(word))
+    return SpectrumError(
+        f"{path} is not a table of numbers: could not read {word!r} at line {number}, {line[:60]!r}; "
+        "correct or remove that line"
+    )
+
+
+def _damaged(line: str) -> bool:
+    """Whether a line above a table looks like a row of it: it begins with a number, and other words have digits."""
+    words = _plain(line).split()
+    others = [word for word in words if not _is_number(word)]
+    return bool(words) and _is_number(words[0]) and all(re.search(r"\d|^\*+$", word) for word in others)
 
 
 def _plain(row: str) -> str:
@@ -186,8 +201,9 @@ def _numeric(line: str) -> bool:
 
 
 def _labels(header: list[str], count: int) -> list[str]:
-    """Return the names, in lower case, in the last line of the header with one for each of `count` columns, 0 for any."""
-    for line in reversed(header):
+    """Return the names in the last line of the header with one for each of `count` columns, 0 for any; lower case."""
+    # SPEC names the columns in #L; other comments of it may have as many words.
+    for line in [line for line in header if re.match(r"#L\s", line)] or reversed(header):
         content = re.sub(r"^[#%!*\s]*(column names:|L\s)?\s*", "", line).lower()
         for separator in (r"\s*[;\t]\s*", r"\s*,\s*", r"\s{2,}", r"\s+"):
             labels = re.split(separator, content)

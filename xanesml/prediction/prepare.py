@@ -143,7 +143,7 @@ def prepare(
             difference = reference.calibration.apply(normalized, mesh)
             differences = (difference - reference.measured)[np.newaxis]
         else:
-            told += [line for line in [pair.told(normalized)] if line]
+            told += [line for line in [pair.told(normalized, reference.normalized)] if line]
             normalized = pair.sample
             reference = replace(reference, measured=reference.calibration.apply(pair.reference, mesh))
             differences = np.array([_difference(one, reference, mesh) for one in (pair, *_tried(pair))])

@@ -16,6 +16,7 @@ from requirements import require
 
 from xanesml.errors import SpectrumError
 from xanesml.measured import MeasuredSpectrum, read_spectra, read_spectrum
+from xanesml.measured.background import FitRanges
 from xanesml.measured.text import read_tables
 
 FOIL = ROOT / "examples" / "Au_Foil_L3_rt_2016Foils.xdi"
@@ -485,3 +486,74 @@ def test_xmu_is_theory(tmp_path: Path) -> None:
         read_spectrum(path, element="Pt", edge="L3")
     path.write_text(path.read_text()[:-5])
     refused(path, "truncated")
+
+
+@pytest.mark.parametrize("spacing", ["3.1356369 Å", "3.1356369 Angstrom", "3.1356369", "Si 111"])
+def test_xdi_is_read_whatever_the_unit_of_its_crystal(tmp_path: Path, spacing: str) -> None:
+    path = tmp_path / "a.xdi"
+    text = FOIL.read_text().replace("Mono.d_spacing:  3.13477", f"Mono.d_spacing: {spacing}")
+    assert spacing in text
+    path.write_text(text, encoding="utf-8")
+    assert read_spectrum(path).energy.size == 470
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("degrees", 1.0), ("radians", np.pi / 180)])
+def test_xdi_with_angles_has_energies_by_braggs_law(tmp_path: Path, unit: str, factor: float) -> None:
+    angle = np.degrees(np.arcsin(12398.41984 / (2 * 3.13477 * ENERGY)))
+    path = tmp_path / "a.xdi"
+    rows = "".join(f"{value:.9f} {mu:.6f}\n" for value, mu in zip(factor * angle, MU, strict=True))
+    header = f"# XDI/1.0\n# Column.1: angle {unit}\n# Column.2: mutrans\n# Element.symbol: Au\n# Element.edge: L3\n"
+    path.write_text(header + "# Mono.d_spacing: 3.13477 Å\n" + rows)
+    np.testing.assert_allclose(read_spectrum(path).energy, ENERGY, atol=1e-3)
+    path.write_text(header + rows)
+    refused(path, "give energies, or a column 'angle' and Mono.d_spacing")
+
+
+def test_what_an_xdi_file_says_of_its_sample_is_kept(tmp_path: Path) -> None:
+    path = write_xdi(tmp_path / "a.xdi", "energy eV", "xmu", rows=np.column_stack([ENERGY, MU]))
+    content = path.read_text()
+    for said, others in (("AuHg2O(Se0.5)", ("Hg", "O", "Se")), ("gold foil", ()), ("Au", ())):
+        path.write_text(f"# XDI/1.0\n# Sample.stoichiometry: {said}\n" + content)
+        assert read_spectrum(path).others == others
+
+
+@pytest.mark.requires("larch")
+@pytest.mark.parametrize("placeholder", [{"bkg_z": "H", "fft_edge": "k"}, {"bkg_z": "", "fft_edge": "k"}])
+def test_a_placeholder_for_the_element_yields_to_what_is_stated(tmp_path: Path, placeholder: dict[str, str]) -> None:
+    path = write_json_project(tmp_path / "a.prj", one=placeholder)
+    found = read_spectrum(path, element="Au", edge="L3")
+    assert (found.element, found.edge) == ("Au", "L3")
+    assert found.doubts == (("the file says H K, a placeholder; Au L3 was taken",) if placeholder["bkg_z"] else ())
+
+
+@pytest.mark.parametrize("symbol", ["Xx", "H", "-"])
+def test_a_placeholder_in_xdi_yields_as_well(tmp_path: Path, symbol: str) -> None:
+    path = write_xdi(tmp_path / "a.xdi", "energy eV", "xmu", element=symbol, rows=np.column_stack([ENERGY, MU]))
+    path.write_text(path.read_text().replace("edge: L3", "edge: K"))
+    (doubt,) = read_spectrum(path, element="Au", edge="L3").doubts
+    assert f"the file says {symbol} K, a placeholder" in doubt
+    path.write_text(path.read_text().replace(f"symbol: {symbol}", "symbol: Cu"))
+    refused(path, "is of Cu K, but Au L3 is expected", element="Au", edge="L3")
+
+
+@pytest.mark.requires("larch")
+def test_fit_ranges_and_reference_channel_of_a_project_are_known(tmp_path: Path) -> None:
+    ranges = {"bkg_pre1": "-120", "bkg_pre2": "-40", "bkg_nor1": "60", "bkg_nor2": "500", "bkg_nnorm": "2"}
+    path = write_json_project(
+        tmp_path / "a.prj", sample=ranges | {"reference": "foil"}, foil={"label": "  Ref sample", "reference": "sample"}
+    )
+    sample, foil = read_spectra(path)
+    assert sample.ranges == FitRanges(-120, -40, 60, 500, 1)
+    assert sample.foil is not None
+    np.testing.assert_allclose(sample.foil, MU)
+    assert sample.remarks == ("reference channel   Ref sample",)
+    assert foil.foil is None
+
+
+def test_the_degree_in_a_project_of_larch_is_larchs(project: Path) -> None:
+    import larch.xafs
+
+    first = read_spectra(project)[0]
+    fit = larch.xafs.preedge(first.energy, first.mu)
+    assert first.ranges is not None
+    assert first.ranges.as_dict() == pytest.approx({name: fit[name] for name in first.ranges.as_dict()}, abs=1e-6)
