@@ -62,11 +62,24 @@ def _options(
 
 @app.command()
 def plan(
-    campaign_file: CampaignFile,
+    campaign_file: Annotated[Path | None, typer.Argument(metavar="CAMPAIGN", help="Campaign file (TOML).")] = None,
     task: Annotated[int, typer.Option(help="Task whose FEFF input is printed.")] = 0,
+    feff_input: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FEFF.INP", help="Print a campaign made of this structure and these cards."),
+    ] = None,
 ) -> None:
     """Count the tasks, print a FEFF input, estimate core-hours. Writes nothing."""
     from xanesml.errors import CampaignError
+
+    if (campaign_file is None) == (feff_input is None):
+        raise CampaignError("give either a campaign file, or --from feff.inp to print a campaign made of it")
+    if feff_input is not None:
+        from xanesml.feff.inp_campaign import campaign_text
+
+        typer.echo(campaign_text(feff_input), nl=False)
+        return
+    assert campaign_file is not None  # noqa: S101 (of the two exactly one is given)
     from xanesml.feff.engine import make_engine
     from xanesml.store.cost import is_native, table_seconds
     from xanesml.store.tasks import Kind, describe_sites, load_campaign

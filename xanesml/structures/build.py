@@ -13,6 +13,7 @@ from xanesml.campaign import CUBOCTAHEDRA, StructureSection
 from xanesml.errors import StructureError
 from xanesml.files.arrays import Floats, Wholes
 from xanesml.structures.cluster import Cluster
+from xanesml.structures.feff_inp import is_feff_input, read_feff_input
 from xanesml.structures.overlap import check_overlap
 
 #: Default first-shell cutoff over the absorber's shortest bond; fcc's second shell lies at √2.
@@ -80,6 +81,8 @@ def build_cluster(section: StructureSection) -> Cluster:
 
 
 def _read(path: Path) -> Atoms:
+    if is_feff_input(path):
+        return read_feff_input(path).atoms
     from ase.io import read  # noqa: PLC0415 (slow to import, and not needed on every rank)
 
     try:
@@ -88,13 +91,18 @@ def _read(path: Path) -> Atoms:
     except Exception as error:
         # On a malformed file ase's readers raise errors of any kind.
         reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-        raise StructureError(f"cannot read the structure file {path} with ase: {reason}") from error
+        raise StructureError(
+            f"cannot read the structure file {path} with ase: {reason}; give CIF, POSCAR or CONTCAR, extended XYZ, "
+            "another format that ase reads (`ase info --formats`), or feff.inp"
+        ) from error
     if len(atoms) == 0 or not np.isfinite(atoms.positions).all() or (atoms.numbers < 1).any():
         raise StructureError(f"{path} must hold atoms of known elements at finite positions")
     return atoms
 
 
 def _find_absorber(atoms: Atoms, section: StructureSection, source: str) -> int:
+    if section.file is not None and section.absorber is None and is_feff_input(section.file):
+        section = section.model_copy(update={"absorber": read_feff_input(section.file).absorber})
     if section.absorber is not None:
         if section.absorber >= len(atoms):
             raise StructureError(f"structure.absorber is {section.absorber}; {source} has atoms 0 to {len(atoms) - 1}")
