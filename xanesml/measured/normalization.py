@@ -192,6 +192,7 @@ def normalize(
         )
     parameters: dict[str, Any] = {
         "columns": spectrum.columns,
+        "time": spectrum.time,
         "remarks": [*spectrum.remarks, *told],
         **ranges.as_dict(),
         "step_offset": step_offset,

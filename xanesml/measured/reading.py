@@ -281,6 +281,7 @@ def _judged(
         ranges=found.ranges,
         remarks=tuple(part for part in (remark, *found.remarks) if part and not part.startswith("shifted")),
         doubts=(placeholder,) if placeholder else (),
+        time=found.time,
     )
 
 

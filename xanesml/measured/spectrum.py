@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from xanesml.errors import EnvironmentProblem
@@ -44,6 +46,8 @@ class MeasuredSpectrum:
         How it was read, where there was a choice, one sentence each.
     doubts : tuple of str
         Reasons to doubt how it was read, one sentence each.
+    time : str
+        When it was measured, ISO 8601, as the file says; else empty.
     """
 
     energy: Floats
@@ -60,6 +64,7 @@ class MeasuredSpectrum:
     ranges: FitRanges | None = None
     remarks: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    time: str = ""
 
     @property
     def theory(self) -> bool:
@@ -100,7 +105,7 @@ class Found:
         Names of the columns by their number in the file, from 1.
     foil : ndarray, shape (E,), float64, or None
         Absorption of a foil measured at the same time, where it is no column.
-    background, edge_energy, others, ranges
+    background, edge_energy, others, ranges, time
         As in `MeasuredSpectrum`.
     lines : ndarray, shape (E,), int, or None
         Line of each row in the file, for messages.
@@ -129,8 +134,17 @@ class Found:
     ranges: FitRanges | None = None
     lines: Any = None
     remarks: tuple[str, ...] = ()
+    time: str = ""
     ambiguous: str = ""
     problem: str = ""
+
+
+def time_of(text: str) -> str:
+    """Return a time of XDI or SPEC as ISO 8601; empty if it is none."""
+    for read in (datetime.fromisoformat, lambda word: datetime.strptime(word, "%a %b %d %H:%M:%S %Y")):
+        with contextlib.suppress(ValueError):
+            return read(text.strip()).isoformat()
+    return ""
 
 
 def import_larch() -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 from xanesml.errors import SpectrumError
 from xanesml.files.arrays import Floats
 from xanesml.measured.signals import COLUMNS_TEXT, signals
-from xanesml.measured.spectrum import Found
+from xanesml.measured.spectrum import Found, time_of
 
 #: Prefixes of comment lines; SPEC's lines of multichannel data begin with @.
 _COMMENT = ("#", "%", "!", "*", "@")
@@ -244,6 +244,7 @@ def _found(path: Path, table: Table, labels: list[str], name: str) -> Found:
         labels={} if named else {one: f"column {one} of {count}" for one in names},
         numbers={str(place): one for place, one in enumerate(names, start=1)},
         lines=table.lines,
+        time=next((time_of(line[2:]) for line in reversed(table.header) if line.startswith("#D")), ""),
         ambiguous=problem,
     )
 

@@ -10,7 +10,7 @@ import numpy as np
 from xanesml.errors import SpectrumError
 from xanesml.files.arrays import Floats
 from xanesml.measured.signals import COLUMNS_TEXT
-from xanesml.measured.spectrum import Found
+from xanesml.measured.spectrum import Found, time_of
 from xanesml.measured.text import read_tables
 
 #: h c, eV Å.
@@ -65,6 +65,7 @@ def read_xdi(path: Path, text: str) -> Found:
         others=elements_of(header.get("sample.stoichiometry", "") or header.get("sample.formula", "")),
         numbers={str(place): name for place, name in enumerate(labels, start=1)},
         lines=table.lines,
+        time=time_of(header.get("scan.start_time", "")),
         ambiguous=f"it has no absorption among its columns {', '.join(labels)}; give {COLUMNS_TEXT}, or choose one",
     )
 

@@ -1,6 +1,6 @@
 """Figures, each drawn at the width of one or two journal columns and written as PNG and as PDF beside it."""
 
-from xanesml.plots.measured import measured_against_simulated, msd_overview
+from xanesml.plots.measured import measured_against_simulated, msd_overview, msd_series
 from xanesml.plots.tensors import averaging_figures, comparison_figures
 from xanesml.plots.training import training_figures
 
@@ -9,5 +9,6 @@ __all__ = [
     "comparison_figures",
     "measured_against_simulated",
     "msd_overview",
+    "msd_series",
     "training_figures",
 ]

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: Fields of a prediction that are not written to files.
-_DRAWN = ("mesh", "spectrum", "nearest_spectrum", "band", "edge_energy", "first_shell")
+_DRAWN = ("mesh", "spectrum", "nearest_spectrum", "band", "edge_energy", "first_shell", "measured")
 
 
 @dataclass(frozen=True, repr=False)
@@ -112,6 +112,8 @@ class Prediction(Card):
         Energy of the edge that the mesh refers to.
     first_shell : float, Å
         Bond length of the first shell in the undistorted cluster.
+    measured : NormalizedSpectrum
+        The measured spectrum as it was normalized and aligned.
     """
 
     source: str
@@ -148,6 +150,7 @@ class Prediction(Card):
     band: Floats = field(compare=False)
     edge_energy: float
     first_shell: float
+    measured: NormalizedSpectrum = field(compare=False)
 
     def as_dict(self) -> dict[str, Any]:
         """Return what is written to files, ready for JSON: all but the attributes from `mesh` on."""
@@ -191,6 +194,11 @@ class Prediction(Card):
             first_shell=self.first_shell,
             mean_shift=self.mean_shift,
         )
+
+    @property
+    def time(self) -> str:
+        """When it was measured, ISO 8601, as its file says; else empty."""
+        return str(self.normalization.get("time", ""))
 
     def __str__(self) -> str:
         return "; ".join(
@@ -370,6 +378,7 @@ def _prediction(
         band=metadata.band,
         edge_energy=metadata.edge_energy,
         first_shell=metadata.first_shell,
+        measured=normalized,
     )
 
 
