@@ -294,7 +294,7 @@ def predict(
         list[Path] | None,
         typer.Argument(
             metavar="SPECTRUM",
-            help="Measured spectra: XDI, Athena project, NeXus, SPEC, xmu.dat or columns of text; folders, and patterns. "
+            help="Measured spectra: XDI, Athena project, NeXus, SPEC, xmu.dat or text in columns; folders, patterns. "
             "FILE:NAME is a spectrum of several, FILE:SIGNAL a signal.",
         ),
     ] = None,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
 from xanesml.errors import SpectrumError
 from xanesml.files.arrays import Floats
-from xanesml.measured.screening import LARGEST_OFFSET, scatter, tabulated_edge
+from xanesml.measured.screening import LARGEST_OFFSET, scatter, tabulated_edge, tabulated_edges
 from xanesml.measured.spectrum import import_larch
 
 #: Smallest scale of the slope, eV: the resolution of a monochromator.
@@ -59,6 +60,7 @@ class OtherEdge:
     what: str
 
 
+@cache
 def core_width(element: str, edge: str) -> float:
     """Return the core-hole width of an edge, eV.
 
@@ -170,15 +172,13 @@ def other_edges(
     list of OtherEdge
         By their energy.
     """
-    import xraydb  # noqa: PLC0415 (slow to import)
-
     found = []
     offset = e0 - tabulated_edge(element, edge)
     for symbol in dict.fromkeys((element, *others)):
-        for name, other in xraydb.xray_edges(symbol).items():
-            place = float(other.energy) + offset
+        for name, tabulated in tabulated_edges(symbol).items():
+            place = tabulated + offset
             if energy[0] < place < energy[-1] and (symbol, name) != (element, edge) and abs(place - e0) > MARGIN:
-                found.append(OtherEdge(place, f"the {symbol} {name} edge at {other.energy:.0f} eV"))
+                found.append(OtherEdge(place, f"the {symbol} {name} edge at {tabulated:.0f} eV"))
     for place, size in _steps(energy, mu, e0):
         if all(abs(place - known.energy) > MARGIN for known in found):
             named = _nearest_edge(place - offset)
@@ -234,21 +234,24 @@ def _filtered(x: Floats, y: Floats, e0: float) -> tuple[Floats, Floats, Floats]:
     The window is narrower than a quarter of the usual period of the fine structure; where the points
     are too far apart for that, nothing is returned.
     """
-    noise = scatter(x, y)
-    places, sizes, errors = [], [], []
-    for gap in range(_FEWEST, x.size - _FEWEST + 1):
-        middle = (x[gap - 1] + x[gap]) / 2
-        wavenumber = np.sqrt(_K_SQUARED * max(middle - e0, 0.0)) if middle > e0 else np.inf
-        window = min(_WINDOW, _PER_WAVENUMBER * wavenumber)
-        first = min(int(np.searchsorted(x, middle - window)), gap - _FEWEST)
-        last = max(int(np.searchsorted(x, middle + window)), gap + _FEWEST)
-        if max(middle - x[first], x[last - 1] - middle) > _TOO_COARSE * window:
-            continue
-        along = (x[first:last] - middle) / window
-        above = (np.arange(first, last) >= gap).astype(np.float64)
-        design = np.column_stack([above, np.ones_like(along), along, along**2, along**3])
-        inverse = np.linalg.inv(design.T @ design)
-        sizes.append(float(inverse[0] @ (design.T @ y[first:last])))
-        errors.append(noise * float(np.sqrt(inverse[0, 0])))
-        places.append(middle)
-    return np.array(places), np.array(sizes), np.array(errors)
+    gaps = np.arange(_FEWEST, x.size - _FEWEST + 1)
+    middles = (x[gaps - 1] + x[gaps]) / 2
+    wavenumbers = np.where(middles > e0, np.sqrt(_K_SQUARED * np.abs(middles - e0)), np.inf)
+    windows = np.minimum(_WINDOW, _PER_WAVENUMBER * wavenumbers)
+    first = np.minimum(np.searchsorted(x, middles - windows), gaps - _FEWEST)
+    last = np.maximum(np.searchsorted(x, middles + windows), gaps + _FEWEST)
+    fine = np.maximum(middles - x[first], x[last - 1] - middles) <= _TOO_COARSE * windows
+    gaps, middles, windows, first, last = (values[fine] for values in (gaps, middles, windows, first, last))
+    if gaps.size == 0:
+        return middles, np.empty(0), np.empty(0)
+    # All windows at once, as long as the longest; points beyond the end of a shorter one weigh nothing.
+    points = first[:, np.newaxis] + np.arange((last - first).max())
+    inside = points < last[:, np.newaxis]
+    points = np.minimum(points, x.size - 1)
+    along = (x[points] - middles[:, np.newaxis]) / windows[:, np.newaxis]
+    above = (points >= gaps[:, np.newaxis]).astype(np.float64)
+    design = np.stack([above, np.ones_like(along), along, along**2, along**3], axis=-1) * inside[..., np.newaxis]
+    inverse = np.linalg.inv(design.transpose(0, 2, 1) @ design)
+    sums = (design.transpose(0, 2, 1) @ y[points][..., np.newaxis])[..., 0]
+    sizes = (inverse[:, 0] * sums).sum(axis=1)
+    return middles, sizes, scatter(x, y) * np.sqrt(inverse[:, 0, 0])

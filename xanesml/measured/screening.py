@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 
@@ -50,15 +51,21 @@ def tabulated_edge(element: str, edge: str) -> float:
     ----------
     W. T. Elam, B. D. Ravel and J. R. Sieber, Radiat. Phys. Chem. 63, 121 (2002).
     """
+    edges = tabulated_edges(element)
+    if edge not in edges:
+        raise SpectrumError(f"{element} has no {edge} edge; it has {', '.join(edges)}")
+    return edges[edge]
+
+
+@cache
+def tabulated_edges(element: str) -> dict[str, float]:
+    """Return the energies, eV, of all edges of an element by their names; see `tabulated_edge`."""
     import xraydb  # noqa: PLC0415 (slow to import)
 
     try:
-        edges = xraydb.xray_edges(element)
+        return {name: float(edge.energy) for name, edge in xraydb.xray_edges(element).items()}
     except ValueError as error:
         raise SpectrumError(f"there is no element {element!r}; give its symbol, such as Au") from error
-    if edge not in edges:
-        raise SpectrumError(f"{element} has no {edge} edge; it has {', '.join(edges)}")
-    return float(edges[edge].energy)
 
 
 def edge_offset(source: str, e0: float, element: str, edge: str) -> float:
