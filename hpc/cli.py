@@ -323,7 +323,7 @@ def predict(
         typer.Option(
             metavar="SIGNAL",
             help="transmission, fluorescence, reference, a column, or an expression such as (If1+If2)/I0. "
-            "Default: what shows the edge.",
+            "Default, also for the reference: what shows the edge.",
         ),
     ] = None,
     pre_edge: Annotated[
@@ -381,11 +381,11 @@ def predict(
         others=expected_elements(others),
     )
     loaded = load_model(model)
-    options: dict[str, Any] = {"element": element, "edge": edge, "signal": signal, "treatment": treatment}
+    options: dict[str, Any] = {"element": element, "edge": edge, "treatment": treatment}
     known = None
     if reference is not None and reference_msd is not None:
         known = loaded.reference(reference, reference_msd, reference_error, **options)
-    options |= {"reference": known, "predictor": baseline or NETWORK, "align": align}
+    options |= {"signal": signal, "reference": known, "predictor": baseline or NETWORK, "align": align}
     results = Results(output or model.parent, project=project, figures=figures, echo=typer.echo)
     if spectra:
         results.add(read_spectra(loaded, spectra, options, jobs, typer.echo))

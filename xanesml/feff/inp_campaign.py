@@ -112,6 +112,8 @@ def _feff_keys(path: Path, found: FeffInput) -> tuple[dict[str, Any], list[str]]
     else:
         notes.append("there is no FMS card; fms_radius is the campaign's default: choose it")
         keys["fms_radius"] = 7.0
+    if found.shared:
+        notes.append("which atoms share a potential is left to feff.potentials, not taken from the file")
     keys["lmax"] = found.lmax
     keys["normalization"] = "absolute"
     extra = [" ".join([card, *words]) for card, words in cards.items() if card not in {*_OWN, *_LEFT_OUT}]

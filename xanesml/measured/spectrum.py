@@ -143,7 +143,8 @@ def time_of(text: str) -> str:
     """Return a time of XDI or SPEC as ISO 8601; empty if it is none."""
     for read in (datetime.fromisoformat, lambda word: datetime.strptime(word, "%a %b %d %H:%M:%S %Y")):
         with contextlib.suppress(ValueError):
-            return read(text.strip()).isoformat()
+            # Python 3.10 does not know Z, the zone of Greenwich.
+            return read(re.sub("Z$", "+00:00", text.strip())).isoformat()
     return ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
@@ -125,8 +125,8 @@ class Model(Card):
         element, edge : str, optional
             Absorber and edge of files that do not name them. Default: those of the model.
         signal : str, optional
-            The absorption: transmission, fluorescence, reference, a column, or an expression of columns such as
-            "(If1+If2)/I0". Default: what shows the edge.
+            The absorption of the spectra, not of the reference: transmission, fluorescence, reference, a column, or
+            an expression of columns such as "(If1+If2)/I0". Default: what shows the edge.
         treatment : Treatment, optional
             Ranges of the fits before and after the edge, and what is done about glitches.
         align : {"foil", "edge", "none"}
@@ -157,7 +157,7 @@ class Model(Card):
         if known is not None and not isinstance(known, Reference):
             if not isinstance(known, tuple) or not 2 <= len(known) <= 3:
                 raise SpectrumError("a reference is (spectrum, msd), (spectrum, msd, msd_error) or a Reference")
-            known = self.reference(*known, element=element, edge=edge, signal=signal, treatment=treatment)
+            known = self.reference(*known, element=element, edge=edge, treatment=treatment)
         preparation = Preparation(
             theory=Theory.of(self.trained),
             wanted=Wanted.of(self.trained),
@@ -241,6 +241,9 @@ class Model(Card):
         """
         wanted = Wanted.of(self.trained)
         measured = wanted.read(spectrum, element, edge, signal)[0]
+        if treatment is not None and measured.ranges is None:
+            # Samples of a project may have a reference that is in none.
+            treatment = replace(treatment, project_ranges=False)
         return make_reference(self.trained, wanted.normalized(measured, treatment), msd, msd_error=msd_error)
 
     @property

@@ -30,6 +30,8 @@ class FeffInput:
         Index of the absorbing atom, that of potential 0.
     lmax : int
         Largest angular momentum of the absorber's potential in the scattering matrices; −1 leaves it to FEFF.
+    shared : bool
+        Whether the file has several potentials of one element besides the absorber's.
     cards : dict of str to list of str
         The words behind each other card, by its name in capitals; of one that occurs twice, the last.
     """
@@ -37,6 +39,7 @@ class FeffInput:
     atoms: Atoms
     absorber: int
     lmax: int
+    shared: bool
     cards: dict[str, list[str]]
 
 
@@ -171,4 +174,5 @@ def _checked(
         numbers=[elements[row[3]][0] for row in rows],
         positions=factor * np.array([row[:3] for row in rows], dtype=np.float64),
     )
-    return FeffInput(atoms, absorbers[0], elements[0][1], cards)
+    others = [element for potential, (element, _) in elements.items() if potential]
+    return FeffInput(atoms, absorbers[0], elements[0][1], len(set(others)) < len(others), cards)
