@@ -10,7 +10,7 @@ import time
 from enum import Enum
 from itertools import chain, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -67,15 +67,28 @@ def _options(
 
 @app.command()
 def plan(
-    campaign_file: CampaignFile,
+    campaign_file: Annotated[Path | None, typer.Argument(metavar="CAMPAIGN", help="Campaign file (TOML).")] = None,
     task: Annotated[int, typer.Option(help="Task whose FEFF input is printed.")] = 0,
     figure: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Draw the absorbers' distances and the first-shell cutoff, as PNG and PDF."),
     ] = None,
+    feff_input: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FEFF.INP", help="Print a campaign made of this structure and these cards."),
+    ] = None,
 ) -> None:
     """Count the tasks, print a FEFF input and the geometry, estimate core-hours. Writes nothing but the figure."""
     from xanesml.errors import CampaignError
+
+    if (campaign_file is None) == (feff_input is None):
+        raise CampaignError("give either a campaign file, or --from feff.inp to print a campaign made of it")
+    if feff_input is not None:
+        from xanesml.feff.inp_campaign import campaign_text
+
+        _echo(campaign_text(feff_input), nl=False)
+        return
+    assert campaign_file is not None  # noqa: S101 (of the two exactly one is given)
     from xanesml.feff.engine import make_engine
     from xanesml.store.cost import is_native, table_seconds
     from xanesml.store.geometry import geometry
@@ -295,11 +308,13 @@ def tune(
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a trained model.")],
     spectra: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
-            metavar="SPECTRUM", help="Measured spectra: XDI, Athena project, NeXus, xmu.dat or columns of text."
+            metavar="SPECTRUM",
+            help="Measured spectra: XDI, Athena project, NeXus, SPEC, xmu.dat or text in columns; folders, patterns. "
+            "FILE:NAME is a spectrum of several, FILE:SIGNAL a signal.",
         ),
-    ],
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder of predictions.json and figures. Default: the model's parent."),
@@ -320,25 +335,80 @@ def predict(
     ] = None,
     element: Annotated[str | None, typer.Option(help="Absorbing element of files that do not name it.")] = None,
     edge: Annotated[str | None, typer.Option(help="Edge of files that do not name it.")] = None,
+    signal: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIGNAL",
+            help="transmission, fluorescence, reference, a column, or an expression such as (If1+If2)/I0. "
+            "Default, also for the reference: what shows the edge.",
+        ),
+    ] = None,
+    pre_edge: Annotated[
+        str | None, typer.Option(metavar="FROM,TO", help="Range of the pre-edge line, eV from the edge.")
+    ] = None,
+    post_edge: Annotated[
+        str | None, typer.Option(metavar="FROM,TO", help="Range of the post-edge polynomial, eV from the edge.")
+    ] = None,
+    project_ranges: Annotated[
+        bool, typer.Option("--project-ranges", help="Take the ranges that Athena projects hold.")
+    ] = False,
+    leave_out_glitches: Annotated[
+        bool, typer.Option("--leave-out-glitches", help="Leave glitches out. Default: tell them only.")
+    ] = False,
+    others: Annotated[
+        str | None, typer.Option("--others", metavar="SYMBOLS", help="Other elements in the sample, such as Se,Hg.")
+    ] = None,
+    align: Annotated[
+        str,
+        typer.Option(help="What puts energies on the reference's: foil (measured with both), edge (itself) or none."),
+    ] = "foil",
+    watch: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Predict the spectra of a folder as they come, until Ctrl-C."),
+    ] = None,
+    every: Annotated[float, typer.Option(metavar="SECONDS", min=0.05, help="How often --watch looks.")] = 5.0,
+    jobs: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Processes that read. Default: all cores for many spectra.")
+    ] = None,
+    project: Annotated[
+        Path | None, typer.Option(metavar="FILE.PRJ", help="Write an Athena project of the normalized spectra.")
+    ] = None,
+    figures: Annotated[
+        bool | None, typer.Option("--figures/--no-figures", help="A figure of each spectrum. Default: of up to 20.")
+    ] = None,
 ) -> None:
     """Read the mean squared displacement off measured spectra."""
+    from hpc.predicting import Results, energy_range, expected_elements, read_spectra, watch_folder
     from xanesml.assessment.report import NETWORK
     from xanesml.errors import SpectrumError
+    from xanesml.measured import Treatment
     from xanesml.prediction.model import load_model
 
     if (reference is None) != (reference_msd is None):
         raise SpectrumError("--reference SPECTRUM and --reference-msd MSD go together; give both, or neither")
-    known = None if reference is None or reference_msd is None else (reference, reference_msd, reference_error)
-    found = load_model(model).predict(
-        spectra, reference=known, predictor=baseline or NETWORK, element=element, edge=edge
+    if align not in ("foil", "edge", "none"):
+        raise SpectrumError(f"--align is {align!r}; give foil, edge or none")
+    if not spectra and watch is None:
+        raise SpectrumError("no spectra are given; name files, folders or patterns, or --watch a folder")
+    treatment = Treatment(
+        pre_edge=energy_range("--pre-edge", pre_edge),
+        post_edge=energy_range("--post-edge", post_edge),
+        project_ranges=project_ranges,
+        leave_out_glitches=leave_out_glitches,
+        others=expected_elements(others),
     )
-    folder = output or model.parent
-    found.write(folder, figures=True)
-    for prediction in found:
-        _echo(prediction)
-    for line in found.refusals:
-        _echo(line, err=True)
-    if found.refused:
+    loaded = load_model(model)
+    options: dict[str, Any] = {"element": element, "edge": edge, "treatment": treatment}
+    known = None
+    if reference is not None and reference_msd is not None:
+        known = loaded.reference(reference, reference_msd, reference_error, **options)
+    options |= {"signal": signal, "reference": known, "predictor": baseline or NETWORK, "align": align}
+    results = Results(output or model.parent, project=project, figures=figures, echo=_echo)
+    if spectra:
+        results.add(read_spectra(loaded, spectra, options, jobs, _echo))
+    if watch is not None:
+        watch_folder(loaded, watch, options, results, every)
+    if results.refused:
         raise typer.Exit(SOME_FAILED)
 
 

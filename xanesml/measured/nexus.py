@@ -10,7 +10,8 @@ import numpy as np
 
 from xanesml.errors import SpectrumError
 from xanesml.files.arrays import Floats
-from xanesml.measured.spectrum import COLUMNS_TEXT, Found, absorption
+from xanesml.measured.signals import COLUMNS_TEXT, signals
+from xanesml.measured.spectrum import Found
 
 #: The first bytes of an HDF5 file.
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -80,21 +81,23 @@ def _spectra(entry: h5py.Group) -> Iterator[Found]:
     name = entry.name.strip("/")
     element, edge = _said(groups, "element"), _said(groups, "edge")
     axis, unit = np.asarray(energy[()], dtype=np.float64).ravel(), _text(energy.attrs.get("units", ""))
-    taken = _absorption(entry, groups, axis.size)
-    if taken is None:
+    columns, mu = _absorption(entry, groups, axis.size)
+    stacks = [values.shape[0] for values in columns.values() if values.ndim > 1]
+    columns = {key: values for key, values in columns.items() if values.ndim == 1 or len(values) == max(stacks)}
+    if not columns:
         problem = f"it has no absorption; give intensity, {COLUMNS_TEXT}, or incoming_beam and absorbed_beam"
-        yield Found(axis, np.empty(0), "", name=name, element=element, edge=edge, problem=problem)
+        yield Found(axis, {}, name=name, element=element, edge=edge, problem=problem)
         return
-    mu, what = taken
-    for row, values in enumerate(np.atleast_2d(mu)):
+    for row in range(max(stacks, default=1)):
         yield Found(
             energy=axis,
-            mu=values,
-            columns=f"energy and {what}",
-            name=f"{name}/{row}" if mu.ndim > 1 else name,
+            columns={key: values if values.ndim == 1 else values[row] for key, values in columns.items()},
+            name=f"{name}/{row}" if stacks else name,
             element=element,
             edge=edge,
             unit=unit,
+            mu=mu,
+            ambiguous=f"its columns are {', '.join(columns)}; name absorption {COLUMNS_TEXT}, or choose one",
         )
 
 
@@ -119,32 +122,43 @@ def _said(groups: list[h5py.Group], name: str) -> str:
     return ""
 
 
-def _absorption(entry: h5py.Group, groups: list[h5py.Group], points: int) -> tuple[Floats, str] | None:
+def _absorption(entry: h5py.Group, groups: list[h5py.Group], points: int) -> tuple[dict[str, Floats], str]:
+    """Return the columns of the first group that has absorption, and the one that holds μ whatever its name.
+
+    Without absorption, the columns of all groups are returned.
+    """
+    everything: dict[str, Floats] = {}
     for group in groups:
         columns = {
             name.lower(): np.asarray(data[()], dtype=np.float64)
             for name in group
             if (data := _dataset(group, name)) is not None and data.ndim and data.shape[-1] == points
         }
+        columns = {name: values for name, values in columns.items() if values.ndim <= 2 and name != "energy"}
         if "intensity" in columns:
-            return columns["intensity"], "intensity"
-        if (taken := absorption(columns)) is not None:
-            return taken
+            return columns, "intensity"
+        if _holds(columns):
+            return columns, ""
         if "data" in columns and _text(entry["definition"][()] if "definition" in entry else "") == "NXxasproc":
-            return columns["data"], "data"
-    return _of_beams(entry, points)
+            return columns, "data"
+        everything |= columns
+    return _of_beams(entry, points) or (everything, "")
 
 
-def _of_beams(entry: h5py.Group, points: int) -> tuple[Floats, str] | None:
+def _holds(columns: dict[str, Floats]) -> bool:
+    return bool({"transmission", "fluorescence", "normalized"} & signals(columns).keys())
+
+
+def _of_beams(entry: h5py.Group, points: int) -> tuple[dict[str, Floats], str] | None:
     for instrument in _children(entry, "NXinstrument"):
-        beams = [_dataset(instrument, f"{name}/data") for name in ("incoming_beam", "absorbed_beam")]
-        incoming, absorbed = (None if b is None else np.asarray(b[()], dtype=np.float64) for b in beams)
-        if incoming is None or absorbed is None or not incoming.shape == absorbed.shape == (points,):
+        names = ("incoming_beam", "absorbed_beam")
+        beams = [_dataset(instrument, f"{name}/data") for name in names]
+        arrays = [None if beam is None else np.asarray(beam[()], dtype=np.float64) for beam in beams]
+        if any(array is None or array.shape != (points,) for array in arrays):
             continue
+        columns = {name: array for name, array in zip(names, arrays, strict=True) if array is not None}
         mode = _said([entry, *_children(entry, "NXdata")], "mode").lower()
-        # Zero counts are checked later.
-        with np.errstate(all="ignore"):
-            if "trans" in mode or not mode:
-                return np.log(incoming / absorbed), "ln(incoming_beam/absorbed_beam)"
-            return absorbed / incoming, "absorbed_beam/incoming_beam"
+        if "trans" in mode or not mode:
+            return columns, "ln(incoming_beam/absorbed_beam)"
+        return columns, "absorbed_beam/incoming_beam"
     return None

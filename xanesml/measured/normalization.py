@@ -7,22 +7,34 @@ post-edge polynomial and pre-edge line, at the same distance from the edge.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from xanesml.errors import SpectrumError
-from xanesml.files.arrays import Floats
-from xanesml.measured.screening import check_range, doubts, edge_offset, noise_level
-from xanesml.measured.spectrum import MeasuredSpectrum, import_larch
+from xanesml.files.arrays import Floats, Wholes
+from xanesml.measured.background import FitRanges, default_ranges, fitted
+from xanesml.measured.edges import MARGIN, OtherEdge, core_width, find_edge, other_edges
+from xanesml.measured.glitches import find_glitches
+from xanesml.measured.screening import (
+    MINIMUM_POST_EDGE,
+    check_range,
+    doubts,
+    edge_offset,
+    noise_level,
+)
+from xanesml.measured.spectrum import MeasuredSpectrum
 
 #: Energy above the edge at which FEFF takes μ0 for the edge step, eV.
 STEP_OFFSET = 50.0
 #: Smallest edge step, standard deviations of the pre-edge noise.
 SMALLEST_STEP = 10.0
-#: Fewest points in which larch finds the edge.
-_LARCH_FINDS_EDGES = 101
+#: Edge step that is one, whatever is wrong with the spectrum besides.
+_SURE_STEP = 3.0
+#: Steps near the edge wider than this are doubtful, eV, from this far below it to this far above.
+_WIDE_STEP, _STEPS_FROM, _STEPS_TO = 4.0, -10.0, 55.0
 #: Spacing of the coarse scan of shifts, eV: finer than any XANES feature.
 SCAN_STEP = 0.25
 #: Largest shift of a measured spectrum onto the theory's energies, either way, eV.
@@ -47,9 +59,10 @@ class NormalizedSpectrum:
         Divisor of the absorption, in the unit of that.
     parameters : dict
         Everything that the normalization depends on, ready for JSON: the columns of the
-        file, the larch version, the ranges of both fits relative to `e0` (eV), the
-        polynomial's degree, where the step was taken (eV above `e0`), and the step
-        extrapolated to `e0` itself for comparison.
+        file, what was said while it was read, the ranges of both fits relative to `e0` (eV), the
+        polynomial's degree, where the step was taken (eV above `e0`), the step
+        extrapolated to `e0` itself for comparison, energies of glitches, whether these were left out, and
+        further edges.
     element, edge, source : str
         As in `MeasuredSpectrum`.
     noise : float, edge steps
@@ -60,6 +73,10 @@ class NormalizedSpectrum:
         Whether it was calculated.
     doubts : tuple of str
         Reasons to doubt the spectrum, one sentence each.
+    ranges : FitRanges or None
+        Ranges of the fits; None for theory.
+    foil : ndarray, shape (E,), float64, or None
+        Absorption of a foil measured at the same time, not normalized; no NaN.
     """
 
     energy: Floats
@@ -74,6 +91,31 @@ class NormalizedSpectrum:
     edge_offset: float = 0.0
     theory: bool = False
     doubts: tuple[str, ...] = ()
+    ranges: FitRanges | None = None
+    foil: Floats | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """How spectra are treated before they are compared with theory.
+
+    Attributes
+    ----------
+    pre_edge, post_edge : (float, float) or None
+        First and last energy of the fits, eV from the edge. Default: what the spectrum has.
+    project_ranges : bool
+        Whether the ranges that an Athena project holds are taken.
+    leave_out_glitches : bool
+        Whether glitches are left out, and not only told.
+    others : tuple of str
+        Elements in the sample besides the absorber and those that a file states.
+    """
+
+    pre_edge: tuple[float, float] | None = None
+    post_edge: tuple[float, float] | None = None
+    project_ranges: bool = False
+    leave_out_glitches: bool = False
+    others: tuple[str, ...] = ()
 
 
 class Alignment(NamedTuple):
@@ -83,10 +125,13 @@ class Alignment(NamedTuple):
     rms: float
 
 
-def normalize(spectrum: MeasuredSpectrum, *, step_offset: float = STEP_OFFSET) -> NormalizedSpectrum:
+def normalize(
+    spectrum: MeasuredSpectrum, *, step_offset: float = STEP_OFFSET, treatment: Treatment | None = None
+) -> NormalizedSpectrum:
     """Subtract the pre-edge line and divide by the edge step.
 
-    The fits and the edge energy are larch's. The step is the post-edge polynomial minus
+    The default ranges of the fits are larch's, ended before further edges: those tabulated of the
+    elements in the sample, and steps found in the data. The step is the post-edge polynomial minus
     the pre-edge line at `step_offset` above the edge, where FEFF takes its own; at the
     edge itself, the usual place, it would be 1.3 % larger for gold L3. Theory is
     divided by its μ0 there, without fits.
@@ -97,6 +142,8 @@ def normalize(spectrum: MeasuredSpectrum, *, step_offset: float = STEP_OFFSET) -
         If measured, at least 30 eV of pre-edge and 100 eV of post-edge.
     step_offset : float, optional
         Where the step is taken, eV above the edge. Default 50.
+    treatment : Treatment, optional
+        Ranges of the fits, and what is to be done about glitches.
 
     Returns
     -------
@@ -117,36 +164,46 @@ def normalize(spectrum: MeasuredSpectrum, *, step_offset: float = STEP_OFFSET) -
     """
     if spectrum.background is not None and spectrum.edge_energy is not None:
         return _normalize_theory(spectrum, spectrum.background, spectrum.edge_energy, step_offset)
-    larch = import_larch()
-    energy, mu = spectrum.energy, spectrum.mu
-    # With fewer points larch fails: it takes the smallest step of an empty list.
-    few = energy.size < _LARCH_FINDS_EDGES
-    fit = larch.xafs.preedge(energy, mu, e0=float(energy[np.argmax(np.gradient(mu, energy))]) if few else None)
-    e0 = float(fit["e0"])
+    treatment = treatment or Treatment()
+    energy, mu, foil = spectrum.energy, spectrum.mu, spectrum.foil
+    glitches = find_glitches(energy, mu, core_width(spectrum.element, spectrum.edge))
+    glitched = energy[glitches].tolist()
+    clean_energy, clean = np.delete(energy, glitches), np.delete(mu, glitches)
+    e0 = find_edge(spectrum.source, clean_energy, clean, spectrum.element, spectrum.edge)
     offset = edge_offset(spectrum.source, e0, spectrum.element, spectrum.edge)
-    in_fit = (energy >= e0 + fit["pre1"]) & (energy <= e0 + fit["pre2"])
-    check_range(spectrum.source, energy, e0, fitted=int(np.count_nonzero(in_fit)), step_offset=step_offset)
-    steps = fit["post_edge"] - fit["pre_edge"]
-    edge_step = float(np.interp(e0 + step_offset, energy, steps))
-    scatter = float(np.std((mu - fit["pre_edge"])[in_fit]))
+    if treatment.leave_out_glitches:
+        energy, mu = clean_energy, clean
+        foil = None if foil is None else np.delete(foil, glitches)
+    check_range(spectrum.source, energy, e0, step_offset=step_offset)
+    others = _other_edges(spectrum, clean_energy, clean, e0, (*spectrum.others, *treatment.others))
+    ranges, told = _ranges(spectrum, energy, e0, others, treatment)
+    # Fits go through what is left without glitches, whether or not these stay in the spectrum.
+    background = fitted(spectrum.source, clean_energy, clean, e0, ranges)
+    edge_step = background.edge_step(e0 + step_offset)
+    line = background.below(energy)
+    before = (energy >= e0 + ranges.pre1) & (energy <= e0 + ranges.pre2)
+    scatter = float(np.std((mu - line)[before]))
+    if edge_step > _SURE_STEP * scatter:
+        noise = noise_level(spectrum.source, energy, mu / edge_step, e0)
     if edge_step <= max(SMALLEST_STEP * scatter, 1e-6 * float(np.ptp(mu))):
         raise SpectrumError(
             f"{spectrum.source} has no edge step: {edge_step:.3g} against a pre-edge noise of {scatter:.3g}; "
             "give an absorption spectrum mu(E) that rises at the edge"
         )
-    noise = noise_level(spectrum.source, energy, mu / edge_step, e0)
-    parameters: dict[str, Any] = {name: float(fit[name]) for name in ("pre1", "pre2", "norm1", "norm2")}
-    parameters |= {
+    parameters: dict[str, Any] = {
         "columns": spectrum.columns,
-        "nnorm": int(fit["nnorm"]),
-        "nvict": int(fit["nvict"]),
+        "time": spectrum.time,
+        "remarks": [*spectrum.remarks, *told],
+        **ranges.as_dict(),
         "step_offset": step_offset,
-        "edge_step_at_e0": float(np.interp(e0, energy, steps)),
-        "larch": str(larch.__version__),
+        "edge_step_at_e0": background.edge_step(e0),
+        "glitches": glitched,
+        "glitches_left_out": treatment.leave_out_glitches,
+        "other_edges": [other.what for other in others],
     }
     return NormalizedSpectrum(
         energy=energy,
-        mu=np.asarray((mu - fit["pre_edge"]) / edge_step, dtype=np.float64),
+        mu=np.asarray((mu - line) / edge_step, dtype=np.float64),
         e0=e0,
         edge_step=edge_step,
         parameters=parameters,
@@ -155,8 +212,84 @@ def normalize(spectrum: MeasuredSpectrum, *, step_offset: float = STEP_OFFSET) -
         source=spectrum.source,
         noise=noise,
         edge_offset=offset,
-        doubts=tuple(doubts(offset, noise)),
+        doubts=(
+            *spectrum.doubts,
+            *doubts(offset, noise, spectrum.element, spectrum.edge),
+            *_more_doubts(energy, e0, edge_step, glitches, spectrum, treatment),
+            *told,
+        ),
+        ranges=ranges,
+        foil=foil,
     )
+
+
+def _other_edges(
+    spectrum: MeasuredSpectrum, energy: Floats, mu: Floats, e0: float, others: tuple[str, ...]
+) -> list[OtherEdge]:
+    # The size of a step needs a rough edge step only.
+    rough = float(np.median(mu[energy > e0 + 20]) - np.median(mu[energy < e0 - 15]))
+    if not rough > 0:
+        return []
+    return other_edges(energy, mu / rough, e0, element=spectrum.element, edge=spectrum.edge, others=others)
+
+
+def _ranges(
+    spectrum: MeasuredSpectrum, energy: Floats, e0: float, others: list[OtherEdge], treatment: Treatment
+) -> tuple[FitRanges, list[str]]:
+    """Return the ranges of the fits, and what is to be told of them."""
+    told = []
+    ranges = default_ranges(energy, e0)
+    if treatment.project_ranges:
+        if spectrum.ranges is None:
+            raise SpectrumError(f"{spectrum.source} holds no fit ranges; only groups of Athena projects do")
+        ranges = spectrum.ranges
+    if treatment.pre_edge is not None:
+        ranges = replace(ranges, pre1=min(treatment.pre_edge), pre2=max(treatment.pre_edge))
+    if treatment.post_edge is not None:
+        first, last = sorted(treatment.post_edge)
+        ranges = replace(ranges, norm1=first, norm2=last)
+    ranges = ranges.within(float(energy[0] - e0), float(energy[-1] - e0))
+    if not (ranges.pre1 < ranges.pre2 <= 0 <= ranges.norm1 < ranges.norm2):
+        raise SpectrumError(
+            f"{spectrum.source} covers {energy[0] - e0:+.0f} … {energy[-1] - e0:+.0f} eV of its edge, which leaves "
+            f"fits of {ranges}; give a pre-edge range below 0 and a post-edge range above it within the spectrum"
+        )
+    for other in others:
+        place = other.energy - e0
+        if place > 0 and place - MARGIN < ranges.norm2 and treatment.post_edge is None:
+            if place - MARGIN < MINIMUM_POST_EDGE:
+                told.append(f"the post-edge fit goes over {other.what}, too near to end before it; give --post-edge")
+                continue
+            told.append(f"the post-edge fit ends before {other.what}")
+            ranges = ranges.within(ranges.pre1, place - MARGIN)
+        elif place > 0 and ranges.norm1 < place < ranges.norm2:
+            told.append(f"the post-edge fit, as asked, goes over {other.what}")
+        elif ranges.pre1 < place + MARGIN and place < ranges.pre2:
+            told.append(f"the pre-edge fit goes over {other.what}: check it, and give --pre-edge")
+    return ranges, told
+
+
+def _more_doubts(
+    energy: Floats,
+    e0: float,
+    edge_step: float,
+    glitches: Wholes,
+    spectrum: MeasuredSpectrum,
+    treatment: Treatment,
+) -> Iterator[str]:
+    if glitches.size:
+        places = ", ".join(f"{place - e0:+.1f}" for place in spectrum.energy[glitches])
+        kept = np.delete(np.arange(spectrum.energy.size), glitches)
+        off = spectrum.mu[glitches] - np.interp(spectrum.energy[glitches], spectrum.energy[kept], spectrum.mu[kept])
+        size = off[np.argmax(np.abs(off))] / edge_step
+        what = f"{glitches.size} point{'s' * (glitches.size > 1)} out of line with the neighbors, by up to {size:+.3f}"
+        done = "left out" if treatment.leave_out_glitches else "kept: leave glitches out if they are none of the sample"
+        yield f"{what} edge steps at {places} eV of the edge; {done}"
+    near = energy[(energy >= e0 + _STEPS_FROM) & (energy <= e0 + _STEPS_TO)]
+    widest = float(np.diff(near).max(initial=0.0))
+    if widest > _WIDE_STEP:
+        place = float(near[np.argmax(np.diff(near))])
+        yield f"it has no energies from {place:.1f} to {place + widest:.1f} eV, near its edge"
 
 
 def _normalize_theory(

@@ -1,26 +1,17 @@
-"""Measured spectra, and the functions that the readers of all formats share."""
+"""Measured spectra, and what a file holds of one before it is judged."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
-
-import numpy as np
 
 from xanesml.errors import EnvironmentProblem
 from xanesml.files.arrays import Floats
-
-#: Columns that hold μ(E), in order of preference, and the last resort: normalized by others.
-_ABSORPTION = ("mutrans", "mufluor", "xmu", "mu")
-_NORMALIZED = "norm"
-#: Names of detectors: before the sample, behind it, and beside it.
-_INCOMING = ("i0", "io")
-_TRANSMITTED = ("itrans", "it", "i1")
-_FLUORESCENCE = ("ifluor", "iff", "if")
-#: The accepted columns, for messages.
-COLUMNS_TEXT = "mutrans, mufluor, xmu, mu, i0 with itrans (it, i1), i0 with ifluor (iff, if), or norm"
+from xanesml.measured.background import FitRanges
 
 
 @dataclass(frozen=True)
@@ -45,6 +36,18 @@ class MeasuredSpectrum:
         Theory only: the atomic background μ0, in the unit of `mu`, no NaN.
     edge_energy : float or None, eV
         Theory only: the photon energy of the edge.
+    foil : ndarray, shape (E,), float64, or None
+        Absorption of a foil measured at the same time, for the energies; no NaN.
+    others : tuple of str
+        Other elements in the sample, as the file or the user states them.
+    ranges : FitRanges or None
+        Ranges of the fits before and after the edge that an Athena project holds.
+    remarks : tuple of str
+        How it was read, where there was a choice, one sentence each.
+    doubts : tuple of str
+        Reasons to doubt how it was read, one sentence each.
+    time : str
+        When it was measured, ISO 8601, as the file says; else empty.
     """
 
     energy: Floats
@@ -56,6 +59,12 @@ class MeasuredSpectrum:
     columns: str = "energy and mu"
     background: Floats | None = None
     edge_energy: float | None = None
+    foil: Floats | None = None
+    others: tuple[str, ...] = ()
+    ranges: FitRanges | None = None
+    remarks: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    time: str = ""
 
     @property
     def theory(self) -> bool:
@@ -76,32 +85,67 @@ class Found:
 
     Attributes
     ----------
-    energy, mu : ndarray, shape (E,), float64
+    energy : ndarray, shape (E,), float64
         In any order, with whatever values the file has.
-    columns : str
-        The columns used.
+    columns : mapping of str to ndarray, shape (E,), float64
+        The other columns by name, in lower case.
+    axis : str
+        What the file calls the energies.
     name : str
         Its name in the file; empty if that has only one.
     element, edge : str
         As the file states them; else empty.
     unit : str
         Unit of the energies as the file states it; else empty.
-    background, edge_energy
+    mu : str
+        The column that holds μ whatever its name; else empty.
+    labels : dict of str to str
+        What to call columns without a name.
+    numbers : dict of str to str
+        Names of the columns by their number in the file, from 1.
+    foil : ndarray, shape (E,), float64, or None
+        Absorption of a foil measured at the same time, where it is no column.
+    background, edge_energy, others, ranges, time
         As in `MeasuredSpectrum`.
+    lines : ndarray, shape (E,), int, or None
+        Line of each row in the file, for messages.
+    remarks : tuple of str
+        As in `MeasuredSpectrum`.
+    ambiguous : str
+        What to say if the absorption is not among the columns and none is chosen.
     problem : str
         Why it is not an absorption spectrum; empty if it is one.
     """
 
     energy: Floats
-    mu: Floats
-    columns: str
+    columns: Mapping[str, Floats]
+    axis: str = "energy"
     name: str = ""
     element: str = ""
     edge: str = ""
     unit: str = ""
+    mu: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    numbers: Mapping[str, str] = field(default_factory=dict)
+    foil: Floats | None = None
     background: Floats | None = None
     edge_energy: float | None = None
+    others: tuple[str, ...] = ()
+    ranges: FitRanges | None = None
+    lines: Any = None
+    remarks: tuple[str, ...] = ()
+    time: str = ""
+    ambiguous: str = ""
     problem: str = ""
+
+
+def time_of(text: str) -> str:
+    """Return a time of XDI or SPEC as ISO 8601; empty if it is none."""
+    for read in (datetime.fromisoformat, lambda word: datetime.strptime(word, "%a %b %d %H:%M:%S %Y")):
+        with contextlib.suppress(ValueError):
+            # Python 3.10 does not know Z, the zone of Greenwich.
+            return read(re.sub("Z$", "+00:00", text.strip())).isoformat()
+    return ""
 
 
 def import_larch() -> Any:
@@ -121,26 +165,3 @@ def import_larch() -> Any:
             f"measured spectra need xraylarch ({error}); run `pip install 'xanesml[experiment]'`"
         ) from error
     return larch
-
-
-def absorption(columns: Mapping[str, Floats]) -> tuple[Floats, str] | None:
-    """Return μ(E) from columns by name, in lower case: μ itself, or from counts, transmission before fluorescence.
-
-    Returns
-    -------
-    (ndarray, shape (E,), float64; str) or None
-        μ, not finite where a counter was zero, and its formula; None without such columns.
-    """
-
-    def first(names: tuple[str, ...]) -> str | None:
-        return next((name for name in names if name in columns), None)
-
-    if name := first(_ABSORPTION):
-        return columns[name], name
-    # Zero counts are checked later, where the number of the point is known.
-    with np.errstate(all="ignore"):
-        if (incoming := first(_INCOMING)) and (beam := first(_TRANSMITTED)):
-            return np.log(columns[incoming] / columns[beam]), f"ln({incoming}/{beam})"
-        if incoming and (beam := first(_FLUORESCENCE)):
-            return columns[beam] / columns[incoming], f"{beam}/{incoming}"
-    return (columns[_NORMALIZED], _NORMALIZED) if _NORMALIZED in columns else None

@@ -31,8 +31,8 @@ def read_theory(path: Path) -> Found:
         raise SpectrumError(f"{path}: {error}") from error
     return Found(
         energy=spectrum.energy,
-        mu=spectrum.mu,
-        columns="omega, mu and mu0",
+        columns={"mu": spectrum.mu},
+        axis="omega, mu0",
         element=chemical_symbols[spectrum.absorber_number],
         edge=spectrum.shell,
         unit="eV",

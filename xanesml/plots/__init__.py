@@ -1,7 +1,7 @@
 """Figures, each drawn at the width of one or two journal columns and written as PNG and as PDF beside it."""
 
 from xanesml.plots.first_shell import first_shell_figure
-from xanesml.plots.measured import measured_against_simulated, msd_overview
+from xanesml.plots.measured import measured_against_simulated, msd_overview, msd_series
 from xanesml.plots.tensors import averaging_figures, comparison_figures
 from xanesml.plots.training import training_figures
 
@@ -11,5 +11,6 @@ __all__ = [
     "first_shell_figure",
     "measured_against_simulated",
     "msd_overview",
+    "msd_series",
     "training_figures",
 ]

@@ -171,6 +171,55 @@ def msd_overview(
     return figure
 
 
+def msd_series(
+    places: Reals,
+    msd: Reals,
+    low: Reals,
+    high: Reals,
+    out: Path | None = None,
+    *,
+    what: str,
+    trained: tuple[float, float],
+) -> Figure:
+    """Draw the predicted MSDs of a series of spectra with their intervals.
+
+    Parameters
+    ----------
+    places : ndarray, shape (n,), float
+        Times, or numbers, of the spectra, n at least 1.
+    msd, low, high : ndarray, shape (n,), float, Å²
+        Predictions and the ends of their intervals, no NaN.
+    out : Path, optional
+        The PNG file to write; the PDF gets the same name. By default none is written.
+    what : str
+        What the places are, with their unit.
+    trained : (float, float), Å²
+        Smallest and largest MSD that the model was trained on, dashed.
+
+    Returns
+    -------
+    Figure
+        The figure; a notebook shows it.
+
+    Raises
+    ------
+    EnvironmentProblem
+        If matplotlib is not installed, or the file cannot be written.
+    """
+    order = np.argsort(places, kind="stable")
+    x, y, bottom, top = places[order], 1e3 * msd[order], 1e3 * low[order], 1e3 * high[order]
+    with new_figure(out, height=2.6, width=TWO_COLUMNS) as figure:
+        axes = figure.add_subplot()
+        axes.fill_between(x, bottom, top, color=BLUE, alpha=0.2, linewidth=0, label="interval")
+        axes.plot(x, y, "o-", color=BLUE, markersize=2.5, linewidth=0.7, label="MSD")
+        for limit in trained:
+            axes.axhline(1e3 * limit, color=ORANGE, linestyle="--", linewidth=0.9)
+        axes.set(xlabel=what, ylabel=MSD)
+        axes.set_title("dashed: ends of the training labels", loc="right", fontsize=7)
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return figure
+
+
 def _bond_lengths(axes: Axes, r: Reals, shares: Reals, first_shell: float, mean_shift: float | None) -> None:
     """Draw a distribution of bond lengths as a density, its mean and the undistorted length."""
     width = r[1] - r[0]

@@ -6,12 +6,14 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xanesml.files.arrays import Floats
 from xanesml.files.lock import WriteLock
 from xanesml.files.notebook import html_table, notebook_library
 from xanesml.files.table import write_csv
@@ -24,10 +26,14 @@ if TYPE_CHECKING:
 
 #: Attributes of a prediction that are columns: those before the ends of its interval, and those behind them.
 _BEFORE, _BEHIND = ("source", "mode", "predictor", "msd"), ("spread", "mean_shift", "shift", "distance")
-_COLUMNS = (*_BEFORE, "low", "high", *_BEHIND, "warnings")
+_UNCERTAIN = ("normalization", "energy", "reference")
+_COLUMNS = (*_BEFORE, "low", "high", *_BEHIND, *(f"{name}_uncertainty" for name in _UNCERTAIN), "time", "warnings")
 
 #: Units of the columns that have one.
-_UNITS = dict.fromkeys(("msd", "low", "high", "spread"), "Å²") | {"mean_shift": "Å", "shift": "eV"}
+_UNITS = dict.fromkeys(("msd", "low", "high", "spread", *(f"{name}_uncertainty" for name in _UNCERTAIN)), "Å²")
+_UNITS |= {"mean_shift": "Å", "shift": "eV"}
+#: Series longer than this are drawn in hours, minutes.
+_HOURS = 300.0
 
 
 @dataclass(frozen=True)
@@ -70,14 +76,15 @@ class Predictions:
     @property
     def names(self) -> list[str]:
         """A name for each prediction; a name that an earlier one has gets a number."""
-        names: list[str] = []
+        names: dict[str, int] = {}
         for prediction in self.predictions:
-            name, number = prediction.name, 1
+            name, number = prediction.name, names.get(prediction.name, 1)
             while name in names:
                 number += 1
                 name = f"{prediction.name}-{number}"
-            names.append(name)
-        return names
+            names[prediction.name] = number
+            names.setdefault(name, 1)
+        return list(names)
 
     def to_pandas(self) -> pd.DataFrame:
         """Return the table that `write` puts into `predictions.csv`, a row a prediction; units in `attrs["units"]`.
@@ -102,6 +109,45 @@ class Predictions:
         low, high = np.array([one.interval for one in self]).T
         trained = self[0].label_range
         return msd_overview(self.names, msd, low, high, None if path is None else Path(path), trained=trained)
+
+    def plot_series(self, path: str | os.PathLike[str] | None = None) -> Figure:
+        """Draw the MSDs with their intervals against time, where the files say when each was measured, or their order.
+
+        Parameters, result and errors are as in `Prediction.plot`.
+        """
+        from xanesml.plots import msd_series  # noqa: PLC0415 (prediction itself draws nothing)
+
+        places, what = self._places()
+        msd = np.array([one.msd for one in self])
+        low, high = np.array([one.interval for one in self]).T
+        out = None if path is None else Path(path)
+        return msd_series(places, msd, low, high, out, what=what, trained=self[0].label_range)
+
+    def _places(self) -> tuple[Floats, str]:
+        """Return where each belongs in a series, and what that is."""
+        times = [one.time for one in self]
+        if len(set(times)) > 1 and all(times):
+            # Times without a zone cannot be compared with others.
+            seconds = np.array([datetime.fromisoformat(time).replace(tzinfo=None).timestamp() for time in times])
+            minutes = (seconds - seconds.min()) / 60
+            return (minutes / 60, "Time (h)") if minutes.max() > _HOURS else (minutes, "Time (min)")
+        return np.arange(1.0, len(times) + 1), "Spectrum"
+
+    def write_project(self, path: str | os.PathLike[str]) -> None:
+        """Write an Athena project of the aligned, normalized spectra, with the readings in its journal.
+
+        Raises
+        ------
+        EnvironmentProblem
+            If xraylarch is not installed or the file cannot be written.
+        """
+        from xanesml.measured.project import ProjectGroup, write_project  # noqa: PLC0415 (larch is slow)
+
+        groups = [
+            ProjectGroup(name, one.measured, one.shift, (str(one), f"columns: {one.normalization['columns']}"))
+            for name, one in zip(self.names, self, strict=True)
+        ]
+        write_project(Path(path), groups, [*map(str, self), *self.refusals])
 
     def write(self, folder: str | os.PathLike[str], *, figures: bool = False) -> None:
         """Write `predictions.csv` and, last, `predictions.json` into a folder, each whole or not at all.
@@ -140,7 +186,17 @@ class Predictions:
 
     def _rows(self) -> list[tuple[str | float | None, ...]]:
         before, behind = attrgetter(*_BEFORE), attrgetter(*_BEHIND)
-        return [(*before(one), *one.interval, *behind(one), "; ".join(one.warnings)) for one in self]
+        return [
+            (
+                *before(one),
+                *one.interval,
+                *behind(one),
+                *(one.uncertainties.get(name, 0.0) for name in _UNCERTAIN),
+                one.time,
+                "; ".join(one.warnings),
+            )
+            for one in self
+        ]
 
     def _repr_html_(self) -> str:
         head = ("spectrum", "MSD (Å²)", "interval (Å²)", "predictor", "warnings")

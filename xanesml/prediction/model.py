@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
-
-from numpy.typing import ArrayLike
 
 from xanesml.assessment.report import LABELS, NETWORK, REPORT_FILE, read_report
 from xanesml.errors import SpectrumError
 from xanesml.files.notebook import Card, Entry
 from xanesml.learning import model as learning
-from xanesml.measured import MeasuredSpectrum, read_spectra, read_spectrum, spectrum_from_arrays
+from xanesml.measured import MeasuredSpectrum, Treatment
 from xanesml.prediction.batch import Predictions
-from xanesml.prediction.predict import Prediction, predict_spectrum
-from xanesml.prediction.reference import Reference, make_reference, normalized_for
+from xanesml.prediction.many import Preparation, prepared_many
+from xanesml.prediction.predict import Prediction, predict_prepared
+from xanesml.prediction.prepare import Align, Prepared, Theory
+from xanesml.prediction.reference import Reference, Spectrum, Wanted, make_reference
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
-#: A file, with `:NAME` after it for one spectrum of several; energies (eV) and absorption; or a spectrum.
-Spectrum = str | os.PathLike[str] | tuple[ArrayLike, ArrayLike] | MeasuredSpectrum
+#: Spectra that the networks are called for at once, each with its variations.
+_AT_ONCE = 64
 #: A spectrum of known disorder: with its MSD, Å²; with the standard uncertainty of this too; or calibrated already.
 Known = tuple[Spectrum, float] | tuple[Spectrum, float, float] | Reference
 
@@ -75,6 +75,11 @@ class Model(Card):
         predictor: str = NETWORK,
         element: str | None = None,
         edge: str | None = None,
+        signal: str | None = None,
+        treatment: Treatment | None = None,
+        align: Align | str = Align.foil,
+        processes: int = 1,
+        advance: Callable[[], object] | None = None,
     ) -> Prediction: ...
     @overload
     def predict(
@@ -85,6 +90,11 @@ class Model(Card):
         predictor: str = NETWORK,
         element: str | None = None,
         edge: str | None = None,
+        signal: str | None = None,
+        treatment: Treatment | None = None,
+        align: Align | str = Align.foil,
+        processes: int = 1,
+        advance: Callable[[], object] | None = None,
     ) -> Predictions: ...
     def predict(
         self,
@@ -94,6 +104,11 @@ class Model(Card):
         predictor: str = NETWORK,
         element: str | None = None,
         edge: str | None = None,
+        signal: str | None = None,
+        treatment: Treatment | None = None,
+        align: Align | str = Align.foil,
+        processes: int = 1,
+        advance: Callable[[], object] | None = None,
     ) -> Prediction | Predictions:
         """Predict the mean squared displacement from measured spectra.
 
@@ -109,6 +124,19 @@ class Model(Card):
             `network`, or the name of a baseline in place of the networks; see `predictors`.
         element, edge : str, optional
             Absorber and edge of files that do not name them. Default: those of the model.
+        signal : str, optional
+            The absorption of the spectra, not of the reference: transmission, fluorescence, reference, a column, or
+            an expression of columns such as "(If1+If2)/I0". Default: what shows the edge.
+        treatment : Treatment, optional
+            Ranges of the fits before and after the edge, and what is done about glitches.
+        align : {"foil", "edge", "none"}
+            What puts energies on those of the reference: a foil measured with both, if there is one; the edge itself;
+            or nothing.
+        processes : int
+            Processes that read and normalize a list. More than one needs a program that can be imported
+            (`if __name__ == "__main__":`).
+        advance : callable, optional
+            Called after each of a list.
 
         Returns
         -------
@@ -129,26 +157,51 @@ class Model(Card):
         if known is not None and not isinstance(known, Reference):
             if not isinstance(known, tuple) or not 2 <= len(known) <= 3:
                 raise SpectrumError("a reference is (spectrum, msd), (spectrum, msd, msd_error) or a Reference")
-            known = self.reference(*known, element=element, edge=edge)
+            known = self.reference(*known, element=element, edge=edge, treatment=treatment)
+        preparation = Preparation(
+            theory=Theory.of(self.trained),
+            wanted=Wanted.of(self.trained),
+            reference=known,
+            element=element,
+            edge=edge,
+            signal=signal,
+            treatment=treatment,
+            align_by=Align(align),
+        )
         if _is_one(spectra):
-            return self._predict(self._read(spectra, element, edge)[0], known, predictor)
+            (only,) = predict_prepared(self.trained, [preparation.only(spectra)], predictor=predictor)
+            if isinstance(only, SpectrumError):
+                raise only
+            return only
+        return self._predict_many(preparation, list(spectra), predictor, processes, advance)
+
+    def _predict_many(
+        self,
+        preparation: Preparation,
+        spectra: list[Spectrum],
+        predictor: str,
+        processes: int,
+        advance: Callable[[], object] | None,
+    ) -> Predictions:
         found = Predictions([], [])
-        for one in spectra:
-            source = _source(one)
+        waiting: list[Prepared] = []
 
-            def refuse(reason: str, source: str = source) -> None:
-                found.refused.append((source, reason))
+        def predict() -> None:
+            for one, answer in zip(waiting, predict_prepared(self.trained, waiting, predictor=predictor), strict=True):
+                if isinstance(answer, SpectrumError):
+                    found.refused.append((one.normalized.source, str(answer)))
+                else:
+                    found.predictions.append(answer)
+            waiting.clear()
 
-            try:
-                measured = self._read(one, element, edge, refuse)
-            except SpectrumError as error:
-                refuse(str(error))
-                continue
-            for spectrum in measured:
-                try:
-                    found.predictions.append(self._predict(spectrum, known, predictor))
-                except SpectrumError as error:
-                    refuse(str(error), spectrum.source)
+        for prepared, refused in prepared_many(preparation, spectra, processes):
+            waiting += prepared
+            found.refused.extend(refused)
+            if len(waiting) >= _AT_ONCE:
+                predict()
+            if advance is not None:
+                advance()
+        predict()
         if not found.predictions:
             raise SpectrumError("; ".join(reason for _, reason in found.refused) or "the list of spectra is empty")
         return found
@@ -161,6 +214,8 @@ class Model(Card):
         *,
         element: str | None = None,
         edge: str | None = None,
+        signal: str | None = None,
+        treatment: Treatment | None = None,
     ) -> Reference:
         """Calibrate with a spectrum of known disorder, once for several calls of `predict`.
 
@@ -170,7 +225,7 @@ class Model(Card):
             The spectrum, as in `predict`.
         msd, msd_error : float, Å²
             Mean squared displacement of the sample, and its standard uncertainty.
-        element, edge : str, optional
+        element, edge, signal, treatment
             As in `predict`.
 
         Returns
@@ -184,8 +239,12 @@ class Model(Card):
             If the displacement is outside the training labels, its uncertainty is negative or not finite, or the
             spectrum cannot be used.
         """
-        measured = normalized_for(self.trained, self._read(spectrum, element, edge)[0])
-        return make_reference(self.trained, measured, msd, msd_error=msd_error)
+        wanted = Wanted.of(self.trained)
+        measured = wanted.read(spectrum, element, edge, signal)[0]
+        if treatment is not None and measured.ranges is None:
+            # Samples of a project may have a reference that is in none.
+            treatment = replace(treatment, project_ranges=False)
+        return make_reference(self.trained, wanted.normalized(measured, treatment), msd, msd_error=msd_error)
 
     @property
     def predictors(self) -> list[str]:
@@ -214,28 +273,6 @@ class Model(Card):
             entries.append((mode, f"{len(networks)} network{'s' * (len(networks) > 1)}{errors}"))
         return f"Model {self.path}", entries
 
-    def _predict(self, measured: MeasuredSpectrum, reference: Reference | None, predictor: str) -> Prediction:
-        normalized = normalized_for(self.trained, measured)
-        return predict_spectrum(self.trained, normalized, name=measured.stem, reference=reference, predictor=predictor)
-
-    def _read(
-        self,
-        spectrum: Spectrum,
-        element: str | None,
-        edge: str | None,
-        refuse: Callable[[str], None] | None = None,
-    ) -> list[MeasuredSpectrum]:
-        """Read the one spectrum, or, if some may be refused, all spectra of a file."""
-        if isinstance(spectrum, MeasuredSpectrum):
-            return [spectrum]
-        metadata = self.trained.metadata
-        expected = {"element": element or metadata.element, "edge": edge or metadata.edge}
-        if isinstance(spectrum, tuple):
-            return [spectrum_from_arrays(*spectrum, **expected)]
-        if refuse is None:
-            return [read_spectrum(Path(spectrum), **expected)]
-        return read_spectra(Path(spectrum), **expected, refuse=refuse)
-
 
 def _is_one(spectra: Spectrum | Sequence[Spectrum]) -> TypeIs[Spectrum]:
     """Whether this is one spectrum; a tuple may be that, as energies and absorption, or a sequence of spectra."""
@@ -244,16 +281,3 @@ def _is_one(spectra: Spectrum | Sequence[Spectrum]) -> TypeIs[Spectrum]:
             isinstance(one, str | os.PathLike | tuple | MeasuredSpectrum) for one in spectra
         )
     return isinstance(spectra, str | os.PathLike | MeasuredSpectrum)
-
-
-def _source(spectrum: Spectrum) -> str:
-    if isinstance(spectrum, MeasuredSpectrum):
-        return spectrum.source
-    if isinstance(spectrum, tuple):
-        return "arrays"
-    try:
-        return os.fspath(spectrum)
-    except TypeError as error:
-        raise SpectrumError(
-            f"a list of spectra holds {type(spectrum).__name__}; give files, pairs (energy, mu) or MeasuredSpectrum"
-        ) from error

@@ -12,17 +12,15 @@ where T is the calibration that puts the measured reference on the theory's mesh
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import ndtri
 
 from xanesml.assessment.assess import distances
 from xanesml.assessment.report import LABELS, NETWORK
-from xanesml.averages.nearest import Nearest, nearest
 from xanesml.campaign import Mode
 from xanesml.errors import SpectrumError
 from xanesml.files.arrays import Floats
@@ -30,18 +28,16 @@ from xanesml.files.notebook import Card, Entry
 from xanesml.files.records import plain
 from xanesml.learning.intervals import Interval, ends
 from xanesml.learning.model import Answers, TrainedModel
-from xanesml.measured.normalization import NormalizedSpectrum, align, on_mesh
+from xanesml.measured.normalization import NormalizedSpectrum
+from xanesml.prediction import doubts
+from xanesml.prediction.prepare import Align, Prepared, Theory, prepare
 from xanesml.prediction.reference import Reference
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Largest differences of the nearest simulated spectrum from a spectrum without a reference: of a factor from 1,
-#: a shift, eV, a broadening, eV, and a slope, edge steps per 50 eV.
-NEAREST_BOUNDS = {"largest_gain": 0.05, "largest_shift": 2.0, "largest_broadening": 2.0, "largest_slope": 0.05}
-
 #: Fields of a prediction that are not written to files.
-_DRAWN = ("mesh", "spectrum", "nearest_spectrum", "band", "edge_energy", "first_shell")
+_DRAWN = ("mesh", "spectrum", "nearest_spectrum", "band", "edge_energy", "first_shell", "measured")
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,6 +62,9 @@ class Prediction(Card):
         Interval that holds the MSD with `confidence`, for spectra like those that calibrated it.
     confidence : float
         Share of such spectra, from 0 to 1.
+    uncertainties : dict of str to float, Å²
+        Standard uncertainties in the interval besides the model's own: of `normalization`, of the
+        `energy` scale beside a reference, and of the `reference`'s MSD.
     spread : float, Å²
         Standard deviation over the networks; 0 for a baseline.
     mean_shift : float or None, Å
@@ -113,6 +112,8 @@ class Prediction(Card):
         Energy of the edge that the mesh refers to.
     first_shell : float, Å
         Bond length of the first shell in the undistorted cluster.
+    measured : NormalizedSpectrum
+        The measured spectrum as it was normalized and aligned.
     """
 
     source: str
@@ -124,6 +125,7 @@ class Prediction(Card):
     msd: float
     interval: tuple[float, float]
     confidence: float
+    uncertainties: dict[str, float]
     spread: float
     mean_shift: float | None
     skewness: float | None
@@ -148,6 +150,7 @@ class Prediction(Card):
     band: Floats = field(compare=False)
     edge_energy: float
     first_shell: float
+    measured: NormalizedSpectrum = field(compare=False)
 
     def as_dict(self) -> dict[str, Any]:
         """Return what is written to files, ready for JSON: all but the attributes from `mesh` on."""
@@ -192,11 +195,16 @@ class Prediction(Card):
             mean_shift=self.mean_shift,
         )
 
+    @property
+    def time(self) -> str:
+        """When it was measured, ISO 8601, as its file says; else empty."""
+        return str(self.normalization.get("time", ""))
+
     def __str__(self) -> str:
         return "; ".join(
             [
                 f"{self.source}: {self.element} {self.edge}: MSD {self.msd:.4f} Å², {self._interval()} "
-                f"({LABELS[self.predictor]}, {self._how()})",
+                f"({LABELS[self.predictor]}, {self._how()}{self._of()})",
                 *(f"warning: {warning}" for warning in self.warnings),
             ]
         )
@@ -204,6 +212,8 @@ class Prediction(Card):
     def card(self) -> tuple[str, list[Entry]]:
         """Return the title and the lines that are printed."""
         entries = [("MSD", f"{self.msd:.4f} Å²"), ("interval", self._interval())]
+        if counted := doubts.told(self.uncertainties):
+            entries.append(("of this", counted))
         if self.mean_shift is not None:
             length = self.first_shell + self.mean_shift
             entries.append(("mean bond", f"{length:.3f} Å ({self.mean_shift:+.3f} Å)"))
@@ -218,6 +228,10 @@ class Prediction(Card):
         low, high = self.interval
         return f"{self.confidence:.0%} in {low:.4f} … {high:.4f} Å²"
 
+    def _of(self) -> str:
+        counted = doubts.told(self.uncertainties)
+        return f"; uncertain by {counted}" if counted else ""
+
     def _how(self) -> str:
         if self.reference is not None:
             return f"with the reference {self.reference['source']}"
@@ -231,6 +245,7 @@ def predict_spectrum(
     name: str = "",
     reference: Reference | None = None,
     predictor: str = NETWORK,
+    align_by: Align = Align.foil,
 ) -> Prediction:
     """Put a normalized spectrum on the theory's energies, and predict its MSD.
 
@@ -246,6 +261,8 @@ def predict_spectrum(
         From `xanesml.prediction.reference.make_reference`; by default there is none.
     predictor : str, optional
         A baseline of the model, in place of its networks.
+    align_by : Align, optional
+        What puts the energies on those of the reference.
 
     Returns
     -------
@@ -262,41 +279,78 @@ def predict_spectrum(
     EnvironmentProblem
         If boosted trees are asked and scikit-learn is not installed, or fits other trees.
     """
-    metadata, mesh = model.metadata, model.mesh
+    prepared = prepare(Theory.of(model), normalized, name=name, reference=reference, align_by=align_by)
+    (found,) = predict_prepared(model, [prepared], predictor=predictor)
+    if isinstance(found, SpectrumError):
+        raise found
+    return found
+
+
+def predict_prepared(
+    model: TrainedModel, prepared: Sequence[Prepared], *, predictor: str = NETWORK
+) -> list[Prediction | SpectrumError]:
+    """Predict the MSDs of prepared spectra, all with a reference or all without, by one call of the networks.
+
+    Returns
+    -------
+    list of Prediction or SpectrumError
+        In their order; the error of one whose prediction is not finite.
+
+    Raises
+    ------
+    StoreError, EnvironmentProblem
+        As `predict_spectrum`.
+    """
+    if not prepared:
+        return []
+    mode: Mode = "direct" if prepared[0].reference is None else "reference"
+    answers, interval = _answered(model, np.concatenate([one.spectra for one in prepared]), mode, predictor)
+    found: list[Prediction | SpectrumError] = []
+    first = 0
+    for one in prepared:
+        rows = slice(first, first + len(one.spectra))
+        first = rows.stop
+        try:
+            found.append(_prediction(model, one, _rows(answers, rows), interval, predictor))
+        except SpectrumError as error:
+            found.append(error)
+    return found
+
+
+def _rows(answers: Answers, rows: slice) -> Answers:
+    parts: dict[str, Any] = {name: None if part is None else part[rows] for name, part in vars(answers).items()}
+    return Answers(**parts)
+
+
+def _prediction(
+    model: TrainedModel, prepared: Prepared, answers: Answers, interval: Interval, predictor: str
+) -> Prediction:
+    metadata, mesh, normalized = model.metadata, model.mesh, prepared.normalized
+    reference, spectrum, shift = prepared.reference, prepared.spectra[0], prepared.shift
     mode: Mode = "direct" if reference is None else "reference"
-    if normalized.theory:
-        # Theory needs no calibration: its difference from the simulated reference is exact.
-        shift, spectrum = 0.0, on_mesh(normalized, mesh, 0.0)
-    elif reference is None:
-        shift = align(normalized, mesh, model.mean_spectrum).shift
-        spectrum = on_mesh(normalized, mesh, shift)
-    else:
-        shift = reference.calibration.shift
-        spectrum = reference.simulated + reference.calibration.apply(normalized, mesh) - reference.measured
-    answers, interval = _answered(model, spectrum, mode, predictor)
     msd, shares = float(answers.msd[0]), answers.distribution
-    if not np.isfinite(msd):
+    if not np.isfinite(answers.msd).all():
         raise SpectrumError(
             f"{normalized.source}: the {LABELS[predictor]} answers {msd}; check that its training converged and "
             "train it again"
         )
     half = interval.half_width(answers.spread)
-    if reference is not None:
-        half = np.hypot(half, ndtri(0.5 + interval.confidence / 2) * reference.msd_error)
     low, high = (float(end[0]) for end in ends(answers.msd, half))
-    found = _nearest(model, spectrum, reference)
+    sources = doubts.uncertainties(answers.msd, prepared.varied, 0.0 if reference is None else reference.msd_error)
+    found = prepared.nearest
     distance = float(distances(model.scaling.scale_features(spectrum[np.newaxis]))[0])
     typical = metadata.distances[mode]
     return Prediction(
         source=normalized.source,
-        name=name,
+        name=prepared.name,
         element=normalized.element,
         edge=normalized.edge,
         mode=mode,
         predictor=predictor,
         msd=msd,
-        interval=(low, high),
+        interval=doubts.widened((low, high), msd, sources, interval.confidence),
         confidence=interval.confidence,
+        uncertainties=sources,
         spread=float(answers.spread[0]),
         mean_shift=None if answers.mean_shift is None else float(answers.mean_shift[0]),
         skewness=None if answers.skewness is None else float(answers.skewness[0]),
@@ -314,29 +368,27 @@ def predict_spectrum(
         edge_step=normalized.edge_step,
         normalization=normalized.parameters,
         reference=None if reference is None else plain(reference),
-        warnings=(*normalized.doubts, *_doubts(model, reference, interval, msd, distance, typical)),
+        warnings=(
+            *normalized.doubts,
+            *prepared.warnings,
+            *_doubts(model, reference, interval, msd, distance, typical),
+        ),
         mesh=mesh,
         spectrum=spectrum,
         nearest_spectrum=found.spectrum,
         band=metadata.band,
         edge_energy=metadata.edge_energy,
         first_shell=metadata.first_shell,
+        measured=normalized,
     )
 
 
-def _answered(model: TrainedModel, spectrum: Floats, mode: Mode, predictor: str) -> tuple[Answers, Interval]:
+def _answered(model: TrainedModel, spectra: Floats, mode: Mode, predictor: str) -> tuple[Answers, Interval]:
     if predictor == NETWORK:
-        return model.predict(spectrum[np.newaxis], mode), model.interval(mode)
+        return model.predict(spectra, mode), model.interval(mode)
     baseline, interval = model.baseline(mode, predictor)
-    msd = baseline(model.scaling.scale_features(spectrum[np.newaxis]))
-    return Answers(msd, np.zeros(1)), interval
-
-
-def _nearest(model: TrainedModel, spectrum: Floats, reference: Reference | None) -> Nearest:
-    averaging = model.metadata.campaign.averaging
-    if reference is not None:
-        return nearest(spectrum, model.series, averaging)
-    return nearest(spectrum, model.series, averaging, edge=model.metadata.edge_energy, **NEAREST_BOUNDS)
+    msd = np.asarray(baseline(model.scaling.scale_features(spectra)), dtype=np.float64)
+    return Answers(msd, np.zeros(len(msd))), interval
 
 
 def _doubts(

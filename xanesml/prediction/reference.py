@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
@@ -12,9 +16,12 @@ from xanesml.errors import SpectrumError
 from xanesml.files.records import RECORD, FloatArray
 from xanesml.learning.augmentation import gaussian_averages
 from xanesml.learning.model import TrainedModel
-from xanesml.measured import MeasuredSpectrum
+from xanesml.measured import MeasuredSpectrum, read_spectra, read_spectrum, spectrum_from_arrays
 from xanesml.measured.calibration import Calibration, calibrate
-from xanesml.measured.normalization import NormalizedSpectrum, normalize
+from xanesml.measured.normalization import NormalizedSpectrum, Treatment, normalize
+
+#: A file, with `:NAME` after it for one spectrum of several; energies (eV) and absorption; or a spectrum.
+Spectrum = str | os.PathLike[str] | tuple[ArrayLike, ArrayLike] | MeasuredSpectrum
 
 
 @dataclass(frozen=True, config=RECORD)
@@ -33,6 +40,8 @@ class Reference:
         The measured spectrum, calibrated; not in files.
     calibration : Calibration
         Puts measured spectra of the session on the theory's mesh.
+    normalized : NormalizedSpectrum or None
+        The measured spectrum, to treat samples alike; not in files.
     """
 
     source: str
@@ -41,6 +50,7 @@ class Reference:
     simulated: Annotated[FloatArray, Field(exclude=True)]
     measured: Annotated[FloatArray, Field(exclude=True)]
     calibration: Calibration
+    normalized: Annotated[Any, Field(exclude=True)] = None
 
 
 def make_reference(
@@ -72,10 +82,12 @@ def make_reference(
     simulated = gaussian_averages(model.series, np.array([msd]))[0]
     calibration = calibrate(normalized, model.mesh, simulated, edge=model.metadata.edge_energy)
     on_theory = calibration.apply(normalized, model.mesh)
-    return Reference(normalized.source, msd, msd_error, simulated, on_theory, calibration)
+    return Reference(normalized.source, msd, msd_error, simulated, on_theory, calibration, normalized)
 
 
-def normalized_for(model: TrainedModel, measured: MeasuredSpectrum) -> NormalizedSpectrum:
+def normalized_for(
+    model: TrainedModel, measured: MeasuredSpectrum, treatment: Treatment | None = None
+) -> NormalizedSpectrum:
     """Normalize a measured spectrum as the training spectra of a model were, with the edge step taken where theirs was.
 
     Raises
@@ -83,10 +95,60 @@ def normalized_for(model: TrainedModel, measured: MeasuredSpectrum) -> Normalize
     SpectrumError
         If it is of another element or edge than the model's, or unusable.
     """
-    metadata = model.metadata
-    if (measured.element, measured.edge) != (metadata.element, metadata.edge):
-        raise SpectrumError(
-            f"{measured.source} is of {measured.element} {measured.edge}, but the network is for "
-            f"{metadata.element} {metadata.edge}; use a network trained for that edge"
-        )
-    return normalize(measured, step_offset=metadata.normalization_energy - metadata.edge_energy)
+    return Wanted.of(model).normalized(measured, treatment)
+
+
+@dataclass(frozen=True, config=RECORD)
+class Wanted:
+    """What a model needs of a measured spectrum.
+
+    Attributes
+    ----------
+    element, edge : str
+        Absorber and edge.
+    step_offset : float, eV
+        Where the edge step is taken, above the edge.
+    """
+
+    element: str
+    edge: str
+    step_offset: float
+
+    @classmethod
+    def of(cls, model: TrainedModel) -> Wanted:
+        """Return that of a model."""
+        metadata = model.metadata
+        return cls(metadata.element, metadata.edge, metadata.normalization_energy - metadata.edge_energy)
+
+    def read(
+        self,
+        spectrum: Spectrum,
+        element: str | None,
+        edge: str | None,
+        signal: str | None,
+        refuse: Callable[[str], object] | None = None,
+    ) -> list[MeasuredSpectrum]:
+        """Read the one spectrum, or, if some may be refused, all spectra of a file.
+
+        Raises
+        ------
+        SpectrumError
+            As `xanesml.measured.read_spectra`.
+        """
+        if isinstance(spectrum, MeasuredSpectrum):
+            return [spectrum]
+        element, edge = element or self.element, edge or self.edge
+        if isinstance(spectrum, tuple):
+            return [spectrum_from_arrays(*spectrum, element=element, edge=edge)]
+        if refuse is None:
+            return [read_spectrum(Path(spectrum), element=element, edge=edge, signal=signal)]
+        return read_spectra(Path(spectrum), element=element, edge=edge, signal=signal, refuse=refuse)
+
+    def normalized(self, measured: MeasuredSpectrum, treatment: Treatment | None = None) -> NormalizedSpectrum:
+        """Normalize a spectrum; see `normalized_for`."""
+        if (measured.element, measured.edge) != (self.element, self.edge):
+            raise SpectrumError(
+                f"{measured.source} is of {measured.element} {measured.edge}, but the network is for "
+                f"{self.element} {self.edge}; use a network trained for that edge"
+            )
+        return normalize(measured, step_offset=self.step_offset, treatment=treatment)

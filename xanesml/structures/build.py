@@ -15,6 +15,7 @@ from xanesml.seeds import Stream, generator
 from xanesml.structures.central import central_absorber
 from xanesml.structures.cluster import Cluster
 from xanesml.structures.connected import VACUUM, Pieces, pieces, vacuum
+from xanesml.structures.feff_inp import is_feff_input, read_feff_input
 from xanesml.structures.first_shell import FirstShell, find_first_shell, given_first_shell
 from xanesml.structures.neighbors import neighbor_counts
 from xanesml.structures.overlap import check_overlap
@@ -171,6 +172,8 @@ def _absorber(
 ) -> int:
     """Return the index of the central absorber; a note tells where it might as well be another."""
     held = _may_hold(atoms, sites, atomic_numbers[section.element])
+    if section.file is not None and section.absorber is None and is_feff_input(section.file):
+        section = section.model_copy(update={"absorber": read_feff_input(section.file).absorber})
     if section.absorber is not None:
         if section.absorber >= len(atoms):
             raise StructureError(f"structure.absorber is {section.absorber}; {source} has atoms 0 to {len(atoms) - 1}")

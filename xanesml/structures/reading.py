@@ -12,6 +12,7 @@ from ase.data import atomic_numbers
 
 from xanesml.errors import StructureError
 from xanesml.files.arrays import Floats, Integers
+from xanesml.structures.feff_inp import is_feff_input, read_feff_input
 
 #: A site is partly occupied if the species on it add up to less than this, or if there are several.
 _FULL = 0.999
@@ -44,6 +45,9 @@ def images(path: Path) -> Iterator[Atoms]:
 
 
 def _read(path: Path) -> Iterator[Atoms]:
+    if is_feff_input(path):
+        yield read_feff_input(path).atoms
+        return
     from ase.io import iread  # noqa: PLC0415 (slow to import, and not needed on every rank)
 
     try:
@@ -52,7 +56,10 @@ def _read(path: Path) -> Iterator[Atoms]:
     except Exception as error:
         # On a malformed file ase's readers raise errors of any kind.
         reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-        raise StructureError(f"cannot read the structure file {path} with ase: {reason}") from error
+        raise StructureError(
+            f"cannot read the structure file {path} with ase: {reason}; give CIF, POSCAR or CONTCAR, extended XYZ, "
+            "another format that ase reads (`ase info --formats`), or feff.inp"
+        ) from error
 
 
 def last_image(path: Path) -> tuple[Atoms, int]:

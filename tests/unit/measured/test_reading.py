@@ -16,6 +16,8 @@ from requirements import require
 
 from xanesml.errors import SpectrumError
 from xanesml.measured import MeasuredSpectrum, read_spectra, read_spectrum
+from xanesml.measured.background import FitRanges
+from xanesml.measured.text import read_tables
 
 FOIL = ROOT / "examples" / "Au_Foil_L3_rt_2016Foils.xdi"
 ENERGY = np.arange(11900.0, 11930.0)
@@ -99,7 +101,8 @@ def test_xdi_in_kiloelectronvolt(tmp_path: Path, unit: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("   11899.600", "   118x9.600", "470 rows, of which only the last 450"),
+        ("   11899.600", "   118x9.600", "could not read '118x9.600' at line 50,"),
+        ("   11899.600", "   118.9.600", "could not read '118.9.600' at line 50,"),
         ("170266.30", "0.0", "point 20 of 470 is not finite"),
         ("itrans", "counter", "no absorption among its columns"),
         ("energy", "position", "no column 'energy'"),
@@ -128,7 +131,7 @@ def test_own_export_is_theory(tmp_path: Path) -> None:
 def test_truncated_xdi_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.xdi"
     path.write_text(FOIL.read_text()[:300])
-    refused(path, "not a valid XDI file")
+    refused(path, "no columns of numbers")
 
 
 def test_rows_are_sorted_and_repeats_averaged(tmp_path: Path) -> None:
@@ -142,18 +145,16 @@ def test_rows_are_sorted_and_repeats_averaged(tmp_path: Path) -> None:
 
 
 @given(
-    st.lists(st.floats(-1e6, 1e6), min_size=20, max_size=40),
+    st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40),
     st.sampled_from([" ", "\t", ",", ", ", ";", " ; "]),
     st.sampled_from(["", "# energy mu\n", "Energy (eV),mu(E)\n", "\n% a title\nEnergy\tmu\n"]),
 )
-def test_two_columns_round_trip(
-    tmp_path_factory: pytest.TempPathFactory, values: list[float], separator: str, header: str
-) -> None:
-    path = tmp_path_factory.mktemp("text") / "a.txt"
-    path.write_text(header + "".join(f"{8960 + i}{separator}{value!r}\n" for i, value in enumerate(values)))
-    found = read_spectrum(path, element="Cu", edge="K")
-    np.testing.assert_array_equal(found.mu, values)
-    assert found.columns == ("energy and mu" if header else "column 1 and column 2 of 2")
+def test_two_columns_round_trip(values: list[float], separator: str, header: str) -> None:
+    text = header + "".join(f"{8960 + i}{separator}{value!r}\n" for i, value in enumerate(values))
+    (found,) = read_tables(Path("a.txt"), text)
+    np.testing.assert_array_equal(found.values[:, 1], values)
+    first = header.count("\n") + 1
+    np.testing.assert_array_equal(found.lines, np.arange(first, first + len(values)))
 
 
 @pytest.mark.parametrize(
@@ -206,8 +207,8 @@ def test_a_column_can_be_chosen(tmp_path: Path, header: str, choice: str) -> Non
         ("1 2 3\n", "3 columns without names"),
         ("# energy one two\n1 2 3\n", "names its columns energy, one, two; name absorption mutrans"),
         ("1 2\n1 2 3\n", "columns changed"),
-        ("1 2\n1 2\nenergy mu\n", "could not convert string 'energy'"),
-        ("11900,5 0,5\n11901,5 0,7\n", "4 columns without names"),
+        ("1 2\n1 2\nenergy mu\n", "could not read 'energy' at line 3"),
+        ("11900,5 0,5\n11901,5 0,7\n", "line 1, '11900,5 0,5', has a comma in a number"),
         ("\x00\x01", "binary"),
         ("".join(f"{i} 1\n" for i in range(19)), "has 19 energies"),
         ("".join(f"{i} {'nan' if i == 4 else 1}\n" for i in range(30)), "point 5 of 30 is not finite"),
@@ -238,8 +239,8 @@ def test_an_edge_that_does_not_exist_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.requires("larch")
-def test_a_format_with_one_spectrum_has_no_names_to_choose() -> None:
-    with pytest.raises(SpectrumError, match="no spectrum named 'foil'; it holds one spectrum, which has no name"):
+def test_a_column_that_is_not_there_cannot_be_chosen() -> None:
+    with pytest.raises(SpectrumError, match="there is no column 'foil'; it has itrans, i0"):
         read_spectrum(Path(f"{FOIL}:foil"))
 
 
@@ -329,9 +330,16 @@ def test_a_project_without_any_usable_group_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.requires("larch")
-def test_groups_of_one_label_are_refused(tmp_path: Path) -> None:
-    path = write_json_project(tmp_path / "a.prj", one={"label": "foil"}, two={"label": "foil"})
-    refused(path, "several groups named foil")
+def test_groups_of_one_label_are_told_apart(tmp_path: Path, project: Path) -> None:
+    path = write_json_project(tmp_path / "a.prj", one={"label": "foil"}, two={"label": "foil", "bkg_eshift": "2.0"})
+    first, second = read_spectra(path)
+    assert (first.name, second.name) == ("foil", "foil (2)")
+    np.testing.assert_allclose(second.energy - first.energy, 2.0)
+    assert read_spectrum(f"{path}:foil (2)").source == f"{path}:foil (2)"
+    twice = tmp_path / "twice.prj"
+    twice.write_text(gzip.decompress(project.read_bytes()).decode().replace("'foil 2'", "'foil'"))
+    first, second = read_spectra(twice)
+    np.testing.assert_allclose(second.energy - first.energy, 3.0, atol=1e-9)
 
 
 @pytest.mark.parametrize("cut", [3, 200])
@@ -478,3 +486,74 @@ def test_xmu_is_theory(tmp_path: Path) -> None:
         read_spectrum(path, element="Pt", edge="L3")
     path.write_text(path.read_text()[:-5])
     refused(path, "truncated")
+
+
+@pytest.mark.parametrize("spacing", ["3.1356369 Å", "3.1356369 Angstrom", "3.1356369", "Si 111"])
+def test_xdi_is_read_whatever_the_unit_of_its_crystal(tmp_path: Path, spacing: str) -> None:
+    path = tmp_path / "a.xdi"
+    text = FOIL.read_text().replace("Mono.d_spacing:  3.13477", f"Mono.d_spacing: {spacing}")
+    assert spacing in text
+    path.write_text(text, encoding="utf-8")
+    assert read_spectrum(path).energy.size == 470
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("degrees", 1.0), ("radians", np.pi / 180)])
+def test_xdi_with_angles_has_energies_by_braggs_law(tmp_path: Path, unit: str, factor: float) -> None:
+    angle = np.degrees(np.arcsin(12398.41984 / (2 * 3.13477 * ENERGY)))
+    path = tmp_path / "a.xdi"
+    rows = "".join(f"{value:.9f} {mu:.6f}\n" for value, mu in zip(factor * angle, MU, strict=True))
+    header = f"# XDI/1.0\n# Column.1: angle {unit}\n# Column.2: mutrans\n# Element.symbol: Au\n# Element.edge: L3\n"
+    path.write_text(header + "# Mono.d_spacing: 3.13477 Å\n" + rows)
+    np.testing.assert_allclose(read_spectrum(path).energy, ENERGY, atol=1e-3)
+    path.write_text(header + rows)
+    refused(path, "give energies, or a column 'angle' and Mono.d_spacing")
+
+
+def test_what_an_xdi_file_says_of_its_sample_is_kept(tmp_path: Path) -> None:
+    path = write_xdi(tmp_path / "a.xdi", "energy eV", "xmu", rows=np.column_stack([ENERGY, MU]))
+    content = path.read_text()
+    for said, others in (("AuHg2O(Se0.5)", ("Hg", "O", "Se")), ("gold foil", ()), ("Au", ())):
+        path.write_text(f"# XDI/1.0\n# Sample.stoichiometry: {said}\n" + content)
+        assert read_spectrum(path).others == others
+
+
+@pytest.mark.requires("larch")
+@pytest.mark.parametrize("placeholder", [{"bkg_z": "H", "fft_edge": "k"}, {"bkg_z": "", "fft_edge": "k"}])
+def test_a_placeholder_for_the_element_yields_to_what_is_stated(tmp_path: Path, placeholder: dict[str, str]) -> None:
+    path = write_json_project(tmp_path / "a.prj", one=placeholder)
+    found = read_spectrum(path, element="Au", edge="L3")
+    assert (found.element, found.edge) == ("Au", "L3")
+    assert found.doubts == (("the file says H K, a placeholder; Au L3 was taken",) if placeholder["bkg_z"] else ())
+
+
+@pytest.mark.parametrize("symbol", ["Xx", "H", "-"])
+def test_a_placeholder_in_xdi_yields_as_well(tmp_path: Path, symbol: str) -> None:
+    path = write_xdi(tmp_path / "a.xdi", "energy eV", "xmu", element=symbol, rows=np.column_stack([ENERGY, MU]))
+    path.write_text(path.read_text().replace("edge: L3", "edge: K"))
+    (doubt,) = read_spectrum(path, element="Au", edge="L3").doubts
+    assert f"the file says {symbol} K, a placeholder" in doubt
+    path.write_text(path.read_text().replace(f"symbol: {symbol}", "symbol: Cu"))
+    refused(path, "is of Cu K, but Au L3 is expected", element="Au", edge="L3")
+
+
+@pytest.mark.requires("larch")
+def test_fit_ranges_and_reference_channel_of_a_project_are_known(tmp_path: Path) -> None:
+    ranges = {"bkg_pre1": "-120", "bkg_pre2": "-40", "bkg_nor1": "60", "bkg_nor2": "500", "bkg_nnorm": "2"}
+    path = write_json_project(
+        tmp_path / "a.prj", sample=ranges | {"reference": "foil"}, foil={"label": "  Ref sample", "reference": "sample"}
+    )
+    sample, foil = read_spectra(path)
+    assert sample.ranges == FitRanges(-120, -40, 60, 500, 1)
+    assert sample.foil is not None
+    np.testing.assert_allclose(sample.foil, MU)
+    assert sample.remarks == ("reference channel   Ref sample",)
+    assert foil.foil is None
+
+
+def test_the_degree_in_a_project_of_larch_is_larchs(project: Path) -> None:
+    import larch.xafs
+
+    first = read_spectra(project)[0]
+    fit = larch.xafs.preedge(first.energy, first.mu)
+    assert first.ranges is not None
+    assert first.ranges.as_dict() == pytest.approx({name: fit[name] for name in first.ranges.as_dict()}, abs=1e-6)

@@ -5,102 +5,24 @@ from __future__ import annotations
 import csv
 import json
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 import pytest
-from conftest import ROOT
-from requirements import require
+from exact_model import EDGE, FOIL, MESH, SHIFT, THEORY, Exact, model, theory
 from synthetic_gap import Gap, measure
 
-from xanesml.averages.series import Series
 from xanesml.campaign import Campaign, DistortionSection, TrainingSection
 from xanesml.errors import SpectrumError, StoreError
-from xanesml.learning.intervals import Interval
-from xanesml.learning.model import Answers, TrainedModel
-from xanesml.learning.scaling import Scaling
+from xanesml.learning.model import TrainedModel
 from xanesml.measured import read_spectrum
 from xanesml.measured.normalization import NormalizedSpectrum, normalize, on_mesh
 from xanesml.prediction.batch import Predictions
 from xanesml.prediction.model import Model
 from xanesml.prediction.predict import predict_spectrum
 from xanesml.prediction.reference import make_reference, normalized_for
-
-FOIL = ROOT / "examples" / "Au_Foil_L3_rt_2016Foils.xdi"
-SHIFT = 3.25
-MESH = np.arange(11908.0, 11974.0, 0.5)
-EDGE = 11922.0
-DELTA = np.round(np.linspace(-0.45, 0.45, 91), 10)
-R = 2.4 + 0.1 * np.arange(10)
-
-require("larch")
-THEORY = on_mesh(normalize(read_spectrum(FOIL)), MESH, SHIFT)
-#: What first and second moments of a distribution add to the spectrum.
-FIRST, SECOND = 0.4 * np.sin((MESH - EDGE) / 4), 1.5 * np.cos((MESH - EDGE) / 5) * (MESH > EDGE)
-SERIES = Series(
-    energy=MESH,
-    delta=DELTA,
-    mu=THEORY + DELTA[:, np.newaxis] * FIRST + DELTA[:, np.newaxis] ** 2 * SECOND,
-    edge_step=np.ones(91),
-    r=R,
-    first_shell=2.9,
-)
-
-
-def theory(msd: float, shift: float = 0.0) -> np.ndarray:
-    return np.asarray(THEORY + shift * FIRST + (msd + shift**2) * SECOND)
-
-
-@dataclass
-class Exact:
-    """Finds the two moments by projecting a spectrum on what they add to it."""
-
-    modes: tuple[str, ...] = ("direct", "reference")
-    factor: float = 1.0
-    offset: float = 0.0
-    mesh: np.ndarray = field(default_factory=lambda: MESH)
-    series: Series = SERIES
-    mean_spectrum: np.ndarray | None = None
-    changes: dict[str, Any] = field(default_factory=dict)
-    seen: list[tuple[np.ndarray, str]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        mean = theory(0.008) - self.offset * 0.02
-        if self.mean_spectrum is None:
-            self.mean_spectrum = mean
-        self.scaling = Scaling(mean, np.full(MESH.size, 0.02), {"msd": (0.0004, 0.02)})
-        content = {
-            "element": "Au",
-            "edge": "L3",
-            "band": np.stack([mean - 0.02, mean + 0.02]),
-            "distances": {"direct": 2.5, "reference": 2.5},
-            "edge_energy": EDGE,
-            "first_shell": 2.88,
-            "normalization_energy": 11972.0,
-            "campaign": Campaign(name="c", distortion=DistortionSection()),
-        }
-        self.metadata = SimpleNamespace(**content | self.changes)
-
-    def predict(self, spectra: np.ndarray, mode: str) -> Answers:
-        self.seen.append((spectra, mode))
-        (moments, *_) = np.linalg.lstsq(np.column_stack([FIRST, SECOND]), (spectra - THEORY).T, rcond=None)
-        msd = self.factor * (moments[1] - moments[0] ** 2)
-        return Answers(msd, np.full(len(msd), 1e-4), moments[0], np.zeros(len(msd)), np.full((len(msd), 10), 0.1))
-
-    def interval(self, _mode: str) -> Interval:
-        return Interval(0.9, 2e-4, 2.0, 100)
-
-    def baseline(self, mode: str, name: str) -> tuple[Any, Interval]:
-        if name != "ridge":
-            raise StoreError(f"no baseline {name}")
-        return lambda features: np.full(len(features), 0.0123), self.interval(mode)
-
-
-def model(**settings: Any) -> TrainedModel:
-    return cast(TrainedModel, Exact(**settings))
 
 
 def foil() -> NormalizedSpectrum:
@@ -122,7 +44,8 @@ def test_the_foil_is_aligned_and_given_to_the_networks() -> None:
     assert found.shift == pytest.approx(SHIFT, abs=0.01)
     assert found.rms < 1e-4
     ((seen, mode),) = cast(Exact, exact).seen
-    assert (seen.shape, mode) == ((1, MESH.size), "direct")
+    # The spectrum itself, and normalized in five other ways.
+    assert (seen.shape, mode) == ((6, MESH.size), "direct")
     np.testing.assert_array_equal(seen[0], found.spectrum)
     assert (found.element, found.edge, found.source) == ("Au", "L3", str(FOIL))
     assert (found.mode, found.predictor) == ("direct", "network")
@@ -133,12 +56,19 @@ def test_the_foil_is_aligned_and_given_to_the_networks() -> None:
     assert found.reference is None
 
 
-def test_the_interval_is_that_of_the_ensemble() -> None:
-    found = predict_spectrum(model(), spectrum(theory(0.008), energy=MESH - SHIFT))
-    half = 2.0 * np.hypot(1e-4, 2e-4)
+def test_the_interval_is_that_of_the_ensemble_and_of_what_the_normalization_may_be_wrong_by() -> None:
+    exact = model()
+    found = predict_spectrum(exact, spectrum(theory(0.008), energy=MESH - SHIFT))
+    seen = cast(Exact, exact).seen[0][0]
+    msd = cast(Exact, exact).predict(seen, "direct").msd
+    normalization = np.sqrt(np.mean((msd[1:] - msd[0]) ** 2))
+    assert found.uncertainties == pytest.approx({"normalization": normalization, "energy": 0.0, "reference": 0.0})
+    assert normalization > 1e-4
+    half = np.hypot(2.0 * np.hypot(1e-4, 2e-4), 1.6449 * normalization)
     # The fits before and after the edge take the sample's edge step to be half a percent larger.
     assert found.msd == pytest.approx(0.008, abs=1e-3)
-    assert found.interval == pytest.approx((found.msd - half, found.msd + half))
+    assert found.interval == pytest.approx((found.msd - half, found.msd + half), rel=1e-4)
+    assert f"uncertain by normalization {normalization:.4f} Å²" in str(found)
     assert (found.confidence, found.spread) == (0.9, 1e-4)
     assert f"90% in {found.interval[0]:.4f}" in str(found)
 
@@ -185,9 +115,19 @@ def test_beside_a_reference_the_difference_is_put_upon_its_simulated_spectrum() 
     assert found.mode == "reference"
     assert found.reference is not None
     assert (found.reference["msd"], found.reference["calibration"]["source"]) == (0.0081, measured.source)
-    half = np.hypot(2.0 * np.hypot(1e-4, 2e-4), 1.6449 * 0.0005)
+    assert found.uncertainties["energy"] == pytest.approx(
+        0.1 * slope(exact, reference.calibration.apply(sample, MESH), reference.simulated - reference.measured), rel=0.1
+    )
+    half = np.hypot(2.0 * np.hypot(1e-4, 2e-4), 1.6449 * np.hypot(0.0005, found.uncertainties["energy"]))
     assert found.interval[1] - found.msd == pytest.approx(half, rel=1e-3)
     assert cast(Exact, exact).seen[0][1] == "reference"
+
+
+def slope(exact: TrainedModel, measured: np.ndarray, added: np.ndarray) -> float:
+    """Return what the answer changes by for an electronvolt in the energies of a calibrated measurement, Å²."""
+    moved = np.array([added + np.interp(MESH - by, MESH, measured) for by in (-0.01, 0.01)])
+    low, high = cast(Exact, exact).predict(moved, "reference").msd
+    return abs(float(high - low)) / 0.02
 
 
 def test_a_reference_outside_the_training_labels_is_refused() -> None:
@@ -226,7 +166,9 @@ def test_a_model_that_answers_nan_is_refused() -> None:
 
 def test_a_prediction_prints_its_line_its_card_and_its_escaped_table() -> None:
     found = predict_spectrum(model(), foil())
-    named = replace(found, source="<b>a&b.xdi", msd=0.00812, interval=(0.0076, 0.0086), warnings=("it is <odd>",))
+    named = replace(
+        found, source="<b>a&b.xdi", msd=0.00812, interval=(0.0076, 0.0086), uncertainties={}, warnings=("it is <odd>",)
+    )
     assert str(named) == (
         "<b>a&b.xdi: Au L3: MSD 0.0081 Å², 90% in 0.0076 … 0.0086 Å² (network, shifted by "
         f"{found.shift:+.2f} eV, rms {found.rms:.3f} from the mean training spectrum); warning: it is <odd>"
