@@ -119,7 +119,10 @@ def _cut_sphere(atoms: Atoms, absorber: int, radius: float | None, source: str) 
         raise StructureError(f"{source} is periodic along an axis whose cell vector is zero; correct its cell")
     from ase.neighborlist import neighbor_list  # noqa: PLC0415 (slow to import, and not needed on every rank)
 
-    centers, others, vectors = neighbor_list("ijD", atoms, radius)
+    try:
+        centers, others, vectors = neighbor_list("ijD", atoms, radius)
+    except np.linalg.LinAlgError as error:
+        raise StructureError(f"{source} is periodic with a cell of no volume; correct its cell") from error
     others, vectors = others[centers == absorber], vectors[centers == absorber]
     # Rounded, so that the last bit does not order equally distant atoms.
     keys = np.round(np.column_stack((np.linalg.norm(vectors, axis=1), vectors)), 6)
