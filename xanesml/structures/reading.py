@@ -38,6 +38,8 @@ def images(path: Path) -> Iterator[Atoms]:
             raise StructureError(f"{path} must hold atoms of known elements at finite positions")
         if (atoms.cell.lengths()[atoms.pbc] == 0).any():
             raise StructureError(f"{path} is periodic along an axis whose cell vector is zero; correct its cell")
+        if np.linalg.matrix_rank(atoms.cell[atoms.pbc]) < np.count_nonzero(atoms.pbc):
+            raise StructureError(f"{path} is periodic with a cell of no volume; correct its cell")
         found = True
         yield atoms
     if not found:
