@@ -29,8 +29,8 @@ MOST_CLASSES = 9
 DECAY = 0.45
 
 #: Atoms up to this many first-shell lengths away count as surroundings; one further away adds less
-#: than 1 % of a neighbor's share.
-REACH = 2.0
+#: than 1 % of a neighbor's share. No shell of fcc, bcc or hcp lies there, whose atoms rounding would count or not.
+REACH = 2.05
 
 #: Surroundings whose logarithms of the density differ by less are equally typical: rounding, or a
 #: displacement of 10⁻⁶ Å, does not choose among them.

@@ -34,6 +34,7 @@ ADDED = {
     "structures/coordination",
     "structures/class",
     "tasks/representatives",
+    "structures/image",
     "tasks/multiplicity",
     "series/multiplicity",
     "statistical/coordination",
@@ -117,6 +118,7 @@ def test_absorbers_of_an_old_file_stand_for_themselves_and_its_series_for_the_ce
     with h5py.File(old) as file:
         if file.attrs["schema"] == STORE.schema:
             assert file["tasks/multiplicity"][:].tolist() == [1] * len(file["tasks/absorber"])
+            assert file["structures/image"][:].tolist() == [-1] * len(file["structures/kind"])
             return
         assert file["series/task"][:].tolist() == [[task] for task in range(9)]
         assert file["series/multiplicity"][:].tolist() == [1]
