@@ -10,11 +10,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from ase.io import read
+from ase.io import read, write
 from conftest import FAKE_CAMPAIGN, ROOT, MpiRun
 
 from xanesml.averages.trace import trace_lines
+from xanesml.errors import StoreError
 from xanesml.learning.dataset import load_tensors
+from xanesml.store.create import continued
+from xanesml.store.rows import open_store_file
+from xanesml.store.tasks import load_campaign
 from xanesml.validation import validate
 
 pytestmark = pytest.mark.requires("mpi")
@@ -81,6 +85,7 @@ def test_from_a_trajectory_to_training_data(mpirun: MpiRun, xanesml: str, tmp_pa
     assert (data.particle_msd > 1e-4).all()
 
     # A trajectory that has changed since is noticed.
-    (tmp_path / "gold55.xyz").write_text((tmp_path / "gold55.xyz").read_text().replace("Au ", "Ag ", 1))
-    done = mpirun(1, xanesml, "simulate", *command)
-    assert done.returncode == 2
+    images[4].positions[7] += 0.01
+    write(tmp_path / "gold55.xyz", images, format="extxyz")
+    with open_store_file(store) as file, pytest.raises(StoreError, match="has other content"):
+        continued(file, load_campaign(tmp_path / "md.toml"), str(file.attrs["engine"]))

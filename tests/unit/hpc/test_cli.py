@@ -184,7 +184,6 @@ def test_plan_shows_the_sites_and_the_runs_they_take(xanesml: str, tmp_path: Pat
 
 
 def test_plan_draws_when_asked(xanesml: str, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     (tmp_path / "x.toml").write_text(SERIES + "[structure]\natoms = 13\n")
     done = run(xanesml, "plan", "x.toml", "--figure", "shell.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
