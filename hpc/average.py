@@ -138,9 +138,10 @@ def _write(file: h5py.File, block: Block) -> None:
 
 
 def _summarize(plan: Plan, tensors: Path, seconds: float, echo: Callable[[str], None]) -> None:
-    mesh = plan.series.energy
+    mesh, (distortions, sites) = plan.series.energy, plan.sites.tasks.shape
+    over = f", each the mean over {sites} sites" if sites > 1 else ""
     echo(
-        f"mesh: {len(mesh)} points, {mesh[0]:.1f} to {mesh[-1]:.1f} eV; series: {len(plan.tasks)} "
-        f"spectra; particle averages: {len(plan.particles.structure)}"
+        f"mesh: {len(mesh)} points, {mesh[0]:.1f} to {mesh[-1]:.1f} eV; series: {distortions} "
+        f"spectra{over}; particle averages: {len(plan.particles.structure)}"
     )
     echo(f"tensors: {tensors}: {len(plan.distributions):,} statistical averages in {seconds:.1f} s")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from enum import Enum
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -73,7 +74,7 @@ def plan(
     from xanesml.errors import CampaignError
     from xanesml.feff.engine import make_engine
     from xanesml.store.cost import is_native, table_seconds
-    from xanesml.store.tasks import Kind, load_campaign
+    from xanesml.store.tasks import Kind, describe_sites, load_campaign
 
     campaign = load_campaign(campaign_file)
     engine = make_engine(campaign.engine)
@@ -82,13 +83,18 @@ def plan(
     if not 0 <= task < len(table):
         raise CampaignError(f"--task {task} is not in the campaign; give 0 … {len(table) - 1}")
     distorted = int((table.kind == Kind.DISTORTED).sum())
-    disordered = len(table.kind) - distorted
+    disordered, sites = len(table.kind) - distorted, table.site_multiplicity
+    series = distorted * len(sites)
     seconds = table_seconds(table, native=is_native(campaign.engine))
     _echo(table.inputs(task)[0], nl=False)
     _echo(f"\n{campaign_file}: campaign {campaign.name}, the input above is that of task {task}")
     _echo(f"engine:      {engine.identity}")
     _echo(f"structures:  {distorted} distorted, {disordered} disordered, {table.positions.shape[1]} atoms each")
-    _echo(f"FEFF runs:   {len(table)}, {distorted} for the series and {len(table) - distorted} for particle averages")
+    if len(sites) > 1:
+        _echo(f"sites:       {describe_sites(sites)}; the series takes {distorted} × {len(sites)} FEFF runs")
+    _echo(f"FEFF runs:   {len(table)}, {series} for the series and {len(table) - series} for particle averages")
+    for label, line in zip(chain(["potentials:"], repeat("")), table.potential_lines(task), strict=False):
+        _echo(f"{label:<12} {line}")
     _echo(
         f"estimate:    {seconds.sum() / 3600:.1f} core-hours, {seconds.mean():.0f} s a run "
         "(from runs on one core of a 2.5 GHz Xeon; yours may differ by a factor of two)"
@@ -386,7 +392,7 @@ def convert(
     ] = None,
 ) -> None:
     """Convert files to the present version of their format. Their content stays the same, bit for bit."""
-    from xanesml.files.convert import convert as run
+    from xanesml.store.convert import convert as run
 
     refused = False
     for path in files:

@@ -49,6 +49,7 @@ sigma_minimum = 0.05
 scf = false
 corval = false
 fms_radius = 3.5
+representative = "nearest"
 [engine]
 kind = "command"
 commands = [[{json.dumps(sys.executable)}, "-I", "-S", {json.dumps(str(ROOT / "tests" / "fake_feff.py"))}]]

@@ -59,6 +59,11 @@ ESSENTIAL = {
     "averaging.families": "Size of the training set: `families` × `means_per_family` spectra.",
 }
 
+#: Keys that were added to sections after files had been written, with the values that say how those were made.
+EARLIER_VALUES: dict[str, dict[str, Any]] = {
+    "feff": {"potentials": "element", "representative": "nearest", "stoichiometry": "feff"},
+}
+
 #: How spectra are measured: alone, or with a reference of known disorder.
 Mode = Literal["direct", "reference"]
 
@@ -137,6 +142,9 @@ class DistortionSection(_Section):
     """Step of δ, Å. Default 0.01: 91 structures."""
     length: Literal["first_shell", "lattice_constant"] = "first_shell"
     """Length that δ is added to. `lattice_constant` shifts the first shell by δ/√2. Default first_shell."""
+    absorbers: Literal["center", "sites"] = "center"
+    """Absorbers of a distorted structure: the center, or one atom for each class of equivalent sites, so that the
+    series is of the whole particle. Default center."""
 
     @model_validator(mode="after")
     def _ordered(self) -> DistortionSection:
@@ -160,8 +168,17 @@ class DisorderSection(_Section):
     """Displacement σ of the last structure, Å; the others are evenly spaced in between. Default 0.14."""
     directions: Literal["sphere", "uniform_angles"] = "sphere"
     """Distribution of the displacements' directions; `uniform_angles` favors the poles. Default sphere."""
-    absorbers: Literal["first_shell"] | list[Annotated[int, Field(ge=0)]] = "first_shell"
-    """Absorbers of the particle average: the center and its first neighbors, or atom indices. Default first_shell."""
+    absorbers: Literal["first_shell", "all"] | list[Annotated[int, Field(ge=0)]] = "first_shell"
+    """Absorbers of the particle average: the center and its first neighbors, all atoms of the element, or atom indices.
+    Default first_shell."""
+
+    @field_validator("absorbers", mode="before")
+    @classmethod
+    def _known_absorbers(cls, value: Any) -> Any:
+        listed = isinstance(value, list) and all(isinstance(one, int) and one >= 0 for one in value)
+        if not listed and value not in ("first_shell", "all"):
+            raise ValueError(f"{value!r} names no absorbers; give 'first_shell', 'all', or a list of atoms from 0")
+        return value
 
     @model_validator(mode="after")
     def _ordered(self) -> DisorderSection:
@@ -208,6 +225,15 @@ class FeffSection(_Section):
     """Largest angular momentum of the scattering matrices (POTENTIALS); −1 lets FEFF choose. Default −1."""
     radii: Literal["scaled", "fixed"] = "scaled"
     """`scaled`: SCF and FMS radii grow with the distortion, so that all runs see the same atoms. Default scaled."""
+    potentials: Literal["element", "coordination", "shell"] = "coordination"
+    """Which atoms share a potential: those of an element, or of an element and a number of first neighbors, or of an
+    element and a shell around the center. At most nine, besides the absorber's. Default coordination."""
+    representative: Literal["typical", "nearest"] = "typical"
+    """Atom from whose surroundings a potential is computed: `typical`, the one whose surroundings are nearest to the
+    mean of its class; `nearest`, the one nearest to the absorber, as FEFF takes it by itself. Default typical."""
+    stoichiometry: Literal["cluster", "feff"] = "cluster"
+    """Atoms that each potential counts for in the Fermi level: `cluster`, those of the cluster; `feff`, FEFF's own
+    0.01 for the absorber and 1 for each other potential. Default cluster."""
     normalization: Literal["absolute", "feff"] = "absolute"
     """`absolute`: ABSOLUTE card, normalized once after averaging. `feff`: each run to its own edge step."""
     extra_cards: list[str] = []
@@ -271,6 +297,21 @@ class EngineSection(_Section):
         if self.kind == "feff10" and (self.commands or self.version):
             raise ValueError("commands and version belong to the engine 'command'; remove them or set kind")
         return self
+
+    @property
+    def takes_representatives(self) -> bool:
+        """Whether FEFF can be told which atom stands for a potential: it runs module by module."""
+        return self.kind == "feff10" or self.potentials_commands() is not None
+
+    def potentials_commands(self) -> tuple[int, int] | None:
+        """Return the first and the last of `commands` that compute potentials, FEFF's atomic (if any) and pot.
+
+        None where no command runs pot alone, or none before it rdinp.
+        """
+        modules = [{Path(word).stem for word in command} for command in self.commands]
+        place = {name: n for name in ("rdinp", "atomic", "pot") for n, words in enumerate(modules) if name in words}
+        first = place.get("atomic", place.get("pot", -1))
+        return (first, place["pot"]) if "pot" in place and place.get("rdinp", first) < first <= place["pot"] else None
 
 
 class AveragingSection(_Section):
@@ -474,6 +515,20 @@ class Campaign(_Section):
         return self
 
     @model_validator(mode="after")
+    def _whole_particles(self) -> Campaign:
+        asked = {
+            "distortion.absorbers": self.distortion.absorbers if self.distortion else None,
+            "disorder.absorbers": self.disorder.absorbers if self.disorder else None,
+        }
+        for key, value in asked.items():
+            if self.structure.radius is not None and value in ("sites", "all"):
+                raise ValueError(
+                    f"{key} = {value!r} averages over a whole particle, but structure.radius cuts a sphere from a "
+                    "crystal, whose outer atoms lack neighbors; leave the key out"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _multiplicity_of_every_absorber(self) -> Campaign:
         given, absorbers = self.averaging.multiplicity, self.disorder.absorbers if self.disorder else None
         if given is not None and isinstance(absorbers, list) and len(given) != len(absorbers):
@@ -489,6 +544,15 @@ class Campaign(_Section):
             given = [*(() if self.feff.scf is None else (self.feff.scf.mixing,)), *self.engine.retry.mixing]
             if max(given, default=0.0) > FEFF10_MIXING:
                 raise ValueError(f"FEFF10 refuses an SCF mixing of {max(given)}; give at most {FEFF10_MIXING}")
+        return self
+
+    @model_validator(mode="after")
+    def _representatives_that_the_engine_can_take(self) -> Campaign:
+        if self.feff.representative == "typical" and not self.engine.takes_representatives:
+            raise ValueError(
+                "feff.representative = 'typical' needs a command for each of FEFF's modules, rdinp and pot among "
+                "engine.commands; a FEFF in one program takes the nearest atom: set feff.representative = 'nearest'"
+            )
         return self
 
     @classmethod
@@ -509,6 +573,23 @@ class Campaign(_Section):
             return cls.model_validate(content)
         except ValidationError as error:
             raise CampaignError(f"{path}: {first_problem(error, cls)}") from error
+
+    @classmethod
+    def restored(cls, text: str) -> Self:
+        """Return a campaign from the JSON that `resolved` wrote, in this or an earlier version of xanesml.
+
+        A key that the text lacks gets the value of `EARLIER_VALUES`, not its default.
+
+        Raises
+        ------
+        ValueError
+            If the text is not JSON, or not a campaign (pydantic.ValidationError).
+        """
+        content = json.loads(text)
+        for section, values in EARLIER_VALUES.items():
+            if isinstance(content, dict) and isinstance(content.get(section), dict):
+                content[section] = values | content[section]
+        return cls.model_validate_json(json.dumps(content))
 
     def resolved(self) -> str:
         """Return the campaign with all defaults filled in, as canonical JSON."""

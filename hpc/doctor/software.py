@@ -127,13 +127,14 @@ def engine(setting: Setting) -> Finding:
 def engine_runs(setting: Setting) -> Finding:
     """Run FEFF on 13 gold atoms, without self-consistency."""
     section = setting.engine.model_copy(update={"timeout": RUN_LIMIT})
+    representative = "typical" if section.takes_representatives else "nearest"
     table = expand(
         Campaign.model_validate(
             {
                 "name": "doctor",
                 "structure": {"atoms": 13},
                 "distortion": {"minimum": 0.0, "maximum": 0.01},
-                "feff": {"scf": False, "corval": False, "fms_radius": 3.5},
+                "feff": {"scf": False, "corval": False, "fms_radius": 3.5, "representative": representative},
             }
         )
     )

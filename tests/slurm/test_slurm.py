@@ -202,7 +202,11 @@ def test_a_training_that_was_interrupted_goes_on(slurm: PrivateSlurm, folder: Pa
     model = campaign.output / "model"
 
     def epochs() -> list[str]:
-        return [line for table in sorted(campaign.output.rglob("history*.csv")) for line in table.read_text().splitlines()[1:]]
+        return [
+            line
+            for table in sorted(campaign.output.rglob("history*.csv"))
+            for line in table.read_text().splitlines()[1:]
+        ]
 
     slurm.wait_for(lambda: len(epochs()) > 3, "epochs")
     slurm.run("scancel", "--batch", "--signal=USR1", number)

@@ -44,6 +44,17 @@ def test_defaults_are_the_reference_case(tmp_path: Path) -> None:
         (MINIMAL + "minimum = 0.5\n", "do not make a grid"),
         (MINIMAL + '[engine]\nkind = "command"\n', "needs commands"),
         (MINIMAL + "[averaging]\nsigma = [0.2, 0.1]\n", "runs backwards"),
+        (MINIMAL + 'absorbers = "site"\n', "distortion.absorbers: Input should be 'center' or 'sites' (got 'site')"),
+        (
+            MINIMAL + 'absorbers = "sites"\n[structure]\nradius = 8\n',
+            "distortion.absorbers = 'sites' averages over a whole particle, but structure.radius cuts a sphere",
+        ),
+        (
+            MINIMAL + '[structure]\nradius = 8\n[disorder]\nabsorbers = "all"\n',
+            "disorder.absorbers = 'all' averages over a whole particle, but structure.radius cuts a sphere",
+        ),
+        (MINIMAL + '[disorder]\nabsorbers = "al"\n', "disorder.absorbers: 'al' names no absorbers; give 'first_shell'"),
+        (MINIMAL + "[disorder]\nabsorbers = [3, -1]\n", "disorder.absorbers: [3, -1] names no absorbers; give"),
         ('name = "x"\n', "nothing to compute"),
         ("[distortion]\n", "name: Field required"),
         ('name = "a b"\n[distortion]\n', "name: String should match pattern"),

@@ -98,8 +98,9 @@ def _series(campaign: Campaign) -> str:
     series = campaign.distortion
     if series is None:
         return "none"
+    runs = "one FEFF run each" if series.absorbers == "center" else "one FEFF run for each class of equivalent atoms"
     return (
-        f"{series_length(campaign)} structures, one FEFF run each, first shell shifted by "
+        f"{series_length(campaign)} structures, {runs}, first shell shifted by "
         f"{series.minimum:+g} … {series.maximum:+g} Å in steps of {series.step:g} Å"
     )
 
@@ -107,9 +108,9 @@ def _series(campaign: Campaign) -> str:
 def _disorder(disorder: DisorderSection | None) -> str:
     if disorder is None:
         return "none"
-    absorbers = (
-        "the center and its first neighbors" if disorder.absorbers == "first_shell" else f"{len(disorder.absorbers)}"
-    )
+    named = {"first_shell": "the center and its first neighbors", "all": "all atoms of the element"}
+    given = disorder.absorbers
+    absorbers = named[given] if isinstance(given, str) else f"{len(given)}"
     sigma = _range((disorder.sigma_minimum, disorder.sigma_maximum))
     return f"{disorder.structures}, displaced by N(0, σ), σ {sigma} Å; absorbers: {absorbers}, one FEFF run each"
 

@@ -25,6 +25,9 @@ from xanesml.files.table import write_csv
 #: Columns of the table; msd in Å², both RMS in edge steps.
 COLUMNS = ("structure", "msd", "outside", "usable", "rms", "rms_undistorted")
 
+#: Mean coordination numbers closer than this are the same.
+SAME_COORDINATION = 0.01
+
 
 @dataclass(frozen=True)
 class ParticleComparison:
@@ -45,7 +48,7 @@ class ParticleComparison:
     rms : ndarray of float64, shape (P,), edge steps
         Root mean square, over the mesh, of particle − statistical. NaN where no bond lies within
         the series. It holds all effects beyond the bond lengths: angles, farther shells, and
-        absorbers with other surroundings than the center of the series.
+        absorbers with other surroundings than those of the series.
     rms_undistorted : ndarray of float64, shape (P,), edge steps
         The same of particle − undistorted: the whole effect of disorder, the scale of `rms`.
     particle : ndarray of float64, shape (P, M), edge steps
@@ -58,6 +61,9 @@ class ParticleComparison:
         The common mesh.
     edge : float, eV
         Photon energy of the edge.
+    coordination, series_coordination : float
+        Mean number of first neighbors of the absorbers of the particle averages, and of the atoms that the
+        series stands for; NaN where not known.
     """
 
     structure: NDArray[np.int32]
@@ -72,6 +78,8 @@ class ParticleComparison:
     undistorted: Floats
     energy: Floats
     edge: float
+    coordination: float
+    series_coordination: float
 
     def lines(self) -> list[str]:
         """Return the numbers as printed: the usable structures, and their medians at low and at high MSD."""
@@ -80,6 +88,12 @@ class ParticleComparison:
         if left_out:
             lines[0] += (
                 f"; {left_out} of them not counted below, with more than {self.limit:g} of the bonds outside the series"
+            )
+        if abs(self.coordination - self.series_coordination) > SAME_COORDINATION:
+            lines.append(
+                f"absorbers: {self.coordination:.3g} first neighbors on average in the particle averages, "
+                f"{self.series_coordination:.3g} in the series: the difference holds that of their surroundings too "
+                '(disorder.absorbers = "all" and distortion.absorbers = "sites" are alike)'
             )
         rising = np.flatnonzero(self.usable)[np.argsort(self.msd[self.usable], kind="stable")]
         third = len(rising) // 3
@@ -133,6 +147,8 @@ def compare(tensors: Path) -> ParticleComparison:
         particle = file["particle/spectra"][:].astype(np.float64)
         structure, msd, outside = (file[f"particle/{name}"][:] for name in ("structure", "msd", "outside"))
         edge = float(file.attrs["edge"])
+        coordination = float(file["particle/coordination"][:].mean())
+        known = file["statistical/coordination"][:1]
     undistorted = series.undistorted()
     statistical = np.full_like(particle, np.nan)
     inside = weights.sum(axis=1) > 0
@@ -150,6 +166,8 @@ def compare(tensors: Path) -> ParticleComparison:
         undistorted=undistorted,
         energy=series.energy,
         edge=edge,
+        coordination=coordination,
+        series_coordination=float(known[0]) if len(known) else np.nan,
     )
 
 

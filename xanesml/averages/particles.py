@@ -27,7 +27,7 @@ class Particles:
     done : ndarray of bool, shape (P, B)
         Whether the task has a spectrum.
     multiplicity : ndarray of float64, shape (B,)
-        Multiplicity of each absorber.
+        Weight of each absorber in the average; see `absorber_weights`.
     bonds : ndarray of int, shape (L, 2)
         Pairs of atoms.
     weights : ndarray of float64, shape (L,)
@@ -90,12 +90,7 @@ def choose_particles(file: h5py.File, done: Booleans, campaign: Campaign) -> Par
     if (counts != len(absorbers)).any():
         raise StoreError(f"the disordered structures of {file.filename} have different numbers of absorbers")
     tasks = tasks[np.argsort(structure[tasks], kind="stable")].reshape(len(ids), len(absorbers))
-    multiplicity = np.array(campaign.averaging.multiplicity or [1.0] * len(absorbers))
-    if len(multiplicity) != len(absorbers):
-        raise CampaignError(
-            f"averaging.multiplicity has {len(multiplicity)} weights, but a structure has {len(absorbers)} absorbers; "
-            "give one for each, in the order of the tasks"
-        )
+    multiplicity = absorber_weights(file, tasks[0], campaign)
     missing = campaign.averaging.missing_absorbers
     found = done[tasks].sum(axis=1)
     kept = (found >= len(absorbers) - missing) & (found > 0)
@@ -113,3 +108,34 @@ def choose_particles(file: h5py.File, done: Booleans, campaign: Campaign) -> Par
             for i in np.flatnonzero(~kept)
         },
     )
+
+
+def absorber_weights(file: h5py.File, tasks: Integers, campaign: Campaign) -> Floats:
+    """Return the weights of a structure's absorbers in its average.
+
+    Parameters
+    ----------
+    file : h5py.File
+        The store.
+    tasks : ndarray of int, shape (B,)
+        The tasks of the absorbers, all of them.
+    campaign : Campaign
+        Its `averaging.multiplicity` is used.
+
+    Returns
+    -------
+    ndarray of float64, shape (B,)
+        The number of atoms that each stands for, times its `averaging.multiplicity`, if there is one.
+
+    Raises
+    ------
+    CampaignError
+        If the number of multiplicities is not that of the absorbers.
+    """
+    given = campaign.averaging.multiplicity or [1.0] * len(tasks)
+    if len(given) != len(tasks):
+        raise CampaignError(
+            f"averaging.multiplicity has {len(given)} weights, but a structure has {len(tasks)} absorbers; "
+            "give one for each, in the order of the tasks"
+        )
+    return np.asarray(np.array(given) * file["tasks/multiplicity"][:][tasks], dtype=np.float64)

@@ -90,11 +90,12 @@ class TensorFile(OpenedFile):
 
     def _content(self) -> list[Entry]:
         file = self.file
-        mesh, delta = file["mesh/energy"], file["series/delta"]
+        mesh, delta, sites = file["mesh/energy"], file["series/delta"], file["series/multiplicity"][:]
+        over = f", each the mean over {len(sites)} sites" if len(sites) > 1 else ""
         return [
             ("store", f"{file.attrs['store']}, campaign digest {file.attrs['campaign_digest']}"),
             ("mesh", f"{len(mesh)} energies, {mesh[0]:.1f} … {mesh[-1]:.1f} eV; edge {file.attrs['edge']:.1f} eV"),
-            ("series", f"{len(delta)} distorted spectra, δ = {delta[0]:+.2f} … {delta[-1]:+.2f} Å"),
+            ("series", f"{len(delta)} distorted spectra, δ = {delta[0]:+.2f} … {delta[-1]:+.2f} Å{over}"),
             ("averages", f"{len(self.statistical()):,} statistical, {len(self.particle()):,} particle"),
         ]
 

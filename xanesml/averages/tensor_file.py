@@ -21,25 +21,25 @@ from xanesml.averages.distributions import (
 from xanesml.averages.mesh import common_mesh
 from xanesml.averages.particles import Particles, choose_particles
 from xanesml.averages.series import OUTLIER, Series, outliers, roughness, smoothed
+from xanesml.averages.sites import SeriesSites
 from xanesml.averages.source_store import spectra_on_mesh
 from xanesml.averages.statistical import SeriesAverager, bin_centers, particle_averages
 from xanesml.campaign import Campaign
 from xanesml.errors import CampaignError, StoreError
 from xanesml.feff.outcomes import Outcome
-from xanesml.files.arrays import Floats, Indices, Integers
+from xanesml.files.arrays import Booleans, Floats, Indices, Integers
 from xanesml.files.hdf5 import create, text_attribute
 from xanesml.files.layout import TENSORS
 from xanesml.store.create import check_campaign
 from xanesml.store.rows import BLOCK, open_store_file, torn_rows
-from xanesml.store.tasks import Kind
 from xanesml.structures import bonds
 
 #: Statistical averages computed and written at a time. Fixed, so that the last bit of
 #: a matrix product does not depend on the number of ranks.
 STATISTICAL_BLOCK = 4096
 
-#: Structures averaged and written at a time.
-PARTICLE_BLOCK = 64
+#: Spectra of absorbers averaged at a time, those of 64 structures of 13; at least those of one structure.
+PARTICLE_BLOCK = 832
 
 #: Outliers of the series that are named; the others are counted.
 NAMED_OUTLIERS = 4
@@ -56,10 +56,12 @@ class Plan:
     ----------
     series : Series
         The distorted series, smoothed if the campaign says so.
-    tasks : ndarray of int64, shape (D,)
-        Its tasks in the store.
+    sites : SeriesSites
+        Its tasks in the store, by site.
     roughness : ndarray of float64, shape (D,)
         Its roughness before smoothing; see `xanesml.averages.series.roughness`.
+    coordination : float
+        Mean number of first neighbors of the atoms that the series stands for.
     edge : float
         Photon energy of the edge, eV.
     normalization_energy : float
@@ -71,8 +73,9 @@ class Plan:
     """
 
     series: Series
-    tasks: Integers
+    sites: SeriesSites
     roughness: Floats
+    coordination: float
     edge: float
     normalization_energy: float
     distributions: Distributions
@@ -163,19 +166,20 @@ def prepare(campaign: Campaign, store: Path, surveyed: Survey, echo: Callable[[s
     with open_store_file(store) as file:
         check_campaign(file, campaign, "average it with its own campaign file, or give another --output folder")
         done = file["runs/outcome"][:] == Outcome.DONE
-        structure, kind = file["tasks/structure"][:], file["structures/kind"][:]
-        _check_series(file, np.flatnonzero(done), structure, kind)
+        sites = SeriesSites.of(file)
+        _check_series(file, sites, done)
         if not section.accept_changed:
             _check_unchanged(file, np.flatnonzero(done))
-        tasks = np.flatnonzero(kind[structure] == Kind.DISTORTED)
+        structure = file["tasks/structure"][:][sites.tasks[:, 0]]
         first_shell = float(file.attrs["first_shell"])
-        delta = file["structures/delta"][:][structure[tasks]]
+        delta = file["structures/delta"][:][structure]
         if campaign.distortion is not None and campaign.distortion.length == "lattice_constant":
             # The campaign's δ is then not the shift of the first shell, to which the labels refer.
-            delta = np.round(first_shell * (file["structures/scale"][:][structure[tasks]] - 1), 10)
-        edge = float(file["spectra/edge"][:][tasks][np.argmin(np.abs(delta))])
+            delta = np.round(first_shell * (file["structures/scale"][:][structure] - 1), 10)
+        edge = sites.edge(file, int(np.argmin(np.abs(delta))))
         energy = common_mesh(surveyed.start, surveyed.end, edge, section.mesh_step)
-        mu, steps, normalization_energy = spectra_on_mesh(file, tasks, energy, edge, campaign)
+        mu, steps, normalization_energy = sites.spectra(file, energy, edge, campaign)
+        coordination = sites.coordination(file)
         particles = choose_particles(file, done, campaign)
     for index, why in particles.refused.items():
         echo(f"structure {index} has no particle average: {why}")
@@ -201,8 +205,9 @@ def prepare(campaign: Campaign, store: Path, surveyed: Survey, echo: Callable[[s
     _report_outliers(rough, delta, echo)
     return Plan(
         series=replace(series, mu=smoothed(mu, section.smoothing), edge_step=smoothed(steps, section.smoothing)),
-        tasks=tasks,
+        sites=sites,
         roughness=rough,
+        coordination=coordination,
         edge=edge,
         normalization_energy=normalization_energy,
         distributions=distributions,
@@ -210,19 +215,16 @@ def prepare(campaign: Campaign, store: Path, surveyed: Survey, echo: Callable[[s
     )
 
 
-def _check_series(file: h5py.File, done: Integers, structure: NDArray[np.int32], kind: NDArray[np.uint8]) -> None:
-    asked = np.flatnonzero(kind[structure] == Kind.DISTORTED)
-    if not len(asked):
-        raise StoreError(
-            f"{file.filename} has no distorted series to average over; give the campaign a [distortion] section"
-        )
-    missing = np.setdiff1d(asked, done)
+def _check_series(file: h5py.File, sites: SeriesSites, done: Booleans) -> None:
+    missing = sites.tasks[~done[sites.tasks]]
     if len(missing):
-        first = file["structures/delta"][structure[missing[0]]]
-        outcome = Outcome(file["runs/outcome"][missing[0]]).label
+        first = missing[0]
+        delta = file["structures/delta"][file["tasks/structure"][first]]
+        outcome = Outcome(file["runs/outcome"][first]).label
+        site = f", atom {file['tasks/absorber'][first]}" if len(sites.multiplicity) > 1 else ""
         raise StoreError(
-            f"{file.filename}: {len(missing)} of the {len(asked)} distorted spectra are not done "
-            f"(the first is task {missing[0]}, δ = {first:+.2f} Å: {outcome}); run `xanesml simulate` again"
+            f"{file.filename}: {len(missing)} of the {sites.tasks.size} distorted spectra are not done "
+            f"(the first is task {first}, δ = {delta:+.2f} Å{site}: {outcome}); run `xanesml simulate` again"
         )
 
 
@@ -263,6 +265,7 @@ def lay_out(path: Path, campaign: Campaign, store: Path, plan: Plan) -> None:
             "energy": len(series.energy),
             "r": len(series.r),
             "delta": len(series.delta),
+            "site": len(plan.sites.multiplicity),
             "average": len(drawn),
             "weighted": len(drawn) if campaign.averaging.keep_weights else 0,
             "structure": len(particles.structure),
@@ -287,12 +290,14 @@ def lay_out(path: Path, campaign: Campaign, store: Path, plan: Plan) -> None:
             "series/delta": series.delta,
             "series/mu": series.mu,
             "series/edge_step": series.edge_step,
-            "series/task": plan.tasks,
+            "series/task": plan.sites.tasks,
+            "series/multiplicity": plan.sites.multiplicity,
             "series/roughness": plan.roughness,
             "statistical/family": np.repeat(np.arange(len(drawn.scale), dtype=np.int32), members),
             "statistical/location": drawn.locations.ravel(),
             "statistical/scale": np.repeat(drawn.scale, members),
             "statistical/alpha": np.repeat(drawn.alpha, members),
+            "statistical/coordination": np.full(len(drawn), plan.coordination),
             "particle/structure": particles.structure,
             "particle/absorbers": particles.done.sum(axis=1),
             "particle/task": np.where(particles.done, particles.tasks, -1),
@@ -331,8 +336,10 @@ def blocks(plan: Plan, campaign: Campaign, source: h5py.File, *, rank: int = 0, 
     averager = SeriesAverager(plan.series, keep_weights=campaign.averaging.keep_weights, keep_distribution=True)
     for start in range(rank * families, len(plan.distributions.scale), size * families):
         yield _statistical_block(plan, averager, slice(start, min(start + families, len(plan.distributions.scale))))
-    for start in range(rank * PARTICLE_BLOCK, len(plan.particles.structure), size * PARTICLE_BLOCK):
-        rows = slice(start, min(start + PARTICLE_BLOCK, len(plan.particles.structure)))
+    count = len(plan.particles.structure)
+    particles = max(1, PARTICLE_BLOCK // max(1, plan.particles.tasks.shape[1]))
+    for start in range(rank * particles, count, size * particles):
+        rows = slice(start, min(start + particles, count))
         yield _particle_block(plan, campaign, source, rows)
 
 

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from xanesml import structures
 from xanesml.averages.distributions import skew_normal_weights, weighted_moments
+from xanesml.averages.particles import absorber_weights
 from xanesml.averages.series import Series, smoothed
+from xanesml.averages.sites import SeriesSites
 from xanesml.averages.source_store import describe_runs, open_source, spectra_on_mesh, unusable
 from xanesml.averages.statistical import particle_averages
 from xanesml.campaign import Campaign
@@ -23,7 +25,7 @@ from xanesml.files.hdf5 import open_file
 from xanesml.files.layout import TENSORS
 from xanesml.files.notebook import Entry
 from xanesml.files.rows_text import stretches
-from xanesml.store.tasks import stored_campaign, stored_cluster
+from xanesml.store.tasks import describe_sites, stored_campaign, stored_cluster
 from xanesml.structures import bonds
 
 #: Weights above this are listed one by one.
@@ -89,7 +91,7 @@ def trace_lines(path: Path, row: int, group: Group) -> list[str]:
                 *(_statistical(file, row) if group == "statistical" else _particle(file, row, campaign)),
             ]
             if store is not None:
-                tasks = file["series/task"][:] if group == "statistical" else file["particle/task"][row]
+                tasks = file["series/task"][:].ravel() if group == "statistical" else file["particle/task"][row]
                 tasks = tasks[tasks >= 0]
                 if group == "particle":
                     entries += _structure_again(file, row, campaign, store)
@@ -128,6 +130,10 @@ def _statistical(file: h5py.File, row: int) -> Iterator[Entry]:
     yield "distribution", f"skew-normal, μ = {location:+.6f} Å, σ = {scale:.6f} Å, α = {alpha:+.4f}"
     yield "truncated", f"{truncated:.2e} of its mass lies outside the series"
     yield "labels", _labels(file, "statistical", row)
+    yield "", f"mean coordination {file['statistical/coordination'][row]:g}"
+    multiplicity = file["series/multiplicity"][:]
+    if len(multiplicity) > 1:
+        yield "sites", f"{describe_sites(multiplicity)}; each spectrum of the series is the mean over them"
     series = Series.read(file)
     weights = skew_normal_weights(series.delta, *(np.array([value]) for value in (location, scale, alpha)))[0]
     yield from _weights(weights, series.delta, file["series/task"][:])
@@ -139,10 +145,12 @@ def _statistical(file: h5py.File, row: int) -> Iterator[Entry]:
 
 
 def _weights(weights: Floats, delta: Floats, tasks: NDArray[np.int32]) -> Iterator[Entry]:
+    """List the weights of the distortions above `LISTED`, with their tasks, (D, S)."""
     listed = np.flatnonzero(weights > LISTED)
-    parts = [f"{delta[i]:+.3f} Å {weights[i]:.4f} ({tasks[i]})" for i in listed]
+    parts = [f"{delta[i]:+.3f} Å {weights[i]:.4f} ({_ranges(tasks[i])})" for i in listed]
+    row = "row" if tasks.shape[1] == 1 else "rows"
     rest = f"{len(weights) - len(listed)} of {len(weights)} below {LISTED:g} share {1 - weights[listed].sum():.4f}"
-    yield "weights", f"shift, weight (row of the store); {rest}"
+    yield "weights", f"shift, weight ({row} of the store); {rest}"
     for start in range(0, len(parts), PER_LINE):
         yield "", "   ".join(parts[start : start + PER_LINE])
 
@@ -182,24 +190,20 @@ def _structure_again(file: h5py.File, row: int, campaign: Campaign, store: h5py.
             directions=campaign.disorder.directions,
         )
         yield "positions", f"drawn again from the seed: {_deviation('all', drawn[0] - positions, ' Å')}"
-    atoms = store["tasks/absorber"][:][store["tasks/structure"][:] == structure]
+    tasks = np.flatnonzero(store["tasks/structure"][:] == structure)
+    atoms = store["tasks/absorber"][:][tasks]
     pairs = bonds.bonds(cluster, atoms)
-    counts = bonds.bond_weights(pairs, atoms, _multiplicity(campaign, len(atoms)))
+    counts = bonds.bond_weights(pairs, atoms, absorber_weights(store, tasks, campaign))
     shifts = bonds.bond_lengths(positions, pairs) - float(file.attrs["first_shell"])
     yield "bonds", f"{len(pairs)} at atoms {_ranges(atoms)}; from their lengths:"
     yield "", _label_deviations(file, "particle", row, counts, shifts)
 
 
-def _multiplicity(campaign: Campaign, absorbers: int) -> Floats:
-    return np.array(campaign.averaging.multiplicity or np.ones(absorbers), dtype=np.float64)
-
-
 def _spectra_again(file: h5py.File, row: int, group: Group, campaign: Campaign, store: h5py.File) -> Entry:
     """Compute the series, or the mean over the absorbers, from the spectra of the store again."""
-    tasks = file["series/task"][:] if group == "statistical" else file["particle/task"][row]
-    present = tasks >= 0
-    mu, steps, _ = spectra_on_mesh(store, tasks[present], file["mesh/energy"][:], float(file.attrs["edge"]), campaign)
+    mesh, edge = file["mesh/energy"][:], float(file.attrs["edge"])
     if group == "statistical":
+        mu, steps, _ = SeriesSites.of(store).spectra(store, mesh, edge, campaign)
         window = int(file.attrs["smoothing"])
         differences = {
             "spectra": smoothed(mu, window) - file["series/mu"][:],
@@ -207,7 +211,11 @@ def _spectra_again(file: h5py.File, row: int, group: Group, campaign: Campaign, 
         }
         again = ", ".join(_deviation(name, difference) for name, difference in differences.items())
         return "series", f"from the store's spectra again: {again}"
-    counts = _multiplicity(campaign, len(tasks))[present]
+    tasks = file["particle/task"][row]
+    present = tasks >= 0
+    mu, steps, _ = spectra_on_mesh(store, tasks[present], mesh, edge, campaign)
+    structure = int(file["particle/structure"][row])
+    counts = absorber_weights(store, np.flatnonzero(store["tasks/structure"][:] == structure), campaign)[present]
     mean = particle_averages(mu[np.newaxis], steps[np.newaxis], counts, np.ones((1, len(counts)), np.bool_))[0]
     return "recomputed", f"from the store's spectra: {_deviation('mean', mean - file['particle/spectra'][row])}"
 

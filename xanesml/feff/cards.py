@@ -9,17 +9,28 @@ from ase.formula import Formula
 from xanesml.campaign import FeffSection
 from xanesml.errors import StructureError
 from xanesml.files.arrays import Floats, Wholes
+from xanesml.structures.potentials import Potentials, by_element
 
 #: Decimals of lengths in feff.inp, Å.
 DECIMALS = 6
 
 
-def feff_input(*, numbers: Wholes, positions: Floats, absorber: int, feff: FeffSection, scale: float = 1.0) -> str:
+def feff_input(
+    *,
+    numbers: Wholes,
+    positions: Floats,
+    absorber: int,
+    feff: FeffSection,
+    potentials: Potentials | None = None,
+    scale: float = 1.0,
+) -> str:
     """Return the feff.inp of one absorber in one cluster.
 
     Lengths are rounded to 10⁻⁶ Å and the atoms sorted by distance from the absorber,
     ties by coordinates, both on the rounded numbers: the text depends neither on the
-    order of the atoms nor on where the cluster lies.
+    order of the atoms nor on where the cluster lies. With `feff.representative = "typical"`
+    the atoms that stand for the potentials come before the others: the first atom of a potential
+    stands for it.
 
     Parameters
     ----------
@@ -31,6 +42,8 @@ def feff_input(*, numbers: Wholes, positions: Floats, absorber: int, feff: FeffS
         Index of the absorbing atom, from 0.
     feff : FeffSection
         The cards.
+    potentials : Potentials, optional
+        The potentials of the atoms; by default one for each element, with the nearest atom for each.
     scale : float, optional
         Factor of the SCF and FMS radii if `feff.radii` is `"scaled"`: the cluster's own
         isotropic scale, so that all distortions see the same atoms.
@@ -48,19 +61,26 @@ def feff_input(*, numbers: Wholes, positions: Floats, absorber: int, feff: FeffS
         raise StructureError(f"absorber {absorber} is not in the cluster; give an index from 0 to {len(numbers) - 1}")
     if not np.isfinite(positions).all():
         raise StructureError("positions are not finite; check the structure file")
-    shifted = np.delete(positions, absorber, axis=0) - positions[absorber]
-    others = np.delete(np.asarray(numbers), absorber)
-    head = feff_head(numbers=numbers, absorber=absorber, feff=feff, scale=scale)
-    return head + _atoms(shifted, np.searchsorted(np.unique(others), others) + 1) + "END\n"
+    listed = np.empty(0, dtype=np.int64)
+    if potentials is None:
+        potentials = by_element(numbers, absorber)
+    elif feff.representative == "typical":
+        listed = potentials.representatives
+    head = feff_head(numbers=numbers, absorber=absorber, feff=feff, potentials=potentials, scale=scale)
+    return head + _atoms(positions - positions[absorber], absorber, potentials.of_atom, listed) + "END\n"
 
 
-def feff_head(*, numbers: Wholes, absorber: int, feff: FeffSection, scale: float = 1.0) -> str:
+def feff_head(*, numbers: Wholes, absorber: int, feff: FeffSection, potentials: Potentials, scale: float = 1.0) -> str:
     """Return the part of feff.inp before the atoms; parameters as for `feff_input`."""
-    potentials = [int(numbers[absorber]), *np.unique(np.delete(np.asarray(numbers), absorber)).tolist()]
+    counts = np.bincount(potentials.of_atom).tolist() if feff.stoichiometry == "cluster" else None
+    elements = numbers[[absorber, *potentials.representatives.tolist()]].tolist()
     lines = [
         *_cards(numbers, absorber, feff, scale),
         "POTENTIALS",
-        *(f"{i} {z} {chemical_symbols[z]} {feff.lmax} {feff.lmax} 0" for i, z in enumerate(potentials)),
+        *(
+            f"{i} {z} {chemical_symbols[z]} {feff.lmax} {feff.lmax} {counts[i] if counts else 0}"
+            for i, z in enumerate(elements)
+        ),
         "ATOMS",
     ]
     return "\n".join(lines) + "\n"
@@ -115,11 +135,14 @@ def _cards(numbers: Wholes, absorber: int, feff: FeffSection, scale: float) -> l
     return cards + feff.extra_cards
 
 
-def _atoms(shifted: Floats, potentials: Wholes) -> str:
+def _atoms(shifted: Floats, absorber: int, potentials: Wholes, first: Wholes) -> str:
     # In whole units of the last decimal distances compare exactly and -0 cannot occur.
     units = np.rint(shifted * 10.0**DECIMALS).astype(np.int64)
+    place = np.full(len(units), len(first) + 1)
+    place[first] = np.arange(1, len(first) + 1)
+    place[absorber] = 0
     x, y, z = units.T
-    order = np.lexsort((potentials, z, y, x, (units**2).sum(axis=1)))
+    order = np.lexsort((potentials, z, y, x, (units**2).sum(axis=1), place))
     rows = np.column_stack((units / 10.0**DECIMALS, potentials))[order]
     row = f"%.{DECIMALS}f %.{DECIMALS}f %.{DECIMALS}f %d\n"
-    return row % (0.0, 0.0, 0.0, 0) + (row * len(rows)) % tuple(rows.ravel().tolist())
+    return (row * len(rows)) % tuple(rows.ravel().tolist())

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+import sys
 from pathlib import Path
 
+from xanesml.campaign import EngineSection
 from xanesml.errors import EngineError
 from xanesml.feff.request import Request
 from xanesml.feff.run import FeffRun
@@ -20,12 +21,9 @@ class CommandEngine:
 
     Parameters
     ----------
-    commands : sequence of sequence of str
-        Argument vectors, run in order in the run's folder.
-    version : str
-        The version to record.
-    timeout : float
-        Time after which a run is killed, s.
+    section : EngineSection
+        The engine: its commands run in order in the run's folder. Where one of them is FEFF's module
+        pot, the first atom of each potential in feff.inp stands for it; see `xanesml.feff.representatives`.
 
     Raises
     ------
@@ -33,20 +31,27 @@ class CommandEngine:
         If a program cannot be found, executed or read.
     """
 
-    def __init__(self, *, commands: Sequence[Sequence[str]], version: str, timeout: float) -> None:
-        self.timeout = timeout
+    def __init__(self, section: EngineSection) -> None:
+        self.timeout = section.timeout
+        commands = section.commands
         self._commands = [[_program(command[0]), *command[1:]] for command in commands]
+        self._potentials = section.potentials_commands()
         hashes: dict[str, str] = {}
         for words, command in zip(commands, self._commands, strict=True):
             # Programs run in another folder, where a relative argument means another file.
             files = ((word, Path(path)) for word, path in zip(words, command, strict=True) if Path(path).is_absolute())
             hashes |= {word: _digest(path) for word, path in files if path.is_file()}
         contents = ", ".join(f"{word} {digest}" for word, digest in hashes.items())
-        self.identity = f"command {version}: {json.dumps([list(command) for command in commands])} ({contents})"
+        self.identity = f"command {section.version}: {json.dumps([list(command) for command in commands])} ({contents})"
 
     def start(self, folder: Path, text: str, request: Request) -> FeffRun:
         """Start a run; see `Engine.start`."""
-        return FeffRun(self._commands, folder=folder, text=text, request=request, timeout=self.timeout)
+        commands = list(self._commands)
+        if self._potentials is not None:
+            first, last = self._potentials
+            order = [sys.executable, "-IS", str(Path(__file__).with_name("representatives.py")), str(folder.absolute())]
+            commands[first : last + 1] = [[*order, "first"], *commands[first : last + 1], [*order, "back"]]
+        return FeffRun(commands, folder=folder, text=text, request=request, timeout=self.timeout)
 
 
 def _program(name: str) -> str:

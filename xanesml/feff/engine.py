@@ -58,7 +58,7 @@ def make_engine(section: EngineSection) -> Engine:
     """
     if section.kind == "feff10":
         return Feff10Engine(timeout=section.timeout, fms=section.fms)
-    return CommandEngine(commands=section.commands, version=str(section.version), timeout=section.timeout)
+    return CommandEngine(section)
 
 
 def run_feff(engine: Engine, folder: Path, text: str, request: Request) -> RunResult:

@@ -19,6 +19,9 @@ STAGES = ("rdinp", "atomic", "pot", "xsph", "fms", "mkgtr", "path", "genfmt", "f
 #: xanesml's own stage, in place of `fms`.
 NATIVE_FMS = "xanesml-fms"
 
+#: xanesml's own stages that come before a stage of FEFF10: see representatives.py.
+_BEFORE = {"atomic": "xanesml-first", "xsph": "xanesml-back"}
+
 _WHEEL = "feff10-rs"
 _DIGITS = 16
 
@@ -42,13 +45,15 @@ class Feff10Engine:
 
     def __init__(self, *, timeout: float, fms: Literal["native", "feff"]) -> None:
         self._stages = [NATIVE_FMS if fms == "native" and stage == "fms" else stage for stage in STAGES]
+        # Without the stages of `_BEFORE`: feff.inp says all about the choice that they carry out.
         named = (f"{stage}-{VERSION}" if stage == NATIVE_FMS else stage for stage in self._stages)
         self.identity = f"{_installed()}: {' '.join(named)}"
         self.timeout = timeout
 
     def start(self, folder: Path, text: str, request: Request) -> FeffRun:
         """Start a run; see `Engine.start`."""
-        command = stage_command(folder.absolute(), *self._stages)
+        stages = (name for stage in self._stages for name in (_BEFORE.get(stage), stage) if name is not None)
+        command = stage_command(folder.absolute(), *stages)
         return FeffRun([command], folder=folder.absolute(), text=text, request=request, timeout=self.timeout)
 
 

@@ -4,7 +4,8 @@ A separate program, started by path, which imports feff10 and nothing else. Ever
 runs in a process forked from this one, because FEFF keeps state between calls and ends
 its process. A fresh interpreter per stage, as in the wheel's pipeline, takes longer than
 FEFF's short stages. The stage `xanesml-fms` replaces `fms`: xanesml solves it, or FEFF10
-if xanesml cannot.
+if xanesml cannot. The stages `xanesml-first` and `xanesml-back` let the first atom of each
+potential in feff.inp stand for it; see representatives.py beside this file.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if __name__ == "__main__":
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != _HERE]  # noqa: PTH100
 
 import importlib
+import runpy
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +28,9 @@ import feff10
 
 #: The stage in place of `fms`.
 NATIVE_FMS = "xanesml-fms"
+
+#: xanesml's stages around those that compute potentials, and what representatives.py does in them.
+ORDER = {"xanesml-first": "first", "xanesml-back": "back"}
 
 #: File that names the solver of the full multiple scattering in one line.
 SOLVER_NAME = "solver.txt"
@@ -42,7 +47,7 @@ def main(folder: str, *names: str) -> int:
     folder : str
         The run's folder.
     *names : str
-        Names of FEFF10's stages, such as rdinp or pot, or `xanesml-fms`.
+        Names of FEFF10's stages, such as rdinp or pot, or of xanesml's.
 
     Returns
     -------
@@ -69,11 +74,14 @@ def main(folder: str, *names: str) -> int:
 
 
 def _config(folder: str | Path, *names: str) -> feff10.FeffConfig:
-    stages = [feff10.Stage.from_name("fms" if name == NATIVE_FMS else name) for name in names]
+    stages = [feff10.Stage.from_name("fms" if name == NATIVE_FMS else name) for name in names if name not in ORDER]
     return feff10.FeffConfig.from_file(str(folder), str(Path(folder, "feff.inp")), stages=stages)
 
 
 def _stage(folder: Path, name: str) -> int:
+    if name in ORDER:
+        order = runpy.run_path(str(Path(__file__).with_name("representatives.py")))
+        return int(order["main"](str(folder), ORDER[name]))
     if name == NATIVE_FMS:
         status = _forked(lambda: _native_fms(folder))
         return _feff_stage(folder, "fms") if status == NOT_DONE else status

@@ -239,7 +239,7 @@ def open_file(path: Path, layout: Layout, *, mode: Literal["r", "r+"] = "r", com
     if schema != layout.schema or found != layout.version:
         file.close()
         remedy = f"make it with `{made_by} CAMPAIGN` in another --output folder"
-        if schema == layout.schema and found == CONVERTIBLE:
+        if schema == layout.schema and found in CONVERTIBLE:
             remedy = f"run `xanesml convert {path}`"
         raise StoreError(
             f"{path} is {schema or 'no xanesml file'} version {found}, but {layout.schema} version {layout.version} "

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-#: Version of both formats that `xanesml convert` brings to the present one.
-CONVERTIBLE = 2
+#: Versions of both formats that `xanesml convert` brings to the present one.
+CONVERTIBLE = (2, 3)
 
 #: Dimensions of the same size in every file.
 SIZES = {"xyz": 3}
@@ -107,26 +107,36 @@ _COMMON_ATTRIBUTES = {
 
 STORE = Layout(
     schema="xanesml-store",
-    version=3,
+    version=4,
     dimensions={
         "structure": "structures",
         "atom": "atoms of a structure",
         "xyz": "Cartesian coordinates",
         "task": "tasks; one task is one FEFF run",
         "energy_point": "room for energy points in a spectrum",
+        "potential": "potentials besides the absorber's, one for each class of atoms",
     },
     attributes=_COMMON_ATTRIBUTES
     | {
         "tasks_digest": "BLAKE2b of all task identities",
         "inputs_digest": "BLAKE2b of the structures and tasks, which never change",
         "engine": "engine and version that computed the spectra",
+        "classes": "names of the classes of atoms, JSON",
         "central_absorber": "index of the central atom",
         "first_shell": "length of the first shell in the undistorted cluster, Å",
         "first_shell_cutoff": "largest bond length of the first shell in the undistorted cluster, Å",
+        "radius": "radius of the sphere cut from a periodic structure, Å; NaN for a whole particle",
     },
     arrays=(
         Array("structures/numbers", ("atom",), "<i4", "", "atomic numbers, the same in every structure"),
         Array("structures/undistorted", ("atom", "xyz"), "<f8", "Å", "positions in the undistorted cluster"),
+        Array(
+            "structures/coordination",
+            ("atom",),
+            "<i4",
+            "",
+            "first-shell neighbors of each atom in the undistorted, uncut structure, periodic images counted",
+        ),
         Array(
             "structures/positions",
             ("structure", "atom", "xyz"),
@@ -148,8 +158,31 @@ STORE = Layout(
         Array(
             "structures/scale", ("structure",), "<f8", "", "factor of an isotropic distortion, 1 where disordered", 1
         ),
+        Array(
+            "structures/class",
+            ("structure", "atom"),
+            "|u1",
+            "",
+            "class of each atom, counting in the attribute `classes`; all atoms of a class share a potential",
+        ),
         Array("tasks/structure", ("task",), "<i4", "", "index of the structure"),
         Array("tasks/absorber", ("task",), "<i4", "", "index of the absorbing atom"),
+        Array(
+            "tasks/representatives",
+            ("task", "potential"),
+            "<i4",
+            "",
+            "atom from whose surroundings FEFF computes the potential of each class; −1 where there is none",
+            -1,
+        ),
+        Array(
+            "tasks/multiplicity",
+            ("task",),
+            "<i4",
+            "",
+            "atoms of the structure that the absorber stands for, itself included",
+            1,
+        ),
         Array("tasks/identity", ("task",), "|S32", "", "BLAKE2b of what determines the FEFF input, and of the engine"),
         Array("spectra/energy", ("task", "energy_point"), "<f8", "eV", "photon energies; NaN beyond `points`", NAN),
         Array(
@@ -196,11 +229,12 @@ STORE = Layout(
 
 TENSORS = Layout(
     schema="xanesml-tensors",
-    version=3,
+    version=4,
     dimensions={
         "energy": "points of the common energy mesh",
         "r": "bins of the bond length",
         "delta": "distortions in the series",
+        "site": "absorbers of a distorted structure: the center, or one for each class of equivalent sites",
         "average": "statistical averages",
         "weighted": "statistical averages whose weights are kept: all, or none",
         "structure": "structures with a particle average",
@@ -228,10 +262,25 @@ TENSORS = Layout(
             ("delta", "energy"),
             "<f8",
             "",
-            "distorted spectra on the mesh, smoothed if asked, not normalized",
+            "distorted spectra on the mesh, means over the sites, smoothed if asked, not normalized",
         ),
-        Array("series/edge_step", ("delta",), "<f8", "", "edge step of each distorted spectrum"),
-        Array("series/task", ("delta",), "<i4", "", "row of the store that each distorted spectrum comes from"),
+        Array("series/edge_step", ("delta",), "<f8", "", "edge step of each distorted spectrum, mean over the sites"),
+        Array(
+            "series/task",
+            ("delta", "site"),
+            "<i4",
+            "",
+            "rows of the store that each distorted spectrum is the mean of",
+            -1,
+        ),
+        Array(
+            "series/multiplicity",
+            ("site",),
+            "<i4",
+            "",
+            "atoms that each site stands for, the weights of this mean",
+            1,
+        ),
         Array(
             "series/roughness",
             ("delta",),
@@ -252,6 +301,14 @@ TENSORS = Layout(
         Array("statistical/mean_shift", ("average",), "<f8", "Å", "label: mean first-shell shift"),
         Array("statistical/skewness", ("average",), "<f8", "", "label: skewness of the distribution"),
         Array("statistical/kurtosis", ("average",), "<f8", "", "label: excess kurtosis of the distribution"),
+        Array(
+            "statistical/coordination",
+            ("average",),
+            "<f8",
+            "",
+            "label: mean number of first neighbors of the atoms that the series stands for; NaN where not known",
+            NAN,
+        ),
         Array(
             "statistical/distribution",
             ("average", "r"),

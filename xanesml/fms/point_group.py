@@ -1,6 +1,6 @@
-"""The point group of a cluster about its absorber, found from the geometry alone.
+"""The point group of a cluster about its absorber or another point, found from the geometry alone.
 
-An operation is an orthogonal matrix that keeps the absorber where it is and puts
+An operation is an orthogonal matrix that keeps that point where it is and puts
 every atom on one of the same kind. No lattice is assumed: icosahedra, molecules and
 clusters in any orientation are treated alike.
 """
@@ -38,10 +38,11 @@ def point_group(
     kinds: Wholes,
     *,
     absorber: int = 0,
+    center: Floats | None = None,
     tolerance: float = 1e-4,
     axial_order: int = 8,
 ) -> PointGroup:
-    """Find the operations about the absorber that map a cluster onto itself.
+    """Find the operations about the absorber, or another point, that map a cluster onto itself.
 
     Parameters
     ----------
@@ -51,6 +52,8 @@ def point_group(
         Atoms may only be put on atoms of the same kind.
     absorber : int
         Index of the atom that stays in place.
+    center : ndarray of float, shape (3,), optional
+        Point that stays in place, Å. Default: the absorber's position.
     tolerance : float
         Largest distance in Å between the image of an atom and the atom it lands on.
     axial_order : int
@@ -64,7 +67,7 @@ def point_group(
         with the most accurate of them; at least the identity.
     """
     vectors = np.asarray(positions, dtype=np.float64)
-    vectors = vectors - vectors[absorber]
+    vectors = vectors - (vectors[absorber] if center is None else center)
     kinds = np.asarray(kinds)
     far = vectors[np.argmax(np.linalg.norm(vectors, axis=1))]
     length = float(np.linalg.norm(far))

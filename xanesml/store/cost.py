@@ -9,13 +9,13 @@ from xanesml.feff.cards import fms_radius
 from xanesml.files.arrays import Booleans, Floats, Integers, Wholes
 from xanesml.store.tasks import Kind, TaskTable
 
-#: Seconds of one gold L3 run on one core of a 2.5 GHz Xeon: the stages of every run, the
-#: partly nonlocal exchange (model 5), self-consistency. `benchmarks/feff_cost.py --full`
+#: Seconds of one gold L3 run on one core of a 2.5 GHz Xeon: the stages of every run, and for each
+#: potential the partly nonlocal exchange (model 5) and self-consistency. `benchmarks/feff_cost.py --full`
 #: compares them with real runs.
-EVERY_RUN, NONLOCAL_EXCHANGE, SELF_CONSISTENCY = 1.5, 3.0, 18.0
+EVERY_RUN, NONLOCAL_EXCHANGE, SELF_CONSISTENCY = 1.5, 1.5, 9.0
 
 #: Seconds of full multiple scattering, by the atoms in its sphere: by FEFF, per squared
-#: atom; by xanesml, per cubed atom without symmetry, and for a distorted structure, which has
+#: atom; by xanesml, per cubed atom without symmetry, and at the center of a distorted structure, which has
 #: the symmetry of the cluster.
 FEFF_PER_SQUARED_ATOM, NATIVE_PER_CUBED_ATOM, SYMMETRIC = 22.0 / 55**2, 9.0 / 80**3, 0.5
 
@@ -59,6 +59,7 @@ def estimate_seconds(
     feff: FeffSection,
     atoms: Wholes,
     *,
+    potentials: Wholes | int = 2,
     native: bool = False,
     symmetric: Booleans | bool = False,
 ) -> Floats:
@@ -70,6 +71,8 @@ def estimate_seconds(
         The FEFF cards.
     atoms : ndarray of int, any shape
         Atoms in the sphere of full multiple scattering.
+    potentials : int or ndarray of int, same shape
+        Potentials, the absorber's included.
     native : bool
         Whether xanesml solves the full multiple scattering, not FEFF.
     symmetric : bool or ndarray of bool, same shape
@@ -80,9 +83,9 @@ def estimate_seconds(
     ndarray of float64, same shape
         Seconds, within a factor of two.
     """
-    every = EVERY_RUN
-    every += SELF_CONSISTENCY if feff.scf is not None else 0.0
-    every += NONLOCAL_EXCHANGE if feff.exchange[0] == _NONLOCAL else 0.0
+    each = SELF_CONSISTENCY if feff.scf is not None else 0.0
+    each += NONLOCAL_EXCHANGE if feff.exchange[0] == _NONLOCAL else 0.0
+    every = EVERY_RUN + each * np.asarray(potentials)
     count = np.asarray(atoms, dtype=np.float64)
     if not native:
         return np.asarray(every + FEFF_PER_SQUARED_ATOM * count**2, dtype=np.float64)
@@ -104,7 +107,7 @@ def table_seconds(table: TaskTable, *, native: bool = False) -> Floats:
     Returns
     -------
     ndarray of float64, shape (T,)
-        Seconds; see `estimate_seconds`. A distorted structure counts as symmetric.
+        Seconds; see `estimate_seconds`. The center of a distorted structure counts as symmetric.
     """
     structure = np.asarray(table.structure)
     absorber = np.asarray(table.absorber)
@@ -122,8 +125,9 @@ def table_seconds(table: TaskTable, *, native: bool = False) -> Floats:
         absorbers, column = np.unique(absorber[tasks], return_inverse=True)
         counts = atoms_in_sphere(np.asarray(table.positions[block]), absorbers, radius[block])
         atoms[tasks] = counts[structure[tasks] - start, column]
-    symmetric = np.asarray(table.kind)[structure] == Kind.DISTORTED
-    return estimate_seconds(table.feff, atoms, native=native, symmetric=symmetric)
+    symmetric = (np.asarray(table.kind)[structure] == Kind.DISTORTED) & (absorber == table.cluster.absorber)
+    potentials = table.potentials.count(absorber)
+    return estimate_seconds(table.feff, atoms, potentials=potentials, native=native, symmetric=symmetric)
 
 
 def is_native(engine: EngineSection) -> bool:

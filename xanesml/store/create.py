@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import h5py
@@ -48,15 +49,19 @@ def lay_out(path: Path, campaign: Campaign, table: TaskTable, engine: str) -> No
     EnvironmentProblem
         If the folder cannot be written to or the disk is too small.
     """
+    classes = table.potentials.classes
 
     def fill(file: h5py.File) -> None:
         digest = hashlib.blake2b(digest_size=16)
         for block, tasks in table.blocks():
             positions = table.positions[block]
             table.check_overlaps(block, positions)
-            identities = table.identities(engine, tasks, positions)
+            representatives = table.representatives(tasks, positions)
+            identities = table.identities(engine, tasks, positions, representatives)
             digest.update(identities.tobytes())
             file["structures/positions"][block] = positions
+            file["structures/class"][block] = classes.of_atom
+            file["tasks/representatives"][tasks] = representatives
             file["tasks/identity"][tasks] = identities
         file.attrs.modify("tasks_digest", np.bytes_(digest.hexdigest()))
         file.attrs.modify("inputs_digest", np.bytes_(inputs_digest(file)))
@@ -68,6 +73,7 @@ def lay_out(path: Path, campaign: Campaign, table: TaskTable, engine: str) -> No
             "structure": table.positions.shape[0],
             "atom": len(table.cluster.numbers),
             "task": len(table),
+            "potential": len(classes.names),
             "energy_point": campaign.feff.max_points,
         },
         attributes={
@@ -76,15 +82,18 @@ def lay_out(path: Path, campaign: Campaign, table: TaskTable, engine: str) -> No
             "tasks_digest": _NO_DIGEST,
             "inputs_digest": _NO_DIGEST,
             "engine": engine,
+            "classes": json.dumps(classes.names),
             "central_absorber": table.cluster.absorber,
             "first_shell": table.cluster.first_shell,
             "first_shell_cutoff": table.cluster.first_shell_cutoff,
+            "radius": np.nan if table.cluster.radius is None else table.cluster.radius,
         },
         initial={
             "structures/numbers": table.cluster.numbers,
             "structures/undistorted": table.cluster.positions,
+            "structures/coordination": table.cluster.coordination,
             **{f"structures/{name}": getattr(table, name) for name in ("kind", "delta", "sigma", "scale")},
-            **{f"tasks/{name}": getattr(table, name) for name in ("structure", "absorber")},
+            **{f"tasks/{name}": getattr(table, name) for name in ("structure", "absorber", "multiplicity")},
         },
         fill=fill,
     )
@@ -113,7 +122,7 @@ def check_campaign(file: h5py.File, campaign: Campaign, remedy: str) -> None:
         If the settings of the two differ; the first difference is named.
     """
     try:
-        stored = Campaign.model_validate_json(str(file.attrs["campaign"]))
+        stored = Campaign.restored(str(file.attrs["campaign"]))
         differences = task_differences(stored, campaign)
     except ValidationError:
         stored, differences = campaign, ["it was laid out by another version of xanesml"]

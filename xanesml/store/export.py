@@ -113,8 +113,9 @@ def export_extxyz(store: Path, target: Path, tasks: Sequence[int] | None = None,
     """Write structures into one extended XYZ file, one frame for each.
 
     A frame has its index in the store (`structure`), its distortion or disorder (`kind`;
-    `delta` or `sigma`, Å; `scale`), its absorbing atoms (`absorbers`), and those of its
-    tasks that are done (`tasks_done`, left out if there are none).
+    `delta` or `sigma`, Å; `scale`), its absorbing atoms (`absorbers`), the number of atoms
+    that each stands for (`multiplicity`), and those of its tasks that are done
+    (`tasks_done`, left out if there are none).
 
     Parameters
     ----------
@@ -146,7 +147,9 @@ def export_extxyz(store: Path, target: Path, tasks: Sequence[int] | None = None,
         partial.open("w", encoding="utf-8") as frames,
     ):
         done = _done(file, store, tasks, echo)
-        of_task, absorber = file["tasks/structure"][:], file["tasks/absorber"][:]
+        of_task, absorber, multiplicity = (
+            file[f"tasks/{name}"][:] for name in ("structure", "absorber", "multiplicity")
+        )
         wanted = np.unique(of_task if tasks is None else of_task[list(tasks)])
         order = np.argsort(of_task, kind="stable")
         firsts = np.searchsorted(of_task[order], wanted)
@@ -154,7 +157,7 @@ def export_extxyz(store: Path, target: Path, tasks: Sequence[int] | None = None,
         for structure, first, last in zip(wanted.tolist(), firsts, lasts, strict=True):
             here = order[first:last]
             atoms = stored_atoms(file, structure)
-            atoms.info["absorbers"] = absorber[here]
+            atoms.info["absorbers"], atoms.info["multiplicity"] = absorber[here], multiplicity[here]
             if len(finished := np.intersect1d(here, done)):
                 atoms.info["tasks_done"] = finished
             ase.io.write(frames, atoms, format="extxyz")
@@ -191,6 +194,7 @@ def _xdi(file: h5py.File, task: int, edge: str) -> str:
         "task": task,
         **made,
         "absorber": absorber,
+        "multiplicity": int(file["tasks/multiplicity"][task]),
         "campaign_digest": file.attrs["campaign_digest"],
         "engine": file.attrs["engine"],
         "identity": file["tasks/identity"][task].decode(),

@@ -1,7 +1,7 @@
 """The task table of a campaign, the same on any number of ranks.
 
 One task is one FEFF run, one absorber in one structure. The distorted structures
-come first, then the disordered ones with all their absorbers.
+come first, each with the absorbers of its sites, then the disordered ones with all their absorbers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import ase
@@ -30,6 +30,7 @@ from xanesml.feff.request import Request
 from xanesml.files.arrays import Floats, Wholes
 from xanesml.files.layout import STORE
 from xanesml.files.notebook import Card, Entry, notebook_library
+from xanesml.store.potentials import CampaignPotentials
 from xanesml.store.rows import StoreView
 from xanesml.structures import bonds
 
@@ -124,6 +125,10 @@ class TaskTable(Card):
         Structure of every task.
     absorber : ndarray, shape (T,), int32
         Absorbing atom of every task.
+    multiplicity : ndarray, shape (T,), int32
+        Atoms of the structure that this absorber stands for, itself included.
+    recorded : ndarray, shape (T, K), int32, optional
+        Atoms that stand for the classes of atoms in every task, of a store; by default they are chosen on access.
     """
 
     cluster: structures.Cluster
@@ -135,17 +140,26 @@ class TaskTable(Card):
     scale: Floats
     structure: NDArray[np.int32]
     absorber: NDArray[np.int32]
+    multiplicity: NDArray[np.int32]
+    recorded: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.structure)
 
     def card(self) -> tuple[str, list[Entry]]:
         """Return what is printed: how many tasks, and in which structures."""
-        kinds = np.bincount(self.kind, minlength=len(Kind))
+        kinds, sites = np.bincount(self.kind, minlength=len(Kind)), self.site_multiplicity
         return f"{len(self)} tasks", [
             ("structures", ", ".join(f"{count} {kind.label}" for count, kind in zip(kinds, Kind, strict=True))),
             ("atoms", f"{len(self.cluster.numbers)} in each structure"),
+            *([("sites", describe_sites(sites))] if len(sites) > 1 else []),
         ]
+
+    @property
+    def site_multiplicity(self) -> NDArray[np.int32]:
+        """Multiplicity of every absorber of a distorted structure, shape (sites,); empty where there is none."""
+        distorted = np.flatnonzero(self.kind == Kind.DISTORTED)[:1]
+        return np.asarray(self.multiplicity[np.isin(self.structure, distorted)])
 
     def columns(self, tasks: slice | Wholes = slice(None)) -> dict[str, NDArray[Any]]:
         """Describe tasks.
@@ -159,7 +173,8 @@ class TaskTable(Card):
         -------
         dict of str to ndarray, shape (n,)
             `structure`, its index; `kind`, `distorted` or `disordered`; `delta` and `sigma`, float64, Å,
-            NaN for the other kind; `scale`; `absorber`, the index of the atom; and its `element`.
+            NaN for the other kind; `scale`; `absorber`, the index of the atom; its `multiplicity`, the number of
+            atoms that it stands for; and its `element`.
         """
         structure, absorber = np.asarray(self.structure[tasks]), np.asarray(self.absorber[tasks])
         return {
@@ -169,6 +184,7 @@ class TaskTable(Card):
             "sigma": np.asarray(self.sigma[structure]),
             "scale": np.asarray(self.scale[structure]),
             "absorber": absorber,
+            "multiplicity": np.asarray(self.multiplicity[tasks]),
             "element": np.array(chemical_symbols)[self.cluster.numbers[absorber]],
         }
 
@@ -209,15 +225,50 @@ class TaskTable(Card):
         """
         structure, absorber = int(self.structure[task]), int(self.absorber[task])
         feff, scale = feff or self.feff, float(self.scale[structure])
-        numbers = self.cluster.numbers
+        numbers, positions = self.cluster.numbers, np.asarray(self.positions[structure])
+        chosen = self.representatives(slice(task, task + 1), positions[np.newaxis])[0]
         text = feff_input(
             numbers=numbers,
-            positions=np.asarray(self.positions[structure]),
+            positions=positions,
             absorber=absorber,
             feff=feff,
+            potentials=self.potentials.of_task(absorber, chosen),
             scale=scale,
         )
         return text, Request.of(feff, absorber_number=int(numbers[absorber]), scale=scale)
+
+    @cached_property
+    def potentials(self) -> CampaignPotentials:
+        """The rules by which atoms share potentials."""
+        return CampaignPotentials(self.cluster, self.feff)
+
+    def representatives(self, tasks: slice, positions: Floats) -> NDArray[np.int32]:
+        """Return the atoms that stand for the classes of atoms in some tasks.
+
+        Parameters
+        ----------
+        tasks : slice
+            The tasks.
+        positions : ndarray, shape (n, A, 3), float64
+            Positions of their structures, beginning with that of the first task, Å.
+
+        Returns
+        -------
+        ndarray, shape (tasks, K), int32
+            See `CampaignPotentials.choose`.
+        """
+        if self.recorded is not None:
+            return np.asarray(self.recorded[tasks])
+        structure = np.asarray(self.structure[tasks])
+        first = int(structure[0]) if len(structure) else 0
+        distorted = np.asarray(self.kind[first : first + len(positions)]) == Kind.DISTORTED
+        return self.potentials.choose(positions, distorted, structure - first, np.asarray(self.absorber[tasks]))
+
+    def potential_lines(self, task: int) -> list[str]:
+        """Describe the potentials of a task: which atoms share one, and which atom stands for them; a line each."""
+        positions = np.asarray(self.positions[int(self.structure[task])])
+        (chosen,) = self.representatives(slice(task, task + 1), positions[np.newaxis])
+        return self.potentials.lines(int(self.absorber[task]), chosen, positions)
 
     def blocks(self) -> Iterator[tuple[slice, slice]]:
         """Yield blocks of structures with their tasks, in order, as slices."""
@@ -243,7 +294,9 @@ class TaskTable(Card):
 
         structures.check_overlaps(self.cluster, positions, label)
 
-    def identities(self, engine: str, tasks: slice, positions: Floats) -> NDArray[np.bytes_]:
+    def identities(
+        self, engine: str, tasks: slice, positions: Floats, representatives: NDArray[np.int32] | None = None
+    ) -> NDArray[np.bytes_]:
         """Hash the FEFF input of some tasks, together with the engine.
 
         Parameters
@@ -254,31 +307,42 @@ class TaskTable(Card):
             The tasks.
         positions : ndarray, shape (n, A, 3), float64
             Positions of their structures, beginning with that of the first task, Å.
+        representatives : ndarray, shape (tasks, K), int32, optional
+            See the method of that name, which is asked by default.
 
         Returns
         -------
         ndarray, shape (tasks,), S32
-            BLAKE2b (16 bytes) in hexadecimal of engine, cards, elements, positions to
-            10⁻⁶ Å, and absorber.
+            BLAKE2b (16 bytes) in hexadecimal of engine, cards, elements, positions to 10⁻⁶ Å,
+            absorber, and, unless FEFF takes the potentials by its own rules, the class of every
+            atom and the atoms that stand for the classes.
         """
-        numbers = self.cluster.numbers
+        numbers, rules = self.cluster.numbers, self.potentials
+        if representatives is None:
+            representatives = self.representatives(tasks, positions)
+        of_atom = b"" if rules.by_feff else rules.classes.of_atom.astype("<i4").tobytes()
+        chosen = np.empty((len(representatives), 0)) if rules.by_feff else representatives
+        chosen = np.ascontiguousarray(chosen, dtype="<i4")
 
-        @lru_cache(maxsize=256)
-        def prefix(scale: float, absorber_number: int) -> hashlib.blake2b:
-            absorber = int(np.flatnonzero(numbers == absorber_number)[0])
-            head = feff_head(numbers=numbers, absorber=absorber, feff=self.feff, scale=scale)
+        @lru_cache(maxsize=4096)
+        def prefix(scale: float, absorber: int) -> hashlib.blake2b:
+            # The text before the atoms depends on which classes there are, not on who stands for them.
+            potentials = rules.of_task(absorber, representatives[of_absorber.index(absorber)])
+            head = feff_head(numbers=numbers, absorber=absorber, feff=self.feff, potentials=potentials, scale=scale)
             start = hashlib.blake2b(f"{engine}\0{head}\0".encode(), digest_size=16)
             start.update(numbers.astype("<i4").tobytes())
             return start
 
         units = np.rint(positions * 10.0**DECIMALS).astype("<i8")
         structure, absorber = self.structure[tasks].tolist(), self.absorber[tasks].astype("<i4")
-        of_absorber = numbers[absorber].tolist()
+        of_absorber = absorber.tolist()
         digests = []
         for task, here in enumerate(structure):
             digest = prefix(float(self.scale[here]), of_absorber[task]).copy()
             digest.update(units[here - structure[0]].data)
             digest.update(absorber[task].tobytes())
+            digest.update(of_atom)
+            digest.update(chosen[task].tobytes())
             digests.append(digest.hexdigest())
         return np.array(digests, dtype="S32")
 
@@ -337,11 +401,13 @@ def expand(campaign: Campaign) -> TaskTable:
     delta = np.array([] if campaign.distortion is None else structures.deltas(campaign.distortion), dtype=np.float64)
     sigma = np.array([] if campaign.disorder is None else structures.sigmas(campaign.disorder), dtype=np.float64)
     several = np.empty(0, dtype=np.int32)
+    sites = structures.Sites(several, several)
+    if campaign.distortion is not None:
+        sites = structures.series_sites(cluster, campaign.distortion)
     if campaign.disorder is not None:
         several = structures.absorbers(cluster, campaign.disorder).astype(np.int32)
         bonds.bonds(cluster, several, expected=bonds.expected_bonds(campaign.structure, campaign.disorder))
-    central = np.full(len(delta), cluster.absorber, dtype=np.int32)
-    for number in np.unique(cluster.numbers[np.concatenate((central, several))]):
+    for number in np.unique(cluster.numbers[np.concatenate((sites.atoms, several))]):
         _check_edge(chemical_symbols[number], campaign.feff.edge)
 
     count = len(delta) + len(sigma)
@@ -356,13 +422,24 @@ def expand(campaign: Campaign) -> TaskTable:
         delta=shifts,
         sigma=widths,
         scale=np.concatenate((_scales(cluster, positions[: len(delta)]), np.ones(len(sigma)))),
-        structure=np.repeat(np.arange(count, dtype=np.int32), [1] * len(delta) + [len(several)] * len(sigma)),
-        absorber=np.concatenate((central, np.tile(several, len(sigma)))),
+        structure=np.repeat(np.arange(count, dtype=np.int32), [len(sites)] * len(delta) + [len(several)] * len(sigma)),
+        absorber=np.concatenate((np.tile(sites.atoms, len(delta)), np.tile(several, len(sigma)))),
+        multiplicity=np.concatenate(
+            (np.tile(sites.multiplicity, len(delta)), np.ones(len(several) * len(sigma), dtype=np.int32))
+        ),
     )
+
+
+def describe_sites(multiplicity: Wholes) -> str:
+    """Return sites as printed, such as ``5, multiplicities 1 12 6 24 12``."""
+    if np.all(multiplicity == 1):
+        return f"{len(multiplicity)}, one atom each"
+    return f"{len(multiplicity)}, multiplicities {' '.join(map(str, multiplicity.tolist()))}"
 
 
 def stored_cluster(file: h5py.File) -> structures.Cluster:
     """Return the undistorted cluster of a store, without a smallest distance of its atoms."""
+    radius = float(file.attrs["radius"])
     return structures.Cluster(
         numbers=file["structures/numbers"][:],
         positions=file["structures/undistorted"][:],
@@ -370,13 +447,15 @@ def stored_cluster(file: h5py.File) -> structures.Cluster:
         first_shell=float(file.attrs["first_shell"]),
         first_shell_cutoff=float(file.attrs["first_shell_cutoff"]),
         minimum_distance=0.0,
+        coordination=file["structures/coordination"][:],
+        radius=None if np.isnan(radius) else radius,
     )
 
 
 def stored_campaign(file: h5py.File) -> PlannedCampaign:
     """Return the campaign of a store or a tensor file; StoreError where this xanesml cannot read it."""
     try:
-        return PlannedCampaign.model_validate_json(str(file.attrs["campaign"]))
+        return PlannedCampaign.restored(str(file.attrs["campaign"]))
     except ValidationError as error:
         raise StoreError(
             f"{file.filename} has a campaign that this xanesml cannot read; use the xanesml that wrote it: "
@@ -411,6 +490,8 @@ def stored_table(cluster: structures.Cluster, feff: FeffSection, view: StoreView
         scale=view["structures/scale"],
         structure=view["tasks/structure"],
         absorber=view["tasks/absorber"],
+        multiplicity=view["tasks/multiplicity"],
+        recorded=view["tasks/representatives"],
     )
 
 

@@ -16,14 +16,21 @@ ROUNDING = 1e-9
 #: Bonds with an end among the center and its 12 neighbors: in the 13-atom cuboctahedron, and in every larger one.
 CUBOCTAHEDRON_BONDS = (36, 120)
 
+#: All bonds of the cuboctahedra: half the sum of 12 neighbors inside, 5 at a vertex, 7 at an edge, 8 and 9 at a face.
+ALL_CUBOCTAHEDRON_BONDS = (36, 216, 660, 1488, 2820)
+
 
 def expected_bonds(structure: StructureSection, section: DisorderSection) -> int | None:
     """Return the number of bonds that `bonds` must find, None if it is not known beforehand.
 
     With the central atom of a cuboctahedron and its first shell as absorbers, it is 36 for 13 atoms and
-    120 = 12 + 24 + 84 for more.
+    120 = 12 + 24 + 84 for more; with all atoms, the number of all bonds.
     """
-    if structure.file is not None or structure.absorber is not None or section.absorbers != "first_shell":
+    if structure.file is not None:
+        return None
+    if section.absorbers == "all":
+        return ALL_CUBOCTAHEDRON_BONDS[CUBOCTAHEDRA.index(structure.atoms)]
+    if structure.absorber is not None or section.absorbers != "first_shell":
         return None
     return CUBOCTAHEDRON_BONDS[structure.atoms != CUBOCTAHEDRA[0]]
 

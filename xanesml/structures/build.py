@@ -52,13 +52,13 @@ def build_cluster(section: StructureSection) -> Cluster:
         atoms = _read(section.file)
         source = str(section.file)
     absorber = _find_absorber(atoms, section, source)
+    kept: Wholes = np.arange(len(atoms))
     if section.file is not None and atoms.pbc.any():
-        numbers, positions = _cut_sphere(atoms, absorber, section.radius, source)
+        kept, positions = _cut_sphere(atoms, absorber, section.radius, source)
         absorber = 0
     elif section.radius is not None:
         raise StructureError(f"structure.radius is {section.radius}, but {source} is not periodic; remove radius")
     else:
-        numbers = atoms.numbers
         positions = atoms.positions - atoms.positions[absorber]
     check_overlap(positions, section.minimum_distance, source)
     bond_lengths_found = _first_shell_lengths(positions, absorber, section.first_shell_cutoff, source)
@@ -68,12 +68,14 @@ def build_cluster(section: StructureSection) -> Cluster:
     else:
         first_shell = bond_lengths_found[bond_lengths_found <= cutoff].mean()
     return Cluster(
-        numbers=np.asarray(numbers, dtype=np.int32),
+        numbers=np.asarray(atoms.numbers[kept], dtype=np.int32),
         positions=np.asarray(positions, dtype=np.float64),
         absorber=absorber,
         first_shell=float(first_shell),
         first_shell_cutoff=cutoff,
         minimum_distance=section.minimum_distance,
+        coordination=_coordination(atoms, cutoff)[kept],
+        radius=section.radius,
     )
 
 
@@ -113,6 +115,7 @@ def _find_absorber(atoms: Atoms, section: StructureSection, source: str) -> int:
 
 
 def _cut_sphere(atoms: Atoms, absorber: int, radius: float | None, source: str) -> tuple[Wholes, Floats]:
+    """Return the indices and the positions of the atoms in a sphere, the absorber first."""
     if radius is None:
         raise StructureError(f"{source} is periodic; set structure.radius, the sphere to cut around the absorber, Å")
     if (atoms.cell.lengths()[atoms.pbc] == 0).any():
@@ -127,8 +130,16 @@ def _cut_sphere(atoms: Atoms, absorber: int, radius: float | None, source: str) 
     # Rounded, so that the last bit does not order equally distant atoms.
     keys = np.round(np.column_stack((np.linalg.norm(vectors, axis=1), vectors)), 6)
     order = np.lexsort(keys.T[::-1])
-    numbers = atoms.numbers[np.concatenate(([absorber], others[order]))]
-    return numbers, np.concatenate((np.zeros((1, 3)), vectors[order]))
+    kept: Wholes = np.concatenate(([absorber], others[order]))
+    return kept, np.concatenate((np.zeros((1, 3)), vectors[order]))
+
+
+def _coordination(atoms: Atoms, cutoff: float) -> Wholes:
+    """Return the number of neighbors of every atom up to the cutoff, shape (A,), periodic images counted."""
+    from ase.neighborlist import neighbor_list  # noqa: PLC0415 (slow to import, and not needed on every rank)
+
+    neighbors: Wholes = np.bincount(neighbor_list("i", atoms, cutoff), minlength=len(atoms)).astype(np.int32)
+    return neighbors
 
 
 def _first_shell_lengths(positions: Floats, absorber: int, cutoff: float | None, source: str) -> Floats:

@@ -54,7 +54,7 @@ def examine_form(file: h5py.File, extent: Extent) -> Form:
         return Form(problems=[f"no file of xanesml: the root attribute schema is {schema!r}, not {known}"])
     form = Form(content=f"{schema} version {version}")
     if version != layout.version:
-        remedy = f"run `xanesml convert {extent.path}`" if version == CONVERTIBLE else "use the xanesml that wrote it"
+        remedy = f"run `xanesml convert {extent.path}`" if version in CONVERTIBLE else "use the xanesml that wrote it"
         form.problems.append(f"has version {version} of its format, not {layout.version}; {remedy}")
         return form
     if extent.truncated:
@@ -104,7 +104,7 @@ def campaign_problems(file: h5py.File) -> tuple[list[str], Campaign | None]:
         # Not Campaign.digest, which has the defaults that another version of xanesml may fill in.
         if digest_of(json.loads(text)) != attribute(file, "campaign_digest"):
             problems.append("the root attribute campaign does not match campaign_digest")
-        return problems, Campaign.model_validate_json(text)
+        return problems, Campaign.restored(text)
     except ValueError as error:
         first = str(error).splitlines()
         why = " ".join(first[1:3]) if len(first) > 1 else first[0]

@@ -44,6 +44,7 @@ def tensor_problems(file: h5py.File, campaign: Campaign | None) -> list[str]:
         *lines(_roughness(file)),
         *_ranges(file, families),
         *_rising(file),
+        *_sites(file, campaign),
         *average_problems(file),
         *_normalization(file),
         *_how_made(file, campaign),
@@ -52,7 +53,8 @@ def tensor_problems(file: h5py.File, campaign: Campaign | None) -> list[str]:
 
 def _not_finite(file: h5py.File) -> Iterator[Fault]:
     for array in TENSORS.arrays:
-        if not array.dtype.startswith("<f") or array.path == "series/roughness":
+        # The coordination of a converted file may not be known.
+        if not array.dtype.startswith("<f") or array.path in ("series/roughness", "statistical/coordination"):
             continue
         group, name = array.path.split("/")
         # Undefined for a distribution without width.
@@ -78,12 +80,14 @@ def _ranges(file: h5py.File, families: int | None) -> list[str]:
     limits: dict[str, tuple[float, float]] = {
         "mesh/r": _POSITIVE,
         "series/task": (0, np.inf),
+        "series/multiplicity": (1, np.inf),
         "series/edge_step": _POSITIVE,
         "series/roughness": (0, np.inf),
         "statistical/family": (0, np.inf if families is None else families - 1),
         "statistical/scale": _POSITIVE,
         "statistical/weights": _SHARE,
         "statistical/msd": (0, np.inf),
+        "statistical/coordination": (_POSITIVE[0], float(np.finfo(np.float64).max)),
         "statistical/distribution": _SHARE,
         "statistical/truncated": _SHARE,
         "particle/structure": (0, np.inf),
@@ -118,9 +122,21 @@ def _rising(file: h5py.File) -> list[str]:
     gaps = np.diff(file["mesh/r"][:])
     if len(gaps) and not np.ptp(gaps) <= _UNEVEN * np.abs(gaps).max():
         problems.append(f"mesh/r is not evenly spaced: its steps are {gaps.min():g} to {gaps.max():g} Å")
+    return problems
+
+
+def _sites(file: h5py.File, campaign: Campaign | None) -> list[str]:
+    """Compare the sites of the series with each other and with the campaign."""
+    problems = []
     tasks = file["series/task"][:]
-    if len(np.unique(tasks)) < len(tasks):
+    if len(np.unique(tasks)) < tasks.size:
         problems.append("series/task names a row of the store twice")
+    asked = campaign.distortion.absorbers if campaign is not None and campaign.distortion is not None else "sites"
+    if asked == "center" and (tasks.shape[1] != 1 or (file["series/multiplicity"][:] != 1).any()):
+        problems.append("series/multiplicity is not that of one central absorber, distortion.absorbers of the campaign")
+    coordination = file["statistical/coordination"][:]
+    if len(np.unique(coordination)) > 1:
+        problems.append("statistical/coordination is not the same in all rows, which are averages of one series")
     return problems
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from xanesml.campaign import Campaign
 from xanesml.errors import StoreError
 from xanesml.files.apart import crash
 from xanesml.files.arrays import Integers
@@ -17,6 +18,7 @@ from xanesml.files.lock import WriteLock, unused
 from xanesml.files.rows_text import about
 from xanesml.files.whole import reason
 from xanesml.store.create import inputs_digest
+from xanesml.store.tasks import Kind
 from xanesml.validation.conformity import Form, attribute, campaign_problems, examine_form
 from xanesml.validation.opening import Extent, end_of, extent, open_whole
 from xanesml.validation.repair import repair_store
@@ -141,13 +143,14 @@ def _examine(path: Path) -> tuple[Extent, Form, RowFindings | None]:
 
 
 def _store(file: h5py.File, found: Extent, form: Form) -> RowFindings | None:
-    form.problems += campaign_problems(file)[0]
+    problems, campaign = campaign_problems(file)
+    form.problems += problems
     if max(end_of(file[array.path]) for array in fixed_arrays(STORE)) > found.size:
         form.problems.append(
             "structures or tasks are lost, and with them all spectra; run `xanesml simulate` for a new store"
         )
         return None
-    form.problems += _inputs(file)
+    form.problems += _inputs(file) + _multiplicities(file, campaign)
     rows = examine_rows(file, found.size)
     form.problems += rows.problems(truncated=found.truncated)
     form.content += f", {len(file['runs/outcome'])} tasks: {rows.counts()}"
@@ -175,6 +178,28 @@ def _inputs(file: h5py.File) -> list[str]:
     if not (isinstance(central, np.integer) and 0 <= central < atoms):
         problems.append(f"the root attribute central_absorber is {central!r}, not 0 … {atoms - 1}")
     return problems
+
+
+def _multiplicities(file: h5py.File, campaign: Campaign | None) -> list[str]:
+    """Check that the absorbers of every distorted structure stand for as many atoms as the campaign says."""
+    path = "tasks/multiplicity"
+    multiplicity, structure, numbers = file[path][:], file["tasks/structure"][:], file["structures/numbers"][:]
+    distorted = np.flatnonzero(file["structures/kind"][:] == Kind.DISTORTED)
+    single = np.ones(len(multiplicity), np.bool_)
+    sites = campaign is not None and campaign.distortion is not None and campaign.distortion.absorbers == "sites"
+    if sites:
+        single = ~np.isin(structure, distorted)
+    bad = np.flatnonzero(np.where(single, multiplicity != 1, multiplicity < 1))
+    if len(bad):
+        return [f"{path}: {about(bad, 'is|are no number of atoms that an absorber stands for')}"]
+    central = attribute(file, "central_absorber")
+    if not sites or not 0 <= central < len(numbers) or (structure < 0).any():
+        return []
+    absorbing = np.count_nonzero(numbers == numbers[central])
+    sums = np.bincount(structure, weights=multiplicity, minlength=distorted.max(initial=0) + 1)[distorted]
+    off = distorted[sums != absorbing]
+    what = f"does|do not stand for all {absorbing} absorbing atoms"
+    return [f"{path}: {about(off, what, noun='structure')}"] if len(off) else []
 
 
 def _tensors(file: h5py.File, found: Extent, form: Form) -> None:

@@ -157,6 +157,13 @@ def test_a_reduced_campaign_says_so(tmp_path: Path) -> None:
     assert "drift" not in text.partition("```toml")[0]
 
 
+def test_the_card_says_that_averages_are_over_whole_particles(tmp_path: Path) -> None:
+    whole = FULL | {"distortion": {"absorbers": "sites"}, "disorder": {"structures": 41, "absorbers": "all"}}
+    text = card(tmp_path, metadata(whole), BOTH)
+    assert "| distorted series | 91 structures, one FEFF run for each class of equivalent atoms, first shell" in text
+    assert "absorbers: all atoms of the element, one FEFF run each" in text
+
+
 def test_the_card_of_a_series_alone_and_of_particles_alone(tmp_path: Path) -> None:
     alone = {"name": "series", "distortion": {}, "training": {"modes": ["direct"]}}
     assert "| disordered structures | none |" in card(tmp_path, metadata(alone), report())

@@ -111,6 +111,7 @@ def write_file(path: Path, made_for: Campaign, positions: np.ndarray, **attribut
             "energy": len(MESH),
             "r": 12,
             "delta": SERIES,
+            "site": 1,
             "average": 1,
             "weighted": 1,
             "structure": STRUCTURES,
@@ -137,7 +138,7 @@ def write_file(path: Path, made_for: Campaign, positions: np.ndarray, **attribut
             "series/delta": delta,
             "series/mu": np.array([mu for mu, _ in series]),
             "series/edge_step": np.array([step for _, step in series]),
-            "series/task": np.arange(SERIES),
+            "series/task": np.arange(SERIES)[:, np.newaxis],
             "statistical/spectra": weights @ [mu for mu, _ in series] / (weights @ [step for _, step in series]),
             "statistical/location": np.array([location]),
             "statistical/scale": np.array([scale]),
@@ -147,6 +148,7 @@ def write_file(path: Path, made_for: Campaign, positions: np.ndarray, **attribut
             "statistical/msd": np.array(moments[:1]),
             "statistical/mean_shift": np.array([weights @ delta]),
             "statistical/skewness": np.array([moments[1] / moments[0] ** 1.5]),
+            "statistical/coordination": np.array([12.0]),
             "statistical/kurtosis": np.array([moments[2] / moments[0] ** 2 - 3]),
             "particle/spectra": np.array(particle),
             "particle/structure": SERIES + np.arange(STRUCTURES),
@@ -199,7 +201,9 @@ def test_a_statistical_average_is_described_and_recomputed(tensors: Path) -> Non
     assert found["truncated"] == ["1.25e-04 of its mass lies outside the series"]
     assert found["normalization"] == ["absolute: averaged, then normalized once, by μ0 at 11968.00 eV"]
     assert found["interpolation"] == ["linear; series not smoothed"]
-    labels = re.fullmatch(r"MSD (.+) Å², mean shift (.+) Å, skewness (.+), excess kurtosis (.+)", *found["labels"])
+    moments, coordination = found["labels"]
+    assert coordination == "mean coordination 12"
+    labels = re.fullmatch(r"MSD (.+) Å², mean shift (.+) Å, skewness (.+), excess kurtosis (.+)", moments)
     assert labels is not None
     mean, variance, lean, tail = skewnorm.stats(SHAPE[2], SHAPE[0], SHAPE[1], moments="mvsk")
     assert [float(one) for one in labels.groups()] == pytest.approx([variance, mean, lean, tail], rel=0.15)

@@ -21,8 +21,8 @@ XANES 3.7 0.05 0.1
 FMS 7.000000
 ABSOLUTE
 POTENTIALS
-0 79 Au -1 -1 0
-1 79 Au -1 -1 0
+0 79 Au -1 -1 1
+1 79 Au -1 -1 12
 ATOMS
 0.000000 0.000000 0.000000 0
 -2.039100 -2.039100 0.000000 1
@@ -80,7 +80,7 @@ def test_optional_cards():
         "FMS 7.000000",
         "RGRID 0.03",
         "POTENTIALS",
-        "0 79 Au 3 3 0",
+        "0 79 Au 3 3 1",
     ]
 
 
@@ -98,7 +98,7 @@ def test_one_potential_per_element_sorted_by_atomic_number():
     text = text_of(numbers=np.array([78, 79, 29, 78]), positions=positions, absorber=0)
     potentials, atoms = text.split("POTENTIALS\n")[1].split("ATOMS\n")
     assert text.startswith("TITLE AuCuPt2, Pt L3 edge\n")
-    assert potentials == "0 78 Pt -1 -1 0\n1 29 Cu -1 -1 0\n2 78 Pt -1 -1 0\n3 79 Au -1 -1 0\n"
+    assert potentials == "0 78 Pt -1 -1 1\n1 29 Cu -1 -1 1\n2 78 Pt -1 -1 1\n3 79 Au -1 -1 1\n"
     assert atoms == (
         "0.000000 0.000000 0.000000 0\n2.000000 0.000000 0.000000 3\n"
         "0.000000 2.500000 0.000000 1\n0.000000 0.000000 -2.750000 2\nEND\n"

@@ -15,9 +15,9 @@ from small_tensors import write_small
 
 from xanesml.averages.reader import open_tensors
 from xanesml.errors import StoreError
-from xanesml.files.convert import convert
 from xanesml.files.layout import TENSORS
 from xanesml.learning.dataset import load_tensors
+from xanesml.store.convert import convert
 from xanesml.validation import validate
 
 

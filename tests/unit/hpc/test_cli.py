@@ -60,7 +60,11 @@ def run(xanesml: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess
         ("[disorder]\nabsorbers = [0, 99]\n", "99"),
         ('[structure]\nfile = "broken.xyz"\n', "broken.xyz"),
         ('[structure]\nfile = "none.cif"\n', "none.cif"),
-        ('[engine]\nkind = "command"\ncommands = [["no-such-feff"]]\nversion = "9"\n', "no-such-feff"),
+        (
+            '[feff]\nrepresentative = "nearest"\n'
+            '[engine]\nkind = "command"\ncommands = [["no-such-feff"]]\nversion = "9"\n',
+            "no-such-feff",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_no_file(
@@ -167,6 +171,16 @@ def test_plan_counts_prints_and_touches_nothing(xanesml: str, tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
+def test_plan_shows_the_sites_and_the_runs_they_take(xanesml: str, tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text(
+        'name = "x"\n[distortion]\nabsorbers = "sites"\n[disorder]\nstructures = 2\nabsorbers = "all"\n'
+    )
+    done = run(xanesml, "plan", "x.toml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "sites:       5, multiplicities 1 12 6 24 12; the series takes 91 × 5 FEFF runs\n" in done.stdout
+    assert "FEFF runs:   565, 455 for the series and 110 for particle averages\n" in done.stdout
+
+
 def test_the_demo_has_what_it_promises() -> None:
     demo = Campaign.load(EXAMPLES / "demo.toml")
     assert demo.averaging.families * demo.averaging.means_per_family >= 20_000
@@ -230,8 +244,8 @@ def test_an_old_file_names_the_command_that_converts_it(xanesml: str, tmp_path: 
     assert refused.stderr.endswith("run `xanesml convert tensors.h5`\n")
     converted = run(xanesml, "convert", "tensors.h5", cwd=tmp_path)
     assert converted.returncode == 0, converted.stderr
-    assert converted.stdout == "tensors.h5: converted from xanesml-tensors version 2 to version 3\n"
+    assert converted.stdout == "tensors.h5: converted from xanesml-tensors version 2 to version 4\n"
     mixed = run(xanesml, "convert", "none.h5", "tensors.h5", cwd=tmp_path)
-    assert (mixed.returncode, mixed.stdout) == (3, "tensors.h5: xanesml-tensors version 3 already\n")
+    assert (mixed.returncode, mixed.stdout) == (3, "tensors.h5: xanesml-tensors version 4 already\n")
     assert mixed.stderr.startswith("refused: none.h5 does not exist")
     assert run(xanesml, "trace", "tensors.h5", "0", cwd=tmp_path).returncode == 0

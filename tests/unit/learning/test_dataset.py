@@ -77,7 +77,7 @@ def test_another_schema_is_refused(tensor_file: Path) -> None:
 def test_another_version_is_refused_naming_both(tensor_file: Path) -> None:
     with h5py.File(tensor_file, "r+") as file:
         file.attrs["schema_version"] = 99
-    with pytest.raises(StoreError, match=r"version 99.*version 3 .*xanesml average"):
+    with pytest.raises(StoreError, match=r"version 99.*version 4 .*xanesml average"):
         load_tensors(tensor_file)
 
 

@@ -63,8 +63,8 @@ def test_the_estimate_adds_up_what_the_cards_and_the_solver_ask_for() -> None:
     cheap, full = FeffSection.model_validate(CHEAP), FeffSection()
     own = np.array([[1.0, 169.0], [3025.0, 6241.0]]) * FEFF_PER_SQUARED_ATOM
     np.testing.assert_allclose(estimate_seconds(cheap, atoms), EVERY_RUN + own)
-    np.testing.assert_allclose(estimate_seconds(FeffSection(scf=None), atoms), EVERY_RUN + NONLOCAL_EXCHANGE + own)
-    reference = EVERY_RUN + NONLOCAL_EXCHANGE + SELF_CONSISTENCY
+    np.testing.assert_allclose(estimate_seconds(FeffSection(scf=None), atoms), EVERY_RUN + 2 * NONLOCAL_EXCHANGE + own)
+    reference = EVERY_RUN + 2 * (NONLOCAL_EXCHANGE + SELF_CONSISTENCY)
     np.testing.assert_allclose(estimate_seconds(full, atoms), reference + own)
     native = np.array([[1.0, 2197.0], [166375.0, 493039.0]]) * NATIVE_PER_CUBED_ATOM
     np.testing.assert_allclose(estimate_seconds(full, atoms, native=True), reference + native)
@@ -77,11 +77,26 @@ def test_a_table_costs_what_the_atoms_in_its_spheres_do() -> None:
     seconds = table_seconds(table_of(distortion={"step": 0.45}, feff=CHEAP))
     np.testing.assert_allclose(seconds, EVERY_RUN + FEFF_PER_SQUARED_ATOM * 13**2)
     both = table_of(distortion={"step": 0.45}, disorder={"structures": 1})
-    reference = EVERY_RUN + NONLOCAL_EXCHANGE + SELF_CONSISTENCY
+    # The absorber's potential, and one for each coordination number of 55 atoms: 5, 7, 8 and 12.
+    reference = EVERY_RUN + 5 * (NONLOCAL_EXCHANGE + SELF_CONSISTENCY)
     np.testing.assert_allclose(table_seconds(both)[:4], reference + FEFF_PER_SQUARED_ATOM * 55**2)
     native = table_seconds(both, native=True)
     np.testing.assert_allclose(native[:3], reference + SYMMETRIC)
     np.testing.assert_allclose(native[3], reference + NATIVE_PER_CUBED_ATOM * 55**3)
+
+
+def test_a_class_whose_only_atom_absorbs_costs_nothing() -> None:
+    table = table_of(structure={"atoms": 13}, distortion={"step": 0.45}, disorder={"structures": 1}, feff=CHEAP)
+    # The center is the only atom with 12 neighbors.
+    assert table.potentials.count(table.absorber).tolist() == [2, 2, 2, 2, *[3] * 12]
+
+
+def test_only_the_center_of_a_distorted_structure_counts_as_symmetric() -> None:
+    table = table_of(distortion={"step": 0.45, "absorbers": "sites"}, feff={"fms_radius": 20.0})
+    reference = EVERY_RUN + 5 * (NONLOCAL_EXCHANGE + SELF_CONSISTENCY)
+    native = table_seconds(table, native=True).reshape(3, 5)
+    np.testing.assert_allclose(native[:, 0], reference + SYMMETRIC)
+    np.testing.assert_allclose(native[:, 1:], reference + NATIVE_PER_CUBED_ATOM * 55**3)
 
 
 def test_the_native_solver_is_that_of_the_wheel_alone() -> None:

@@ -98,6 +98,7 @@ def test_an_xdi_file_says_what_it_is_of(store: Path, tmp_path: Path) -> None:
         "delta": "0.01",
         "scale": distorted["scale"],
         "absorber": str(CENTER),
+        "multiplicity": "1",
         "campaign_digest": CAMPAIGN.digest(),
         "engine": "fake 1: a b",
         "identity": identity,
@@ -139,6 +140,20 @@ def test_ase_reads_the_structures_with_what_they_are(store: Path, tmp_path: Path
     assert [np.ravel(frame.info["absorbers"]).tolist() for frame in frames] == [[CENTER]] * 3 + [[0, 3]] * 2
     finished = [np.ravel(frame.info.get("tasks_done", [])).tolist() for frame in frames]
     assert finished == [[0], [], [2], [3], []]
+
+
+def test_atoms_that_an_absorber_stands_for_are_exported(tmp_path: Path) -> None:
+    content = CAMPAIGN.model_dump() | {"distortion": {"step": 0.45, "absorbers": "sites"}, "disorder": None}
+    sites, path = Campaign.model_validate(content), tmp_path / "store.h5"
+    lay_out(path, sites, expand(sites), engine="fake 1")
+    with open_store_file(path, mode="r+") as file:
+        RowWriter(file).write(Row(task=1, outcome=Outcome.DONE, finished=0, host="n", spectrum=spectrum(1)))
+    export_extxyz(path, tmp_path / "all.extxyz", echo=str)
+    frames = ase.io.read(tmp_path / "all.extxyz", index=":")
+    assert [frame.info["multiplicity"].tolist() for frame in frames] == [[1, 12]] * 3
+    assert [frame.info["absorbers"][0] for frame in frames] == [CENTER] * 3
+    assert export_xdi(path, tmp_path / "xdi", echo=str) == 1
+    assert "# Xanesml.multiplicity: 12\n" in (tmp_path / "xdi" / "task-000001.xdi").read_text(encoding="utf-8")
 
 
 def test_only_the_structures_of_chosen_tasks_are_written(store: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def store(tmp_path: Path) -> Path:
     create(
         path,
         STORE,
-        sizes={"structure": 2, "atom": 3, "task": 5, "energy_point": 10},
+        sizes={"structure": 2, "atom": 3, "task": 5, "energy_point": 10, "potential": 2},
         attributes={"engine": "none"},
         initial={},
     )
@@ -141,7 +141,7 @@ def test_nothing_lies_behind_the_datasets_however_long_the_texts(tmp_path: Path)
         file.attrs.modify("inputs_digest", np.bytes_("1" * 32))
 
     path = tmp_path / "store.h5"
-    sizes = {"structure": 2, "atom": 3, "task": 5, "energy_point": 10}
+    sizes = {"structure": 2, "atom": 3, "task": 5, "energy_point": 10, "potential": 2}
     # The texts lie in pieces of 4096 bytes.
     for length in range(1, 4200, 41):
         attributes = {"campaign": "c" * length, "inputs_digest": np.bytes_("-" * 32)}
@@ -160,7 +160,7 @@ def test_nothing_lies_behind_the_datasets_however_long_the_texts(tmp_path: Path)
         (lambda path: h5py.File(path, "w").close(), "is no xanesml file version None"),
         (
             lambda path: create(path, TENSORS, sizes=dict.fromkeys(TENSORS.dimensions, 1), attributes={}, initial={}),
-            "is xanesml-tensors version 3, but xanesml-store version 3",
+            f"is xanesml-tensors version {TENSORS.version}, but xanesml-store version {STORE.version}",
         ),
         (
             lambda path: create(
@@ -170,7 +170,7 @@ def test_nothing_lies_behind_the_datasets_however_long_the_texts(tmp_path: Path)
                 attributes={},
                 initial={},
             ),
-            "is xanesml-store version 99, but xanesml-store version 3",
+            f"is xanesml-store version 99, but xanesml-store version {STORE.version}",
         ),
     ],
 )

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from ase.build import bulk
+from ase.io import write
 from conftest import ROOT
 from numpy.typing import NDArray
 
 from xanesml.campaign import Campaign
 from xanesml.errors import CampaignError, StructureError
-from xanesml.store.tasks import Kind, expand
+from xanesml.store.create import lay_out
+from xanesml.store.rows import open_store_file
+from xanesml.store.tasks import Kind, describe_sites, expand, stored_cluster
 
 EXAMPLES = ROOT / "examples"
 R1 = 4.0782 / np.sqrt(2)
@@ -30,6 +36,49 @@ def test_the_reference_campaign_is_91_and_13000_runs() -> None:
     assert np.isnan(table.sigma[:91]).all()
     assert table.structure[90:95].tolist() == [90, 91, 91, 91, 91]
     assert len(set(table.absorber[91 : 91 + 13])) == 13
+
+
+def test_a_series_of_sites_shares_its_structures_and_says_what_each_absorber_stands_for() -> None:
+    table = expand(campaign(distortion={"step": 0.45, "absorbers": "sites"}, disorder={"structures": 2}))
+    assert table.structure.tolist() == [0] * 5 + [1] * 5 + [2] * 5 + [3] * 13 + [4] * 13
+    assert table.multiplicity.tolist() == [1, 12, 6, 24, 12] * 3 + [1] * 26
+    assert (table.absorber[:5] == table.absorber[5:10]).all()
+    assert (table.multiplicity.dtype, table.absorber.dtype, table.structure.dtype) == (np.int32,) * 3
+    # Distances of the sites in halves of the scaled lattice constant.
+    for task in range(15):
+        positions = table.positions[int(table.structure[task])]
+        distance = np.linalg.norm(positions[table.absorber[task]]) / (4.0782 / 2 * table.scale[table.structure[task]])
+        assert distance**2 == pytest.approx([0, 2, 4, 6, 8][task % 5], abs=1e-9)
+    assert table.site_multiplicity.tolist() == [1, 12, 6, 24, 12]
+    assert "sites" in repr(table)
+    assert "5, multiplicities 1 12 6 24 12" in repr(table)
+    assert table.columns(slice(0, 3))["multiplicity"].tolist() == [1, 12, 6]
+    assert [(structures, tasks.stop) for structures, tasks in table.blocks()] == [(slice(0, 5), 41)]
+
+
+def test_the_center_alone_absorbs_unless_told_otherwise() -> None:
+    table = expand(campaign(distortion={"step": 0.45}, disorder={"structures": 2, "absorbers": "all"}))
+    assert table.structure.tolist() == [0, 1, 2] + [3] * 55 + [4] * 55
+    assert table.absorber[3:58].tolist() == table.absorber[58:].tolist() == list(range(55))
+    assert table.multiplicity.tolist() == [1] * 113
+    assert table.site_multiplicity.tolist() == [1]
+    assert "sites" not in repr(table)
+    assert expand(campaign(disorder={"structures": 1})).site_multiplicity.tolist() == []
+
+
+def test_runs_of_the_center_are_those_of_a_series_of_sites_too() -> None:
+    center = identities(campaign(distortion={"step": 0.45}), "engine")
+    sites = identities(campaign(distortion={"step": 0.45, "absorbers": "sites"}), "engine")
+    assert len(set(sites)) == 15
+    assert sites[::5].tolist() == center.tolist()
+
+
+@pytest.mark.parametrize(
+    ("multiplicity", "text"),
+    [([1, 12, 6], "3, multiplicities 1 12 6"), ([1, 1, 1], "3, one atom each"), ([2], "1, multiplicities 2")],
+)
+def test_sites_are_described(multiplicity: list[int], text: str) -> None:
+    assert describe_sites(np.array(multiplicity)) == text
 
 
 def test_radii_follow_the_distortion() -> None:
@@ -87,3 +136,17 @@ def test_an_edge_that_the_element_lacks_is_named() -> None:
 def test_overlapping_atoms_are_named_with_their_structure() -> None:
     with pytest.raises(StructureError, match=r"structure 0 .*δ = -0.45 Å"):
         expand(campaign(distortion={"step": 0.45}, structure={"minimum_distance": 2.5})).check()
+
+
+def test_a_store_holds_the_coordination_and_the_radius_of_its_cluster(tmp_path: Path) -> None:
+    write(tmp_path / "gold.cif", bulk("Au", a=4.0782))
+    particle = campaign(structure={"atoms": 13}, distortion={"step": 0.45})
+    crystal = campaign(structure={"file": str(tmp_path / "gold.cif"), "radius": 9.0}, distortion={"step": 0.45})
+    for one, radius in ((particle, None), (crystal, 9.0)):
+        table = expand(one)
+        lay_out(tmp_path / "store.h5", one, table, "engine 1")
+        with open_store_file(tmp_path / "store.h5") as file:
+            stored = stored_cluster(file)
+        np.testing.assert_array_equal(stored.coordination, table.cluster.coordination)
+        assert stored.radius == radius
+        (tmp_path / "store.h5").unlink()

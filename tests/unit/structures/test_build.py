@@ -95,6 +95,21 @@ def test_a_sphere_from_a_periodic_file(tmp_path: Path) -> None:
     assert len(bonds(cluster, absorbers(cluster, section))) == 120
 
 
+def test_coordination_of_a_whole_particle_is_that_of_its_own_atoms(au55: Cluster) -> None:
+    # 13 atoms inside with 12, then 12 vertices with 5, 24 on edges with 7, 6 in the middle of square faces with 8.
+    assert au55.coordination.dtype == np.int32
+    assert sorted(au55.coordination.tolist()) == [5] * 12 + [7] * 24 + [8] * 6 + [12] * 13
+    assert au55.coordination[au55.absorber] == 12
+    assert au55.radius is None
+
+
+def test_coordination_in_a_sphere_is_that_of_the_crystal_it_was_cut_from(tmp_path: Path) -> None:
+    path = write_structure(tmp_path, bulk("Au", a=4.0782), "gold.cif")
+    cluster = build_cluster(StructureSection(file=path, radius=6.0))
+    assert cluster.coordination.tolist() == [12] * 55
+    assert cluster.radius == 6.0
+
+
 def test_a_slab_repeats_along_its_periodic_axes_only(tmp_path: Path) -> None:
     layer = Atoms("Au", positions=[[0, 0, 5]], cell=[3.0, 3.0, 3.0], pbc=[True, True, False])
     cluster = build_cluster(StructureSection(file=write_structure(tmp_path, layer), radius=3.5))

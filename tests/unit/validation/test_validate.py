@@ -99,13 +99,13 @@ def flip(path: Path, byte: int, bit: int) -> None:
 def test_a_sound_store_is_valid_and_its_outcomes_are_counted(store: Path) -> None:
     report = validate(store)
     assert report.ok
-    assert report.lines() == [f"{store}: valid: xanesml-store version 3, 7 tasks: 6 done, 1 timed-out"]
+    assert report.lines() == [f"{store}: valid: xanesml-store version {STORE.version}, 7 tasks: 6 done, 1 timed-out"]
 
 
 def test_a_fresh_store_is_valid(tmp_path: Path) -> None:
     path = tmp_path / "store.h5"
     lay_out(path, CAMPAIGN, expand(CAMPAIGN), engine="fake 1")
-    assert validate(path).lines() == [f"{path}: valid: xanesml-store version 3, 7 tasks: 7 pending"]
+    assert validate(path).lines() == [f"{path}: valid: xanesml-store version {STORE.version}, 7 tasks: 7 pending"]
 
 
 def test_validation_leaves_a_store_as_it_is(store: Path) -> None:
@@ -156,11 +156,12 @@ def test_an_outcome_byte_that_was_not_written_is_worded_as_harmless(store: Path)
         file["runs/outcome"][3] = Outcome.PENDING
     assert validate(store).lines() == [
         f"{store}: row 3 is complete but not marked; it is run again, unless --repair marks it",
-        f"{store}: not valid, 1 problem: xanesml-store version 3, 7 tasks: 1 pending, 5 done, 1 timed-out",
+        f"{store}: not valid, 1 problem: xanesml-store version {STORE.version}, "
+        "7 tasks: 1 pending, 5 done, 1 timed-out",
     ]
     assert validate(store, repair=True).lines() == [
         f"{store}: repaired: row 3 is marked (1 done)",
-        f"{store}: valid: xanesml-store version 3, 7 tasks: 6 done, 1 timed-out",
+        f"{store}: valid: xanesml-store version {STORE.version}, 7 tasks: 6 done, 1 timed-out",
     ]
 
 
@@ -267,7 +268,7 @@ def test_rows_never_run_are_not_counted_as_lost(tmp_path: Path) -> None:
     assert validate(path, repair=True).lines() == [
         f"{path}: repaired: extended from {whole - 2000} to its full {whole} bytes",
         f"{path}: repaired: rows 1–2 are pending again",
-        f"{path}: valid: xanesml-store version 3, 7 tasks: 7 pending",
+        f"{path}: valid: xanesml-store version {STORE.version}, 7 tasks: 7 pending",
     ]
 
 
@@ -334,7 +335,7 @@ def _shorten(file: h5py.File) -> None:
         (lambda file: file.attrs.__setitem__("schema", "x"), "no file of xanesml: the root attribute schema is 'x'"),
         (
             lambda file: file.attrs.__setitem__("schema_version", 1),
-            "has version 1 of its format, not 3; use the xanesml that wrote it",
+            "has version 1 of its format, not 4; use the xanesml that wrote it",
         ),
         (lambda file: file.attrs.__setitem__("central_absorber", 13), "the root attribute central_absorber is"),
         (lambda file: file.attrs.__setitem__("campaign", "{}"), "the root attribute campaign does not match"),
@@ -368,6 +369,39 @@ def test_tasks_out_of_range_are_named(store: Path) -> None:
         "tasks/structure: rows 1–2 are out of range (0 … 6)",
         "tasks/absorber: row 4 is out of range (0 … 12)",
     )
+
+
+def test_an_absorber_of_its_own_stands_for_itself(store: Path) -> None:
+    with h5py.File(store, "r+") as file:
+        file["tasks/multiplicity"][[2, 3]] = [0, 2]
+    assert validate(store).problems[1:] == (
+        "tasks/multiplicity: rows 2–3 are no number of atoms that an absorber stands for",
+    )
+
+
+@pytest.mark.parametrize(
+    ("multiplicity", "problem"),
+    [
+        ([1, 0], "row 3 is no number of atoms that an absorber stands for"),
+        ([1, 11], "structure 1 does not stand for all 13 absorbing atoms"),
+        ([12, 1], None),
+    ],
+)
+def test_the_sites_of_a_distortion_stand_for_all_atoms(
+    tmp_path: Path, multiplicity: list[int], problem: str | None
+) -> None:
+    sites = Campaign.model_validate(
+        CAMPAIGN.model_dump() | {"distortion": {"step": 0.45, "absorbers": "sites"}, "disorder": {"structures": 1}}
+    )
+    path = tmp_path / "store.h5"
+    lay_out(path, sites, expand(sites), engine="fake 1")
+    assert validate(path).ok
+    with h5py.File(path, "r+") as file:
+        assert file["tasks/multiplicity"][:].tolist() == [1, 12] * 3 + [1] * 13
+        file["tasks/multiplicity"][2:4] = multiplicity
+    digest, *others = validate(path).problems
+    assert digest.startswith("structures or tasks do not match inputs_digest")
+    assert others == ([] if problem is None else [f"tasks/multiplicity: {problem}"])
 
 
 def test_other_files_are_judged_or_refused_in_one_line(tmp_path: Path) -> None:
@@ -440,6 +474,12 @@ def test_sound_tensors_are_valid(tensors: Path) -> None:
         ("mesh/energy", 4, 0.0, "mesh/energy: row 4 is not above the one before"),
         ("series/task", 3, -1, "series/task: row 3 is out of range (such as -1)"),
         ("series/task", 3, 2, "series/task names a row of the store twice"),
+        ("series/multiplicity", 0, 0, "series/multiplicity: row 0 is out of range (such as 0)"),
+        ("series/multiplicity", 0, 12, "series/multiplicity is not that of one central absorber, distortion.absorbers"),
+        ("statistical/coordination", 2, 0.0, "statistical/coordination: row 2 is out of range (such as 0.0)"),
+        ("statistical/coordination", 2, np.inf, "statistical/coordination: row 2 is out of range (such as inf)"),
+        ("statistical/coordination", 2, 7.9, "statistical/coordination is not the same in all rows"),
+        ("statistical/coordination", 2, np.nan, "statistical/coordination is not the same in all rows"),
         ("series/roughness", 7, np.nan, "series/roughness: row 7 is not finite"),
         ("series/roughness", [0, 90], 0.1, "series/roughness: rows 0, 90 are at the ends and not NaN"),
         ("mesh/r", 4, 2.53, "mesh/r is not evenly spaced: its steps are "),

@@ -34,6 +34,7 @@ def setting(
     content: dict[str, object] = {"name": "tiny", "distortion": {}}
     if engine:
         content["engine"] = {"kind": "command", "version": "fake 1"} | engine
+        content["feff"] = {"representative": "nearest"}
     (tmp_path / "out").mkdir(exist_ok=True)
     (tmp_path / "scratch").mkdir(exist_ok=True)
     return Setting(

@@ -4,7 +4,6 @@ import fcntl
 import gzip
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,57 +14,72 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
+from xanesml.campaign import Campaign, digest_of
 from xanesml.errors import EnvironmentProblem, StoreError
-from xanesml.files import convert as module
-from xanesml.files.convert import convert
 from xanesml.files.hdf5 import content_digest, open_file
-from xanesml.files.layout import LAYOUTS, STORE, TENSORS, fixed_arrays
+from xanesml.files.layout import LAYOUTS, STORE, TENSORS, Layout, fixed_arrays
 from xanesml.files.lock import WriteLock
+from xanesml.store import convert as module
+from xanesml.store.convert import convert
+from xanesml.store.create import continued
 from xanesml.store.rows import torn_rows
 from xanesml.validation import validate
 
-#: Version 2 of both files, as xanesml 0.1.0 wrote them: 13 atoms, a series of 9 with `distortion.reference =
-#: "lattice_constant"`, 3 disordered structures, one task timed out; and its averages.
-FROZEN = {
-    layout: ROOT / "tests" / "data" / f"{name}-version-2.h5.gz"
-    for layout, name in ((STORE.schema, "store"), (TENSORS.schema, "tensors"))
+#: Files as earlier xanesml wrote them, with the version of their format: 13 atoms, a series of 9 with
+#: `distortion.reference = "lattice_constant"`, 3 disordered structures, one task timed out; and its averages.
+FROZEN = [(STORE, 2), (STORE, 3), (TENSORS, 2), (TENSORS, 3)]
+
+#: What earlier versions lack.
+ADDED = {
+    "structures/coordination",
+    "structures/class",
+    "tasks/representatives",
+    "tasks/multiplicity",
+    "series/multiplicity",
+    "statistical/coordination",
 }
 
 #: Reads a file by the function of this name.
 READ = """
 import sys
 from pathlib import Path
-from xanesml.files.convert import convert
+from xanesml.store.convert import convert
 from xanesml.validation import validate
 {"convert": convert, "validate": validate}[sys.argv[1]](Path(sys.argv[2]))
 """
 
 
-@pytest.fixture(params=LAYOUTS)
+def frozen(layout: Layout, version: int) -> bytes:
+    name = layout.schema.removeprefix("xanesml-")
+    return gzip.decompress((ROOT / "tests" / "data" / f"{name}-version-{version}.h5.gz").read_bytes())
+
+
+@pytest.fixture(params=FROZEN, ids=lambda one: f"{one[0].schema} {one[1]}")
 def old(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     path = tmp_path / "old.h5"
-    with gzip.open(FROZEN[request.param]) as packed, path.open("wb") as file:
-        shutil.copyfileobj(packed, file)
+    path.write_bytes(frozen(*request.param))
     return path
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     path = tmp_path / "store.h5"
-    path.write_bytes(gzip.decompress(FROZEN[STORE.schema].read_bytes()))
+    path.write_bytes(frozen(STORE, 2))
     return path
 
 
 def test_an_old_file_is_refused_with_the_command_that_converts_it(old: Path) -> None:
     with h5py.File(old) as file:
-        layout = LAYOUTS[file.attrs["schema"]]
+        layout, version = LAYOUTS[file.attrs["schema"]], file.attrs["schema_version"]
     message = (
-        f"{old} is {layout.schema} version 2, but {layout.schema} version 3 is needed; run `xanesml convert {old}`"
+        f"{old} is {layout.schema} version {version}, but {layout.schema} version {layout.version} is needed; "
+        f"run `xanesml convert {old}`"
     )
     with pytest.raises(StoreError) as caught:
         open_file(old, layout)
     assert str(caught.value) == message
-    assert validate(old).problems == (f"has version 2 of its format, not 3; run `xanesml convert {old}`",)
+    remedy = f"run `xanesml convert {old}`"
+    assert validate(old).problems == (f"has version {version} of its format, not {layout.version}; {remedy}",)
 
 
 def test_a_converted_file_holds_the_same_bits_under_its_own_names(old: Path, tmp_path: Path) -> None:
@@ -75,22 +89,92 @@ def test_a_converted_file_holds_the_same_bits_under_its_own_names(old: Path, tmp
     new = tmp_path / "new" / "old.h5"
     with h5py.File(old) as then, h5py.File(new) as now:
         layout = LAYOUTS[then.attrs["schema"]]
-        assert line == f"{new}: converted from {layout.schema} version 2 to version 3"
+        version = then.attrs["schema_version"]
+        assert line == f"{new}: converted from {layout.schema} version {version} to version {layout.version}"
         for array in layout.arrays:
-            source = then[array.path.replace("structures/undistorted", "structures/reference")]
-            assert now[array.path].dtype == source.dtype
-            assert now[array.path][...].tobytes() == source[...].tobytes(), array.path
-        names = then.attrs.keys() - {"schema_version", "campaign", "campaign_digest"}
-        assert now.attrs.keys() - {"complete"} == then.attrs.keys()
-        assert now.attrs.get("complete") == (1 if "complete" in layout.attributes else None)
+            if array.path not in ADDED:
+                older = array.path.replace("structures/undistorted", "structures/reference") if version == 2 else ""
+                source = then[older or array.path]
+                assert now[array.path].dtype == source.dtype
+                assert now[array.path][...].tobytes() == source[...].tobytes(), array.path
+        names = then.attrs.keys() - {"schema_version", "campaign", "campaign_digest", "inputs_digest"}
+        assert now.attrs.keys() == layout.attributes.keys()
         for name in names:
             assert now.attrs[name] == then.attrs[name], name
-        assert now.attrs["schema_version"] == 3
+        assert now.attrs["schema_version"] == layout.version
         campaign = json.loads(then.attrs["campaign"])
-        campaign["distortion"]["length"] = campaign["distortion"].pop("reference")
+        if version == 2:
+            campaign["distortion"]["length"] = campaign["distortion"].pop("reference")
         assert campaign["distortion"]["length"] == "lattice_constant"
+        campaign["feff"] |= {"potentials": "element", "representative": "nearest", "stoichiometry": "feff"}
         assert json.loads(now.attrs["campaign"]) == campaign
     assert validate(new).problems == ()
+
+
+def test_absorbers_of_an_old_file_stand_for_themselves_and_its_series_for_the_center(old: Path) -> None:
+    convert(old)
+    with h5py.File(old) as file:
+        if file.attrs["schema"] == STORE.schema:
+            assert file["tasks/multiplicity"][:].tolist() == [1] * len(file["tasks/absorber"])
+            return
+        assert file["series/task"][:].tolist() == [[task] for task in range(9)]
+        assert file["series/multiplicity"][:].tolist() == [1]
+        assert set(file["statistical/coordination"][:]) == {12.0}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "coordination"),
+    [
+        ("first_shell_cutoff", 3.5, 12),
+        ("first_shell_cutoff", 4.2, None),
+        ("file", "x.xyz", None),
+        ("absorber", 4, None),
+    ],
+)
+def test_the_coordination_of_an_old_file_is_known_at_the_center_of_a_cuboctahedron(
+    tmp_path: Path, key: str, value: object, coordination: int | None
+) -> None:
+    path = tmp_path / "tensors.h5"
+    path.write_bytes(frozen(TENSORS, 3))
+    with h5py.File(path, "r+") as file:
+        campaign = json.loads(file.attrs["campaign"])
+        campaign["structure"][key] = value
+        file.attrs["campaign"] = json.dumps(campaign)
+        file.attrs["campaign_digest"] = digest_of(campaign)
+    convert(path)
+    with h5py.File(path) as file:
+        found = file["statistical/coordination"][:]
+    assert np.isnan(found).all() if coordination is None else (found == coordination).all()
+    assert validate(path).problems == ()
+
+
+def test_damaged_structures_do_not_match_their_digest_after_conversion(store: Path) -> None:
+    with h5py.File(store, "r+") as file:
+        file["structures/positions"][2, 3, 1] += 0.01
+    convert(store)
+    (problem,) = validate(store).problems
+    assert problem.startswith("structures or tasks do not match inputs_digest")
+
+
+def test_a_converted_store_says_how_feff_chose_and_goes_on(old: Path) -> None:
+    with h5py.File(old) as file:
+        if file.attrs["schema"] != STORE.schema:
+            return
+    convert(old)
+    with open_file(old, STORE) as file:
+        campaign = Campaign.restored(str(file.attrs["campaign"]))
+        # The identities of its tasks are those that this xanesml computes.
+        continued(file, campaign, str(file.attrs["engine"]))
+        assert json.loads(file.attrs["classes"]) == ["Au"]
+        assert np.isnan(file.attrs["radius"])
+        assert sorted(file["structures/coordination"][:].tolist()) == [5] * 12 + [12]
+        assert not file["structures/class"][...].any()
+        absorber, structure = file["tasks/absorber"][:], file["tasks/structure"][:]
+        for task, (chosen,) in enumerate(file["tasks/representatives"][:]):
+            positions = file["structures/positions"][structure[task]]
+            distance = np.linalg.norm(positions - positions[absorber[task]], axis=1)
+            distance[absorber[task]] = np.inf
+            assert distance[chosen] == pytest.approx(distance.min(), abs=1e-6)
 
 
 def test_digests_and_checksums_hold_after_conversion(store: Path) -> None:
@@ -108,7 +192,7 @@ def test_a_file_is_converted_in_place_and_once(old: Path) -> None:
     once = old.read_bytes()
     with h5py.File(old) as file:
         schema = file.attrs["schema"]
-    assert convert(old) == f"{old}: {schema} version 3 already"
+    assert convert(old) == f"{old}: {schema} version {LAYOUTS[schema].version} already"
     assert old.read_bytes() == once
 
 
@@ -156,8 +240,8 @@ def _lack(path: Path, name: str) -> None:
     ("change", "message"),
     [
         (_cut, "is truncated: 468567 of 468568 bytes are there; restore it from a copy, or repair it with"),
-        (lambda path: _version(path, 1), "is xanesml-store version 1, and only version 2 can be converted"),
-        (lambda path: _version(path, 4), "is xanesml-store version 4, and only version 2 can be converted"),
+        (lambda path: _version(path, 1), "is xanesml-store version 1, and only versions 2, 3 can be converted"),
+        (lambda path: _version(path, 9), "is xanesml-store version 9, and only versions 2, 3 can be converted"),
         (_damage_attribute, "is damaged and cannot be converted: "),
         (lambda path: _lack(path, "runs/log"), "is damaged and cannot be converted: "),
         (lambda path: path.write_text("no HDF5"), "is not a readable HDF5 file"),
