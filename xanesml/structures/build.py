@@ -13,6 +13,7 @@ from xanesml.campaign import CUBOCTAHEDRA, StructureSection
 from xanesml.errors import StructureError
 from xanesml.files.arrays import Floats, Wholes
 from xanesml.structures.cluster import Cluster
+from xanesml.structures.extent import check_extent
 from xanesml.structures.overlap import check_overlap
 
 #: Default first-shell cutoff over the absorber's shortest bond; fcc's second shell lies at √2.
@@ -91,6 +92,7 @@ def _read(path: Path) -> Atoms:
         raise StructureError(f"cannot read the structure file {path} with ase: {reason}") from error
     if len(atoms) == 0 or not np.isfinite(atoms.positions).all() or (atoms.numbers < 1).any():
         raise StructureError(f"{path} must hold atoms of known elements at finite positions")
+    check_extent(atoms, str(path))
     return atoms
 
 
@@ -122,10 +124,7 @@ def _cut_sphere(atoms: Atoms, absorber: int, radius: float | None, source: str) 
         raise StructureError(f"{source} is periodic along an axis whose cell vector is zero; correct its cell")
     from ase.neighborlist import neighbor_list  # noqa: PLC0415 (slow to import, and not needed on every rank)
 
-    try:
-        centers, others, vectors = neighbor_list("ijD", atoms, radius)
-    except np.linalg.LinAlgError as error:
-        raise StructureError(f"{source} is periodic with a cell of no volume; correct its cell") from error
+    centers, others, vectors = neighbor_list("ijD", atoms, radius)
     others, vectors = others[centers == absorber], vectors[centers == absorber]
     # Rounded, so that the last bit does not order equally distant atoms.
     keys = np.round(np.column_stack((np.linalg.norm(vectors, axis=1), vectors)), 6)
