@@ -103,6 +103,8 @@ def convert(path: Path, folder: Path | None = None, *, apart: bool = False) -> s
                 )
             if away := leads_away(old, layout):
                 raise StoreError(f"{path}: {away} leads to another file, which is not read; restore it from a copy")
+            if old.attrs.get(COMPLETE, 1) != 1:
+                raise StoreError(f"{path} was not completed; run `xanesml average CAMPAIGN`")
             _write(target, old, layout)
         # Not being able to write is an EnvironmentProblem already.
         except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
@@ -158,6 +160,9 @@ def _write(target: Path, old: h5py.File, layout: Layout) -> None:
                 new[path][start : start + len(block)] = block
             if content_digest(new, [path]) != content_digest(old, [source.name]):
                 raise RuntimeError(f"{path} did not read back as it was written")
+        if COMPLETE in layout.attributes:
+            # Earlier versions have no mark: their files got their name when they were complete.
+            mark_complete(new)
         # The digest of damaged structures stays, so that it does not match.
         if layout is STORE and text_attribute(old, "inputs_digest") == content_digest(old, digested):
             new.attrs.modify("inputs_digest", np.bytes_(content_digest(new, fixed)))

@@ -12,6 +12,7 @@ from ase.data import atomic_numbers
 
 from xanesml.errors import StructureError
 from xanesml.files.arrays import Floats, Integers
+from xanesml.structures.extent import check_extent
 from xanesml.structures.feff_inp import is_feff_input, read_feff_input
 
 #: A site is partly occupied if the species on it add up to less than this, or if there are several.
@@ -38,8 +39,7 @@ def images(path: Path) -> Iterator[Atoms]:
             raise StructureError(f"{path} must hold atoms of known elements at finite positions")
         if (atoms.cell.lengths()[atoms.pbc] == 0).any():
             raise StructureError(f"{path} is periodic along an axis whose cell vector is zero; correct its cell")
-        if np.linalg.matrix_rank(atoms.cell[atoms.pbc]) < np.count_nonzero(atoms.pbc):
-            raise StructureError(f"{path} is periodic with a cell of no volume; correct its cell")
+        check_extent(atoms, str(path))
         found = True
         yield atoms
     if not found:
