@@ -75,7 +75,7 @@ class Results:
                 if id(prediction) in now:
                     prediction.plot(figures / f"{name}.png")
         if len(everything) > 1:
-            everything.plot_series(figures / "series.png")
+            everything.plot_series(figures / "readings.png")
         if len(found) <= _EACH:
             for prediction in found:
                 self._echo(str(prediction))

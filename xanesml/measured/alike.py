@@ -14,7 +14,7 @@ import numpy as np
 from xanesml.errors import SpectrumError
 from xanesml.files.arrays import Floats
 from xanesml.measured.background import FEWEST_POINTS, SHORTEST_PRE_EDGE, FitRanges, fitted
-from xanesml.measured.normalization import NormalizedSpectrum
+from xanesml.measured.normalization import TINY_ENERGY, NormalizedSpectrum
 
 #: Reach of the mean of a finer spectrum around an energy of a coarser one, eV.
 _REACH = 5.0
@@ -126,7 +126,8 @@ def clean(spectrum: NormalizedSpectrum) -> tuple[Floats, Floats]:
     glitches = spectrum.parameters.get("glitches", [])
     if not glitches:
         return spectrum.energy, spectrum.mu
-    kept = ~np.isin(spectrum.energy - spectrum.parameters.get("aligned_by", 0.0), glitches)
+    measured = spectrum.energy - spectrum.parameters.get("aligned_by", 0.0)
+    kept = (np.abs(measured[:, np.newaxis] - np.array(glitches)) > TINY_ENERGY).all(axis=1)
     return spectrum.energy[kept], spectrum.mu[kept]
 
 

@@ -137,6 +137,8 @@ def prepare(
         varied = len(spectra) - 1
     else:
         normalized, drift, told = _aligned(normalized, reference, align_by)
+        if reference.normalized is not None and reference.normalized.source != normalized.source:
+            told += [f"the reference: {doubt}" for doubt in reference.normalized.doubts]
         pair = paired(normalized, reference.normalized) if reference.normalized is not None else None
         shift = reference.calibration.shift
         if pair is None:
@@ -192,23 +194,23 @@ def _aligned(
         return normalized, 0.0, []
     found = foil_shift(normalized, known) if align_by is Align.foil else None
     if found is not None:
-        told = f"energies shifted by {found.shift:+.3f}({1e3 * found.error:.0f}) eV onto the reference's by the foil"
-        return _noted(shifted(normalized, found.shift), f"{told} measured with both"), found.error, []
+        how = f"energies shifted by {found.shift:+.3f}({1e3 * found.error:.0f}) eV onto the reference's by the foil"
+        return _noted(shifted(normalized, found.shift), f"{how} measured with both"), found.error, []
+    told = []
+    if align_by is Align.foil and normalized.foil is not None and known.foil is not None:
+        told.append("the foils measured with it and with the reference are no spectra of one foil: it is not aligned")
     apart = relative_shift(*clean(normalized), *clean(known), known.e0)
     distance = 0.0 if apart is None else apart.shift
     if align_by is Align.edge and apart is not None:
-        told = f"energies shifted by {distance:+.3f} eV onto the reference's by the edge itself"
-        return _noted(shifted(normalized, distance), told), max(LIKELY_DRIFT, apart.error), []
+        how = f"energies shifted by {distance:+.3f} eV onto the reference's by the edge itself"
+        return _noted(shifted(normalized, distance), how), max(LIKELY_DRIFT, apart.error), []
     if abs(distance) <= DOUBTFUL_DIFFERENCE:
-        return normalized, max(LIKELY_DRIFT, abs(distance)), []
-    return (
-        normalized,
-        abs(distance),
-        [
-            f"its edge lies {-distance:+.2f} eV from the reference's, and no foil was measured with both: "
-            "drift of the energies or chemistry; the interval allows for drift"
-        ],
+        return normalized, max(LIKELY_DRIFT, abs(distance)), told
+    told.append(
+        f"its edge lies {-distance:+.2f} eV from the reference's, and no foil was measured with both: "
+        "drift of the energies or chemistry; the interval allows for drift"
     )
+    return normalized, abs(distance), told
 
 
 def _noted(normalized: NormalizedSpectrum, remark: str) -> NormalizedSpectrum:

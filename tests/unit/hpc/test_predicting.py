@@ -51,7 +51,7 @@ def test_a_folder_becomes_one_table_with_progress(tmp_path: Path) -> None:
     assert "with warnings, 1 refused; table:" in found.output
     with (tmp_path / "out" / "predictions.csv").open() as table:
         assert len(list(csv.DictReader(table))) == 21
-    assert sorted(path.name for path in (tmp_path / "out" / "figures").iterdir()) == ["series.pdf", "series.png"]
+    assert sorted(path.name for path in (tmp_path / "out" / "figures").iterdir()) == ["readings.pdf", "readings.png"]
     assert (tmp_path / "out" / "all.prj").stat().st_size > 1000
 
 
@@ -62,9 +62,9 @@ def test_few_spectra_get_a_line_and_a_figure_each(tmp_path: Path) -> None:
     assert found.exit_code == 0, found.output
     assert found.output.count("Au L3: MSD 0.0081 Å²") == 2
     figures = tmp_path / "out" / "figures"
-    assert {path.name for path in figures.iterdir()} >= {"000.png", "001.png", "series.png"}
+    assert {path.name for path in figures.iterdir()} >= {"000.png", "001.png", "readings.png"}
     found = predict(f"{folder}/*.dat", *REFERENCE, "--output", tmp_path / "none", "--no-figures")
-    assert [path.name for path in (tmp_path / "none" / "figures").glob("*.png")] == ["series.png"]
+    assert [path.name for path in (tmp_path / "none" / "figures").glob("*.png")] == ["readings.png"]
 
 
 @pytest.mark.usefixtures("loaded")

@@ -5,7 +5,7 @@ import pytest
 from measured_files import DISORDER, ENERGY, foil_mu, measured
 
 from xanesml.errors import SpectrumError
-from xanesml.measured.alike import foil_shift, paired, relative_shift, shifted
+from xanesml.measured.alike import clean, foil_shift, paired, relative_shift, shifted
 from xanesml.measured.background import FitRanges
 from xanesml.measured.normalization import NormalizedSpectrum, Treatment, normalize
 
@@ -119,6 +119,17 @@ def test_a_foil_measured_with_both_gives_the_shift() -> None:
     np.testing.assert_allclose(moved.energy, ENERGY, atol=2e-3)
     assert moved.parameters["aligned_by"] == found.shift
     assert foil_shift(normalize(measured(ENERGY, other)), reference) is None
+
+
+def test_glitches_are_left_out_of_fits_after_a_shift_too() -> None:
+    mu = foil_mu()
+    mu[200] += 0.5
+    sample = normalize(measured(ENERGY, mu))
+    assert sample.parameters["glitches"] == [ENERGY[200]]
+    for shift in (0.0, 0.1, -0.123456789):
+        energy, left = clean(shifted(sample, shift))
+        assert energy.size == left.size == ENERGY.size - 1
+        assert ENERGY[200] + shift not in energy
 
 
 def test_what_is_no_spectrum_of_the_same_foil_gives_no_shift() -> None:

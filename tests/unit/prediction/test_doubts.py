@@ -92,6 +92,20 @@ def test_a_glitch_is_told_and_left_out_when_asked(loaded: Model) -> None:
     assert abs(found.msd - 0.0081) > 5 * abs(left.msd - 0.0081)
 
 
+def test_a_doubt_about_the_reference_is_told(loaded: Model) -> None:
+    mu = MU.copy()
+    mu[np.argmin(np.abs(ENERGY - EDGE - 5))] -= 0.3
+    glitched = MeasuredSpectrum(ENERGY, mu, "Au", "L3", "foil.dat")
+    told = [warning for warning in read(loaded, sample(), glitched).warnings if warning.startswith("the reference: ")]
+    assert ["1 point out of line" in warning for warning in told] == [True]
+
+
+def test_channels_that_are_no_spectra_of_one_foil_are_told(loaded: Model) -> None:
+    found = read(loaded, sample(foil=np.sin(ENERGY / 7)), sample(foil=MU))
+    assert any("are no spectra of one foil: it is not aligned" in warning for warning in found.warnings)
+    assert found.uncertainties["energy"] == pytest.approx(read(loaded, sample()).uncertainties["energy"])
+
+
 def test_sources_are_the_spread_of_what_they_change() -> None:
     msd = np.array([8.0, 9.0, 7.0, 8.0, 8.0, 8.5, 7.5])
     assert uncertainties(msd, 4, 0.3) == pytest.approx({"normalization": np.sqrt(0.5), "energy": 0.5, "reference": 0.3})
