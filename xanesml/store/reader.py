@@ -145,10 +145,10 @@ class Store(OpenedFile):
 
     def _content(self) -> list[Entry]:
         file = self.file
-        kinds = np.bincount(file["structures/kind"][:], minlength=len(Kind))
+        kinds = file["structures/kind"][:]
         return [
             ("campaign", f"{json.loads(str(file.attrs['campaign']))['name']}, digest {file.attrs['campaign_digest']}"),
-            ("structures", ", ".join(f"{count} {kind.label}" for kind, count in zip(Kind, kinds, strict=True))),
+            ("structures", ", ".join(f"{np.count_nonzero(kinds == kind)} {kind.label}" for kind in Kind)),
             ("atoms", f"{len(file['structures/numbers'])} in each structure"),
             ("tasks", f"{len(self)}: {_counted(self.outcomes)}"),
             ("engine", self.engine),
