@@ -152,6 +152,8 @@ class Round:
                 self.harm["hung"].append(f"{stage}, {fault}")
                 status = 1
             (self.disk / "ballast").unlink(missing_ok=True)
+        # Where nothing was left to run, nothing broke.
+        hit = hit and (fault != "defect" or status != 0)
         if hit:
             self.faults[fault] += 1
         self.look_at_processes(stage, fault, process)
@@ -294,6 +296,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Run whole campaigns with random faults and count what that costs.")
     parser.add_argument("--faults", type=int, default=200, help="faults in all, those in the log included (200)")
     parser.add_argument("--log", type=Path, default=Path("soak.jsonl"), help="one line a round (soak.jsonl)")
+    parser.add_argument("--first", type=int, default=1, help="seed of the first campaign (1)")
     options = parser.parse_args()
     rounds = [json.loads(line) for line in options.log.read_text().splitlines()] if options.log.exists() else []
     with tempfile.TemporaryDirectory(prefix="xanesml-soak-") as name:
@@ -302,7 +305,7 @@ def main() -> None:
         (folder / "clock" / "sitecustomize.py").write_text(JUMPING, encoding="utf-8")
         reference = undisturbed(folder / "undisturbed")
         while sum(sum(one["faults"].values()) for one in rounds) < options.faults:
-            seed = len(rounds) + 1
+            seed = len(rounds) + options.first
             with small_disk(folder / f"round-{seed}") as disk:
                 one = Round(seed, disk, reference["spectrum"])
                 began = time.monotonic()

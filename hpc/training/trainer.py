@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import astuple, dataclass, fields, replace
@@ -16,6 +17,7 @@ from hpc.training.checkpoint import Epoch
 from hpc.training.collective import Collective
 from hpc.training.loop import Fitted, HeldOut, Schedule, fit
 from xanesml.campaign import Campaign, Mode
+from xanesml.errors import EnvironmentProblem
 from xanesml.files.arrays import Floats
 from xanesml.files.table import write_csv
 from xanesml.learning.augmentation import Augmentation, Augmenter, augmenter
@@ -248,15 +250,25 @@ class _Log:
         columns = [field.name for field in fields(Epoch)]
         write_csv(self._folder / f"history-{self._name}.csv", columns, [astuple(epoch) for epoch in history])
         logs = self._folder / "logs" / self._name
-        if self._writer is None:
-            if len(history) == 1:
-                # Training from the start begins new curves.
-                shutil.rmtree(logs, ignore_errors=True)
-            self._writer = EventFileWriter(str(logs))
         last = history[-1]
         points = [
             Summary.Value(tag=name, simple_value=getattr(last, name))
             for name in ("learning_rate", "train_loss", "validation_mae")
         ]
-        self._writer.add_event(Event(wall_time=time.time(), step=last.epoch, summary=Summary(value=points)))
-        self._writer.flush()
+        try:
+            if self._writer is None:
+                if len(history) == 1:
+                    # Training from the start begins new curves.
+                    shutil.rmtree(logs, ignore_errors=True)
+                self._writer = EventFileWriter(str(logs))
+            self._writer.add_event(Event(wall_time=time.time(), step=last.epoch, summary=Summary(value=points)))
+            self._writer.flush()
+        except _file_errors() as error:
+            text = str(error).splitlines()[0]
+            raise EnvironmentProblem(f"cannot write {logs}: {text}; check the folder and the space left") from error
+
+
+def _file_errors() -> tuple[type[Exception], ...]:
+    """Return what writing a file of TensorBoard may raise: with TensorFlow, its own errors."""
+    tensorflow = sys.modules.get("tensorflow")
+    return (OSError,) if tensorflow is None else (OSError, tensorflow.errors.OpError)

@@ -110,7 +110,14 @@ class OpenedFile(Card):
     def card(self) -> tuple[str, list[Entry]]:
         """Return what is printed: the file, and its content while it is open."""
         name = type(self).__name__
-        return (f"{name} {self.path} (closed)", []) if self.closed else (f"{name} {self.path}", self._content())
+        if self.closed:
+            return f"{name} {self.path} (closed)", []
+        try:
+            return f"{name} {self.path}", self._content()
+        except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+            # What HDF5 and JSON raise on a damaged file, and numbers that stand for nothing.
+            what = " ".join(str(error).split())[:150]
+            return f"{name} {self.path}", [("content", f"cannot be read ({what}); run `xanesml validate {self.path}`")]
 
     def _content(self) -> list[Entry]:
         raise NotImplementedError

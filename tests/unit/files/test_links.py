@@ -119,3 +119,12 @@ def test_a_partial_file_of_another_goes_without_what_it_leads_to(
     WriteLock(tmp_path / "tensors.h5").close()
     assert {path.name for path in tmp_path.iterdir()} == {"precious"}
     assert (tmp_path / "precious").read_text() == "text"
+
+
+def test_a_damaged_file_shows_itself_in_a_notebook_and_says_what_to_do(tmp_path: Path) -> None:
+    path = write_small(tmp_path / "tensors.h5")
+    with h5py.File(path, "r+") as file:
+        del file["statistical/spectra"]
+    with open_tensors(path) as tensors:
+        assert "cannot be read (" in repr(tensors)
+        assert f"run `xanesml validate {path}`" in repr(tensors)

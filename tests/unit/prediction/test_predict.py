@@ -16,6 +16,7 @@ from synthetic_gap import Gap, measure
 
 from xanesml.campaign import Campaign, DistortionSection, TrainingSection
 from xanesml.errors import SpectrumError, StoreError
+from xanesml.files.lock import WriteLock
 from xanesml.learning.model import TrainedModel
 from xanesml.measured import read_spectrum
 from xanesml.measured.normalization import NormalizedSpectrum, normalize, on_mesh
@@ -207,6 +208,20 @@ def test_several_predictions_are_drawn_with_their_intervals() -> None:
 
 
 @pytest.mark.requires("pandas")
+def test_one_command_at_a_time_writes_predictions(tmp_path: Path) -> None:
+    good = Predictions([predict_spectrum(model(), foil())], [])
+    with (
+        WriteLock(tmp_path / "predictions.json"),
+        pytest.raises(StoreError, match=r"\.json is being written"),
+    ):
+        good.write(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    good.write(tmp_path, figures=True)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"predictions.json", "predictions.csv", "figures"}
+    assert len(list((tmp_path / "figures").iterdir())) == 2
+
+
 def test_predictions_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
     good = predict_spectrum(model(), foil())
     written = Predictions([good, good], [("bad.xdi", "no edge")])
