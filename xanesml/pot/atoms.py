@@ -1,0 +1,82 @@
+"""From free atoms and overlapped potentials to the channels of the Dirac equation."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from xanesml.files.arrays import Floats
+from xanesml.pot.dirac import Channel
+from xanesml.pot.exchange import NEGLIGIBLE, exchange_matrix
+from xanesml.pot.files import FreeAtoms
+from xanesml.pot.radial import ATOMIC, ORIGIN, Grid, interpolation
+from xanesml.pot.states import Atom
+
+
+class Spheres:
+    """What does not change from iteration to iteration: grids and exchange matrices of all potentials."""
+
+    def __init__(
+        self,
+        free: FreeAtoms,
+        *,
+        step: float,
+        radii: Floats,
+        norman: Floats,
+        lmax: Floats,
+        occupations: Floats,
+        valence: Floats,
+        exchange: bool,
+    ) -> None:
+        self.norman = norman
+        #: Points of the atomic grid up to which densities are tabulated.
+        self.tabulated = [min(ATOMIC.below(radius) + 5, ATOMIC.size) for radius in norman]
+        self.grids = [Grid(step, round((count - 1) * ATOMIC.step / step) + 1) for count in self.tabulated]
+        self._edges = [grid.below(radius) + 1 for grid, radius in zip(self.grids, radii, strict=True)]
+        self._degrees = [int(degree) for degree in lmax]
+        self._to_fine, self._points = [], []
+        for grid, edge, radius in zip(self.grids, self._edges, radii, strict=True):
+            points = ATOMIC.below(radius) + 2
+            self._points.append(points)
+            self._to_fine.append(interpolation(ATOMIC.x[:points], 3, grid.x[: edge + 1]))
+        self.to_atomic = [
+            interpolation(grid.r, 3, ATOMIC.r[:count]) for grid, count in zip(self.grids, self.tabulated, strict=True)
+        ]
+        self._exchange = []
+        for p, (grid, edge, degrees) in enumerate(zip(self.grids, self._edges, self._degrees, strict=True)):
+            if not exchange:
+                self._exchange.append([None] * (degrees + 1))
+                continue
+            core = np.flatnonzero((occupations[p] > 0) & (valence[p] <= 0))
+            large, small = (
+                _on_grid(function[p, core], grid) for function in (free.large, free.small)
+            )
+            kappas = free.kappas[core, p]
+            keep = np.concatenate((np.arange(edge + 1), grid.size + np.arange(edge + 1)))
+            self._exchange.append(
+                [
+                    exchange_matrix(grid, large, small, kappas, occupations[p, core], -degree - 1)[keep].astype(
+                        np.float64
+                    )
+                    for degree in range(degrees + 1)
+                ]
+            )
+
+    def atoms(self, total: Floats, valence: Floats, level: float) -> list[Atom]:
+        """Return the atoms in these potentials on the atomic grid, (P, 251), Hartree."""
+        result = []
+        for p, grid in enumerate(self.grids):
+            fine, points = self._to_fine[p], self._points[p]
+            inside, outer = (fine @ function[p, :points] - level for function in (total, valence))
+            channels = [
+                Channel(degree=degree, edge=self._edges[p], total=inside, valence=outer, exchange=matrix)
+                for degree, matrix in enumerate(self._exchange[p])
+            ]
+            result.append(Atom(grid, channels, float(self.norman[p])))
+        return result
+
+
+def _on_grid(orbitals: Floats, grid: Grid) -> Floats:
+    """Return orbitals of the atomic grid, (O, 251), on another."""
+    result = orbitals @ interpolation(ATOMIC.x, 3, grid.x).T
+    result[np.abs(result) < NEGLIGIBLE] = 0
+    return np.asarray(result)
