@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from xanesml.files.arrays import Floats
-from xanesml.pot.dirac import Channel
-from xanesml.pot.exchange import NEGLIGIBLE, exchange_matrix
+from xanesml.pot.dirac import Channel, CoreExchange
+from xanesml.pot.exchange import NEGLIGIBLE, Exchange
 from xanesml.pot.files import FreeAtoms
 from xanesml.pot.radial import ATOMIC, ORIGIN, Grid, interpolation
 from xanesml.pot.states import Atom
@@ -41,22 +41,21 @@ class Spheres:
         self.to_atomic = [
             interpolation(grid.r, 3, ATOMIC.r[:count]) for grid, count in zip(self.grids, self.tabulated, strict=True)
         ]
-        self._exchange = []
-        for p, (grid, edge, degrees) in enumerate(zip(self.grids, self._edges, self._degrees, strict=True)):
+        # One size for all potentials: the integrals' kernels are then the same.
+        widest = max(self.grids, key=lambda grid: grid.size)
+        self._exchange: list[list[CoreExchange | None]] = []
+        for p, (edge, degrees) in enumerate(zip(self._edges, self._degrees, strict=True)):
             if not exchange:
                 self._exchange.append([None] * (degrees + 1))
                 continue
             core = np.flatnonzero((occupations[p] > 0) & (valence[p] <= 0))
-            large, small = (
-                _on_grid(function[p, core], grid) for function in (free.large, free.small)
-            )
-            kappas = free.kappas[core, p]
-            keep = np.concatenate((np.arange(edge + 1), grid.size + np.arange(edge + 1)))
+            large, small = (_on_grid(function[p, core], widest) for function in (free.large, free.small))
+            operator = Exchange(widest, edge, self.grids[p].size, large, small, free.kappas[core, p], occupations[p, core])
+            to_edge = operator.to_grid[: edge + 1]
+            rows = int(np.flatnonzero(to_edge.any(axis=0))[-1]) + 1
             self._exchange.append(
                 [
-                    exchange_matrix(grid, large, small, kappas, occupations[p, core], -degree - 1)[keep].astype(
-                        np.float64
-                    )
+                    CoreExchange(operator.points, operator.matrix(-degree - 1, rows), to_edge[:, :rows])
                     for degree in range(degrees + 1)
                 ]
             )

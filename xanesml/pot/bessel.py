@@ -65,7 +65,7 @@ def _series(z: Complexes, largest: int) -> Complexes:
 
 def momentum(energy: Complexes) -> Complexes:
     """Return the relativistic momentum, 1/bohr, with Im k ≥ 0, of energies without rest mass, Hartree."""
-    root = np.sqrt(2 * energy + (ALPHA * energy) ** 2)
+    root = np.sqrt(2 * energy + (ALPHA * energy) ** 2 + 0j)
     return np.asarray(np.where(root.imag < 0, -root, root))
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xanesml.files.arrays import Complexes, Floats
+from xanesml.files.arrays import Floats, Indices
 from xanesml.pot.bessel import propagate
 from xanesml.pot.radial import Grid
 
@@ -28,6 +28,25 @@ _BEFORE = 4
 
 
 @dataclass(frozen=True)
+class CoreExchange:
+    """Exchange with the core for one channel.
+
+    Attributes
+    ----------
+    points : (m,) intp
+        Grid points at which the wave function is taken.
+    matrix : (2k, 2m) float64
+        From both components at the points to r times the exchange terms at the first k of them.
+    to_edge : (edge + 1, k) float64
+        Weights of interpolation from there to all points up to the edge.
+    """
+
+    points: Indices
+    matrix: Floats
+    to_edge: Floats
+
+
+@dataclass(frozen=True)
 class Channel:
     """One angular momentum of one potential.
 
@@ -40,18 +59,18 @@ class Channel:
     total, valence : (edge + 1,) float64
         Potentials above the interstitial level, Hartree: of all electrons for the first
         solution and the spin-orbit average, and that which goes with the exchange matrix.
-    exchange : (2 * edge + 2, 2n) float64 or None
-        Exchange with the core: rows up to the edge, columns of all n grid points.
+    exchange : CoreExchange or None
+        Exchange with the core.
     """
 
     degree: int
     edge: int
     total: Floats
     valence: Floats
-    exchange: Floats | None
+    exchange: CoreExchange | None
 
 
-def solve(grid: Grid, channels: list[Channel], energies: Complexes) -> Complexes:
+def solve(grid: Grid, channels: list[Channel], energies: Floats) -> Floats:
     """Return three solutions of every channel at every energy.
 
     The first is regular at the nucleus and has a large component of 1 at the first point; at the
@@ -63,12 +82,12 @@ def solve(grid: Grid, channels: list[Channel], energies: Complexes) -> Complexes
         The grid, of n points, at least four of them outside every edge.
     channels : list of Channel
         C of them.
-    energies : (E,) complex
+    energies : (E,) float
         Energies above the interstitial level, Hartree, not zero; no NaN.
 
     Returns
     -------
-    (C, 3, E, 2, n) complex128
+    (C, 3, E, 2, n) float64
         Large and small component, times r.
 
     References
@@ -92,16 +111,16 @@ class _Coefficients:
     """Of y' = M y with M = ((diagonal, above), (below, −diagonal)): M, (1 − βM)⁻¹ and half the edge's potential."""
 
     diagonal: Floats
-    above: Complexes
-    below: Complexes
-    inverse: Complexes
+    above: Floats
+    below: Floats
+    inverse: Floats
     half: Floats
 
 
 class _Solver:
     """Columns: all channels and energies outward, then inward with the first and with the second values at the edge."""
 
-    def __init__(self, grid: Grid, channels: list[Channel], energies: Complexes) -> None:
+    def __init__(self, grid: Grid, channels: list[Channel], energies: Floats) -> None:
         self._grid, self._channels, self._energies = grid, channels, energies
         self._edges = np.array([channel.edge for channel in channels])
         self._degrees = np.repeat([channel.degree for channel in channels], len(energies))
@@ -120,7 +139,7 @@ class _Solver:
         # (points, component, kind, column)
         self._outside = propagate(
             unit, np.tile(flat, 2), np.tile(self._degrees, 2), np.tile(edge, 2), np.tile(radii, 2)
-        ).reshape(len(radii), 2, 2, columns)
+        ).real.reshape(len(radii), 2, 2, columns)
         self._edge_radii, self._flat = edge, flat
 
     def coefficients(self, *, valence: bool) -> _Coefficients:
@@ -142,31 +161,29 @@ class _Solver:
         diagonal = np.concatenate((self._degrees + 1.0, np.tile(-self._degrees - 1.0, 2)))
         beta = _END * self._grid.step
         determinant = 1 - beta**2 * (diagonal**2 + above * below)
-        inverse = np.empty((self._length, 4, len(diagonal)), dtype=np.complex128)
+        inverse = np.empty((self._length, 4, len(diagonal)), dtype=np.float64)
         for place, part in enumerate((1 + beta * diagonal, beta * above, beta * below, 1 - beta * diagonal)):
             inverse[:, place] = part / determinant
         return _Coefficients(diagonal, above, below, inverse, half)
 
-    def _columns(self, coefficients: Complexes) -> Complexes:
+    def _columns(self, coefficients: Floats) -> Floats:
         """Return coefficients of grid points (rows, energies, n) as those of steps (length, columns), signs included."""
         outward = np.take_along_axis(coefficients, self._outward[:, None, :], axis=2).reshape(-1, self._length)
         inward = np.take_along_axis(coefficients, self._inward[:, None, :], axis=2).reshape(-1, self._length)
         return np.ascontiguousarray(np.concatenate((outward, -inward, -inward)).T)
 
-    def sources(self, solutions: Complexes) -> Complexes:
+    def sources(self, solutions: Floats) -> Floats:
         """Return the exchange terms of every step, (length, 2, columns)."""
         rows, kinds, count, _, _ = solutions.shape
-        result = np.zeros((self._length, 2, kinds, rows, count), dtype=np.complex128)
+        result = np.zeros((self._length, 2, kinds, rows, count))
         for row, channel in enumerate(self._channels):
             if channel.exchange is None:
                 continue
-            size = channel.exchange.shape[1] // 2
-            values = solutions[row, ..., :size].reshape(kinds * count, 2 * size)
-            parts = np.concatenate((values.real, values.imag)).astype(np.float64)
-            terms = parts @ channel.exchange.T
-            exchange = (terms[: kinds * count] + 1j * terms[kinds * count :]) / LIGHT
+            own = channel.exchange
+            values = solutions[row][..., own.points].reshape(kinds * count, -1)
+            terms = (values @ own.matrix.T / LIGHT).reshape(kinds, count, 2, -1) @ own.to_edge.T
             # (component, point, kind, energy); P' has + the second, Q' − the first.
-            exchange = exchange.reshape(kinds, count, 2, channel.edge + 1).transpose(2, 3, 0, 1)
+            exchange = terms.transpose(2, 3, 0, 1)
             result[: channel.edge + 1, 0, 0, row] = exchange[1, :, 0]
             result[: channel.edge + 1, 1, 0, row] = -exchange[0, :, 0]
             # Inward both change sign, and the edge itself has none.
@@ -175,12 +192,12 @@ class _Solver:
             result[steps, 1, 1:, row] = inside[0]
         return result.reshape(self._length, 2, -1)
 
-    def integrate(self, coefficients: _Coefficients, sources: Complexes | None) -> Complexes:
+    def integrate(self, coefficients: _Coefficients, sources: Floats | None) -> Floats:
         """Return the solutions on the grid, (C, 3, E, 2, n)."""
         columns = len(self._degrees)
         step = self._grid.step
         above, below, diagonal = coefficients.above, coefficients.below, coefficients.diagonal
-        values = np.empty((self._length, 2, 3 * columns), dtype=np.complex128)
+        values = np.empty((self._length, 2, 3 * columns), dtype=np.float64)
         slopes = np.empty_like(values)
         self._start(coefficients, sources, values[:, :, :columns])
         outside = self._outside[_BEFORE - 2 :: -1]
@@ -192,7 +209,7 @@ class _Solver:
         slopes[first, 1] = below[first] * values[first, 0] - diagonal * values[first, 1]
         if sources is not None:
             slopes[first] += sources[first]
-        weights = (_WEIGHTS * step).astype(np.complex128)
+        weights = _WEIGHTS * step
         beta = _END * step
         flat = slopes.reshape(self._length, -1)
         for n in range(_BEFORE, self._length):
@@ -207,7 +224,7 @@ class _Solver:
                 slopes[n] += sources[n]
         return self._on_grid(values.reshape(self._length, 2, 3, len(self._channels), -1), coefficients.half)
 
-    def _start(self, coefficients: _Coefficients, sources: Complexes | None, values: Complexes) -> None:
+    def _start(self, coefficients: _Coefficients, sources: Floats | None, values: Floats) -> None:
         """Fill the first four points outward: the growing solution of the first, then the trapezoidal rule."""
         columns, half = values.shape[2], self._grid.step / 2
         above, below = coefficients.above[:_BEFORE, :columns], coefficients.below[:_BEFORE, :columns]
@@ -224,17 +241,18 @@ class _Solver:
             values[n + 1, 0] = ((1 + half * diagonal) * right[0] + half * above[n + 1] * right[1]) / determinant
             values[n + 1, 1] = (half * below[n + 1] * right[0] + (1 - half * diagonal) * right[1]) / determinant
 
-    def _on_grid(self, values: Complexes, half: Floats) -> Complexes:
+    def _on_grid(self, values: Floats, half: Floats) -> Floats:
         """Return solutions by steps, (length, 2, 3, C, E), on the grid, with the flat potential outside."""
         _, _, _, rows, count = values.shape
         size = self._grid.size
-        result = np.empty((rows, 3, count, 2, size), dtype=np.complex128)
+        result = np.empty((rows, 3, count, 2, size), dtype=np.float64)
         columns = np.arange(rows * count)
         edges = np.repeat(self._edges, count)
         outside = self._outside
         # FEFF takes half of the edge's potential up to the next point.
         at_edge = values.reshape(len(values), 2, 3, -1)[edges, :, 0, columns].T
-        after = propagate(at_edge, self._flat - half, self._degrees, self._edge_radii, self._grid.r[edges + 1][None])[0]
+        beyond = self._grid.r[edges + 1][None]
+        after = propagate(at_edge + 0j, self._flat - half, self._degrees, self._edge_radii, beyond)[0].real
         # Back to the edge without it: the determinant of the solutions is 1.
         one, two = outside[0, :, 0], outside[0, :, 1]
         back = np.stack((two[1] * after[0] - two[0] * after[1], one[0] * after[1] - one[1] * after[0]))

@@ -12,56 +12,101 @@ from math import factorial, sqrt
 import numpy as np
 
 from xanesml.files.arrays import Floats, Indices
-from xanesml.pot.radial import Grid
+from xanesml.pot.radial import Grid, interpolation
 
 # An orbital ends where it is smaller.
 NEGLIGIBLE = 1e-11
 
+# Every fifth point inside this radius, bohr, where wave functions are powers of r; then every third, but all about
+# the muffin-tin sphere, where the potential has a step. Every second or fourth would excite the
+# parasitic solutions of Boole's rule, which have these periods.
+_INNER, _FAR = 0.003, 5
+_NEAR, _ABOUT = 3, 8
+# Degree of the interpolation between the points at which exchange is made.
+_DEGREE = 7
 
-def exchange_matrix(
-    grid: Grid, large: Floats, small: Floats, kappas: Indices, occupations: Floats, kappa: int
-) -> Floats:
-    """Return the matrix of exchange with the core.
+
+class Exchange:
+    """Exchange with the core at some points of a grid, enough to interpolate between them.
 
     Parameters
     ----------
     grid : Grid
         The radial grid, of n points.
+    edge, count : int
+        Index of the first point outside the muffin-tin sphere; number of points that the outer electron's wave
+        function has.
     large, small : (O, n) float
         Components of the core's orbitals, times r.
     kappas, occupations : (O,) int, (O,) float
         Their κ and numbers of electrons.
-    kappa : int
-        κ of the outer electron.
 
-    Returns
-    -------
-    (2n, 2n) float64
-        From the outer electron's components P and Q to r times the exchange terms of either
-        equation, Hartree·bohr: Σ_jk N_j (j_i k j_j; ½ 0 −½)² y_k(r) P_j(r), and with Q_j.
-
-    References
+    Attributes
     ----------
-    J. P. Desclaux, Comput. Phys. Commun. 9, 31 (1975), equations 4 to 9.
+    points : (m,) intp
+        The points.
+    to_grid : (n, m) float64
+        Weights of interpolation from them to the whole grid.
     """
-    count = grid.size
-    result = np.zeros((2 * count, 2 * count))
-    blocks = result.reshape(2, count, 2, count)
-    both = np.concatenate((large, small), axis=1)
-    outer = 2 * abs(kappa) - 1
-    largest = (outer + 2 * int(np.abs(kappas).max()) - 1) // 2
-    for order in range(largest + 1):
-        strengths = np.array(
-            [
-                number * _coefficient(outer, order, 2 * abs(int(other)) - 1, same=(kappa * other > 0))
-                for other, number in zip(kappas, occupations, strict=True)
-            ]
+
+    def __init__(
+        self,
+        grid: Grid,
+        edge: int,
+        count: int,
+        large: Floats,
+        small: Floats,
+        kappas: Indices,
+        occupations: Floats,
+    ) -> None:
+        self._grid, self._kappas, self._occupations = grid, kappas, occupations
+        self._orbitals = np.stack((large, small), axis=1)
+        inner, about = grid.below(_INNER), edge - _ABOUT
+        self.points = np.concatenate(
+            (np.arange(0, inner, _FAR), np.arange(inner, about, _NEAR), np.arange(about, count))
         )
-        chosen = np.flatnonzero(strengths)
-        if chosen.size:
-            density = (both[chosen].T * strengths[chosen]) @ both[chosen]
-            blocks += coulomb_matrix(grid, order)[:, None, :] * density.reshape(2, count, 2, count)
-    return result
+        self.to_grid = interpolation(grid.x[self.points], _DEGREE, grid.x)
+        # Integrals end where FEFF's wave function does, shortly beyond the Norman radius: that changes phase shifts.
+        self.to_grid[count:] = 0
+
+    def matrix(self, kappa: int, rows: int) -> Floats:
+        """Return the matrix of exchange.
+
+        Parameters
+        ----------
+        kappa : int
+            κ of the outer electron.
+        rows : int
+            Number of the points at which exchange is wanted.
+
+        Returns
+        -------
+        (2 * rows, 2m) float64
+            From the outer electron's components P and Q to r times the exchange terms of the equations,
+            Hartree·bohr: Σ_jk N_j (j_i k j_j; ½ 0 −½)² y_k(r) P_j(r), and with Q_j.
+
+        References
+        ----------
+        J. P. Desclaux, Comput. Phys. Commun. 9, 31 (1975), equations 4 to 9.
+        """
+        count = self._grid.size
+        outer = 2 * abs(kappa) - 1
+        fine = np.zeros((2, rows, 2, count))
+        every = self._orbitals.reshape(-1, 2 * count)
+        wanted = self._orbitals[:, :, self.points[:rows]].reshape(-1, 2 * rows)
+        for order in range((outer + 2 * int(np.abs(self._kappas).max()) - 1) // 2 + 1):
+            strengths = np.array(
+                [
+                    number * _coefficient(outer, order, 2 * abs(int(other)) - 1, same=(kappa * other > 0))
+                    for other, number in zip(self._kappas, self._occupations, strict=True)
+                ]
+            )
+            chosen = np.flatnonzero(strengths)
+            if chosen.size:
+                density = (wanted[chosen].T * strengths[chosen]) @ every[chosen]
+                kernel = coulomb_matrix(self._grid, order)[self.points[:rows]]
+                fine += kernel[:, None, :] * density.reshape(fine.shape)
+        return np.asarray(fine.reshape(-1, count) @ self.to_grid).reshape(2 * rows, -1)
 
 
 def _coefficient(one: int, order: int, other: int, *, same: bool) -> float:

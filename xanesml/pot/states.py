@@ -9,11 +9,10 @@ import numpy as np
 from xanesml.files.arrays import Complexes, Floats, Indices
 from xanesml.pot.bessel import ALPHA, momentum, small_part, spherical_bessel
 from xanesml.pot.dirac import Channel, solve
-from xanesml.pot.inputs import HARTREE
 from xanesml.pot.radial import Grid, integral
 
-# Imaginary part of the energies at which the Dirac equation is solved, Hartree, between those of the contour.
-_HEIGHT = 1.6 / HARTREE
+# A node is at least so far from the interstitial level, Hartree, where the free solutions lose digits.
+_APART = 2e-4
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,9 @@ class States:
         self.atoms, self.level, self.lowest, self.highest = atoms, level, lowest, highest
         angles = np.pi * (np.arange(nodes) + 0.5) / nodes
         middle, half = (lowest + highest) / 2 - level, (highest - lowest) / 2
-        self._nodes = middle + half * np.cos(angles) + 1j * _HEIGHT
+        self._nodes = middle + half * np.cos(angles)
+        if np.abs(self._nodes).min() < _APART:
+            self._nodes += 2 * _APART
         size = max(atom.grid.size for atom in atoms)
         grid = Grid(atoms[0].grid.step, size)
         channels = [channel for atom in atoms for channel in atom.channels]
@@ -111,7 +112,7 @@ class States:
                 degree = channel.degree
                 nodes = self._solutions[p, degree]
                 regular, one, two = (
-                    (weights @ nodes[kind].reshape(len(self._nodes), -1)).reshape(len(energies), 2, -1)
+                    _product(weights, nodes[kind].reshape(len(self._nodes), -1)).reshape(len(energies), 2, -1)
                     for kind in range(3)
                 )
                 at_edge = regular[:, :, channel.edge]
@@ -136,7 +137,15 @@ class States:
         return result
 
 
-def _lagrange(nodes: Complexes, points: Complexes) -> Complexes:
+def _product(weights: Complexes, values: Floats) -> Complexes:
+    """Return complex weights times real values."""
+    result = np.empty((len(weights), values.shape[1]), dtype=np.complex128)
+    np.matmul(weights.real, values, out=result.real)
+    np.matmul(weights.imag, values, out=result.imag)
+    return result
+
+
+def _lagrange(nodes: Floats, points: Complexes) -> Complexes:
     """Return the weights of polynomial interpolation, (points, nodes)."""
     scale = np.abs(nodes[0] - nodes[-1]) / 4
     differences = (nodes[:, None] - nodes) / scale
