@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from xanesml.files.arrays import Complexes, Indices
+from xanesml.files.arrays import Complex, Complexes, Indices
 from xanesml.fms.propagator import FreePropagator, degrees
 from xanesml.fms.solve import absorber_block, inverse_scattering
 from xanesml.pot.inputs import PotInput
 
 # Room for the matrices of several energies at once, bytes.
-_CHUNK_BYTES = 16 * 1024**2
+_CHUNK_BYTES = 8 * 1024**2
+
+# Orbitals eliminated together: small against the matrix, so that half of the operations are saved.
+_BLOCK = 18
+# Multipliers that cost digits.
+_LARGE = 1e3
 
 
 class Cluster:
@@ -82,15 +87,41 @@ class Cluster:
         step = max(1, _CHUNK_BYTES // (8 * self._propagator.size**2))
         for start in range(0, len(momentum), step):
             these = slice(start, start + step)
-            matrices = np.array([m.copy() for m in self._propagator.matrices(momentum[these])])
-            coupling = matrices[:, count:, :count].swapaxes(1, 2).copy()
-            others = matrices[:, :count, :count]
-            others = others + others.swapaxes(1, 2)
-            others[:, diagonal, diagonal] = -inverse[these]
-            sigma = -coupling.swapaxes(1, 2) @ np.linalg.solve(others, coupling)
-            green = absorber_block(sigma, orbitals[these, count:])
+            matrices = self._propagator.symmetric(momentum[these])
+            matrices[:, diagonal, diagonal] = -inverse[these]
+            green = absorber_block(_eliminate(matrices, count), orbitals[these, count:])
             result[these] = _traces(green, degrees(lmax))
         return result
+
+
+def _eliminate(matrices: Complex, count: int) -> Complex:
+    """Return −Bᵀ A⁻¹ B of symmetric matrices ((A, B), (Bᵀ, 0)), with A of order `count`.
+
+    A block LDLᵀ factorization that inverts its diagonal blocks with pivoting, for all
+    matrices at once; where its multipliers are large, LU with pivoting takes its place.
+
+    References
+    ----------
+    G. H. Golub and C. F. Van Loan, Matrix Computations, 4th edition, sections 4.1.2 and 4.5.1.
+    """
+    size = matrices.shape[1]
+    reduced = matrices.copy()
+    largest = np.zeros(len(matrices))
+    for start in range(0, count, _BLOCK):
+        stop = min(start + _BLOCK, count)
+        panel = reduced[:, start:stop, stop:]
+        multipliers = np.linalg.inv(reduced[:, start:stop, start:stop]) @ panel
+        largest = np.maximum(largest, np.abs(multipliers).max(axis=(1, 2)))
+        rows = panel.swapaxes(1, 2)
+        # What lies below the diagonal blocks is not needed again.
+        for row in range(stop, size, 2 * _BLOCK):
+            end = min(row + 2 * _BLOCK, size)
+            reduced[:, row:end, row:] -= rows[:, row - stop : end - stop] @ multipliers[:, :, row - stop :]
+    result = reduced[:, count:, count:]
+    for place in np.flatnonzero(~(largest < _LARGE)):
+        coupling = matrices[place, :count, count:]
+        result[place] = -coupling.T @ np.linalg.solve(matrices[place, :count, :count], coupling)
+    return np.asarray(result)
 
 
 def _traces(green: Complexes, order: Indices) -> Complexes:
