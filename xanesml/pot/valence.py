@@ -15,7 +15,7 @@ from xanesml.pot.states import States
 _MOMENTA = 3
 # Energies at which the Dirac equation is solved, in all and for each Hartree, and the room above the expected
 # Fermi level, Hartree.
-_NODES, _NODES_PER_HARTREE, _ROOM = 4, 6, 0.04
+_NODES, _NODES_PER_HARTREE, _ROOM = 3, 5.5, 0.04
 
 
 class ValenceStates:
