@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from xanesml.files.arrays import Floats
+from xanesml.files.arrays import Floats, Indices
 from xanesml.pot.dirac import Channel, CoreExchange
 from xanesml.pot.exchange import NEGLIGIBLE, Exchange
 from xanesml.pot.files import FreeAtoms
-from xanesml.pot.radial import ATOMIC, ORIGIN, Grid, interpolation
+from xanesml.pot.radial import ATOMIC, Grid, interpolation
 from xanesml.pot.states import Atom
 
 
@@ -22,7 +22,7 @@ class Spheres:
         step: float,
         radii: Floats,
         norman: Floats,
-        lmax: Floats,
+        lmax: Indices,
         occupations: Floats,
         valence: Floats,
         exchange: bool,
@@ -50,7 +50,9 @@ class Spheres:
                 continue
             core = np.flatnonzero((occupations[p] > 0) & (valence[p] <= 0))
             large, small = (_on_grid(function[p, core], widest) for function in (free.large, free.small))
-            operator = Exchange(widest, edge, self.grids[p].size, large, small, free.kappas[core, p], occupations[p, core])
+            operator = Exchange(
+                widest, edge, self.grids[p].size, large, small, free.kappas[core, p], occupations[p, core]
+            )
             to_edge = operator.to_grid[: edge + 1]
             rows = int(np.flatnonzero(to_edge.any(axis=0))[-1]) + 1
             self._exchange.append(

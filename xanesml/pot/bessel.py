@@ -51,19 +51,20 @@ def spherical_bessel(z: Complexes, largest: int) -> tuple[Complexes, Complexes, 
 
 def _series(z: Complexes, largest: int) -> Complexes:
     result = np.empty((len(z), largest + 1), dtype=np.complex128)
-    prefactor = np.ones_like(z)
+    prefactor: Complexes = np.ones_like(z)
     for order in range(largest + 1):
         if order:
-            prefactor = prefactor * z / (2 * order + 1)
-        term, total = np.ones_like(z), np.ones_like(z)
+            prefactor *= z / (2 * order + 1)
+        term: Complexes = np.ones_like(z)
+        total: Complexes = np.ones_like(z)
         for k in range(1, _TERMS):
-            term = -term * z**2 / (2 * k * (2 * order + 2 * k + 1))
-            total = total + term
+            term *= -(z**2) / (2 * k * (2 * order + 2 * k + 1))
+            total += term
         result[:, order] = prefactor * total
     return result
 
 
-def momentum(energy: Complexes) -> Complexes:
+def momentum(energy: Complexes | Floats) -> Complexes:
     """Return the relativistic momentum, 1/bohr, with Im k ≥ 0, of energies without rest mass, Hartree."""
     root = np.sqrt(2 * energy + (ALPHA * energy) ** 2 + 0j)
     return np.asarray(np.where(root.imag < 0, -root, root))
@@ -74,7 +75,9 @@ def small_part(k: Complexes) -> Complexes:
     return np.asarray(-ALPHA * k / (1 + np.sqrt(1 + (ALPHA * k) ** 2)))
 
 
-def propagate(values: Complexes, energy: Complexes, degrees: Indices, start: Floats, ends: Floats) -> Complexes:
+def propagate(
+    values: Complexes, energy: Complexes | Floats, degrees: Indices, start: Floats, ends: Floats
+) -> Complexes:
     """Return solutions in a flat potential at other radii.
 
     Parameters

@@ -47,9 +47,7 @@ class Cluster:
         self._potentials = cluster.potentials[order]
         self._lmax = cluster.lmax[self._potentials]
         self._propagator = (
-            FreePropagator(
-                single[order].astype(np.float64), self._lmax, cutoff=2 * cluster.radius, dtype=np.complex64
-            )
+            FreePropagator(single[order].astype(np.float64), self._lmax, cutoff=2 * cluster.radius, dtype=np.complex64)
             if self.size > 1
             else None
         )
@@ -110,7 +108,11 @@ def _eliminate(matrices: Complex, count: int) -> Complex:
     for start in range(0, count, _BLOCK):
         stop = min(start + _BLOCK, count)
         panel = reduced[:, start:stop, stop:]
-        multipliers = np.linalg.inv(reduced[:, start:stop, start:stop]) @ panel
+        try:
+            multipliers = np.linalg.inv(reduced[:, start:stop, start:stop]) @ panel
+        except np.linalg.LinAlgError:
+            largest[:] = np.inf
+            break
         largest = np.maximum(largest, np.abs(multipliers).max(axis=(1, 2)))
         rows = panel.swapaxes(1, 2)
         # What lies below the diagonal blocks is not needed again.

@@ -30,9 +30,7 @@ _LEAST = _UP
 # Energies after which a search has failed.
 _LIMIT = 400
 
-_FLOOR_HEIGHTS = np.concatenate(
-    ([0.0], _LOWEST * np.arange(2, _FLOORS + 1) ** 2 / 4, [_LOWEST * _UP**2])
-)
+_FLOOR_HEIGHTS = np.concatenate(([0.0], _LOWEST * np.arange(2, _FLOORS + 1) ** 2 / 4, [_LOWEST * _UP**2]))
 # Energies on the highest floor that are taken at once.
 _AHEAD = 8
 

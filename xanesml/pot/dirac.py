@@ -166,7 +166,7 @@ class _Solver:
         return _Coefficients(np.stack((diagonal, -diagonal)), mixed, half)
 
     def _columns(self, coefficients: Floats) -> Floats:
-        """Return coefficients of grid points (rows, energies, n) as those of steps (length, columns), signs included."""
+        """Return coefficients of points (rows, energies, n) as those of steps (length, columns), signs included."""
         outward = np.take_along_axis(coefficients, self._outward[:, None, :], axis=2).reshape(-1, self._length)
         inward = np.take_along_axis(coefficients, self._inward[:, None, :], axis=2).reshape(-1, self._length)
         return np.ascontiguousarray(np.concatenate((outward, -inward, -inward)).T)
@@ -247,7 +247,9 @@ class _Solver:
         # FEFF takes half of the edge's potential up to the next point.
         at_edge = values.reshape(len(values), 2, 3, -1)[edges, :, 0, columns].T
         beyond = self._grid.r[edges + 1][None]
-        after = propagate(at_edge + 0j, self._flat - half, self._degrees, self._edge_radii, beyond)[0].real
+        after = propagate(at_edge.astype(np.complex128), self._flat - half, self._degrees, self._edge_radii, beyond)[
+            0
+        ].real
         # Back to the edge without it: the determinant of the solutions is 1.
         one, two = outside[0, :, 0], outside[0, :, 1]
         back = np.stack((two[1] * after[0] - two[0] * after[1], one[0] * after[1] - one[1] * after[0]))

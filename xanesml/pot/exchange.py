@@ -131,16 +131,16 @@ def wigner_3j(a: int, b: int, c: int, alpha: int, beta: int, gamma: int) -> floa
     states = 1
     for total, part in ((a, alpha), (b, beta), (c, gamma)):
         states *= factorial((total + part) // 2) * factorial((total - part) // 2)
-    total = 0.0
+    series = 0.0
     shift_one, shift_two = (c - b + alpha) // 2, (c - a - beta) // 2
     for k in range(max(0, -shift_one, -shift_two), min(j1, (a - alpha) // 2, (b + beta) // 2) + 1):
         terms = (k, j1 - k, (a - alpha) // 2 - k, (b + beta) // 2 - k, shift_one + k, shift_two + k)
         product = 1
         for term in terms:
             product *= factorial(term)
-        total += (-1) ** k / product
+        series += (-1) ** k / product
     sign = (-1) ** ((a - b - gamma) // 2)
-    return sign * sqrt(triangle * states) * total
+    return float(sign * sqrt(triangle * states) * series)
 
 
 @lru_cache(maxsize=16)

@@ -274,7 +274,8 @@ def read_potentials(path: Path) -> Potentials:
             "numbers": tuple(numbers),
             "titles": tuple(next(lines).decode("latin-1") for _ in range(titles)),
         }
-        grid, shapes = ATOMIC.size, {"scalars": (13,), "hole_large": (ATOMIC.size,), "hole_small": (ATOMIC.size,)}
+        grid = ATOMIC.size
+        shapes: dict[str, tuple[int, ...]] = {"scalars": (13,), "hole_large": (grid,), "hole_small": (grid,)}
         shapes |= dict.fromkeys(("large", "small"), (count, ORBITALS, grid))
         shapes |= dict.fromkeys(("large_series", "small_series"), (count, ORBITALS, SERIES))
         functions = ("density", "coulomb", "total", "valence_density", "valence_total", "magnetization")

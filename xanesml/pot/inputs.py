@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +101,7 @@ def read_input(folder: Path) -> PotInput:
         return _parse(folder, lines)
     except OSError as error:
         raise PotNotApplicable(f"cannot read {Path(str(error.filename)).name}: {error.strerror}") from error
-    except (ValueError, IndexError, StopIteration) as error:
+    except (ValueError, KeyError, IndexError, StopIteration) as error:
         raise PotNotApplicable(f"cannot parse the run's input: {error}") from error
 
 
@@ -115,7 +117,7 @@ def _refuse_other_methods(folder: Path) -> None:
     _require(wanted)
 
 
-def _require(wanted: dict[str, tuple[object, object]]) -> None:
+def _require(wanted: Mapping[str, tuple[object, object]]) -> None:
     for what, (got, expected) in wanted.items():
         if got != expected:
             raise PotNotApplicable(f"{what} is {got}; only {expected} is solved here")
@@ -123,7 +125,9 @@ def _require(wanted: dict[str, tuple[object, object]]) -> None:
 
 def _switch(folder: Path, name: str) -> int:
     # Only FEFF10 writes the file; a FEFF without it does as with the value 1.
-    return int((folder / name).read_text(encoding="latin-1").splitlines()[1].split()[0]) if (folder / name).exists() else 1
+    return (
+        int((folder / name).read_text(encoding="latin-1").splitlines()[1].split()[0]) if (folder / name).exists() else 1
+    )
 
 
 def _parse(folder: Path, lines: list[str]) -> PotInput:
@@ -134,7 +138,7 @@ def _parse(folder: Path, lines: list[str]) -> PotInput:
     _, step, mixing, separation, volume, radius, search_from = (float(word) for word in values[1].split())
     table = np.array([line.split() for line in values[3 : 3 + count]], dtype=np.float64)
     rest = values[3 + count :]
-    labelled = {label.split()[0].strip(","): line.split() for label, line in zip(rest, rest[1:], strict=False)}
+    labelled = {label.split()[0].strip(","): line.split() for label, line in pairwise(rest)}
     _require(
         {
             "mpot (whether the stage is to run)": (run, 1),

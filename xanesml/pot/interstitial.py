@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from xanesml.files.arrays import Floats, Indices
+from xanesml.files.arrays import Booleans, Floats
 from xanesml.pot import PotNotApplicable
 from xanesml.pot.inputs import PotInput
 from xanesml.pot.radial import ATOMIC, integral, interpolation
@@ -134,9 +134,7 @@ class Overlap:
     def _own(self, functions: Floats) -> Floats:
         shells = np.concatenate([row[chosen] for row, chosen in zip(functions, self._shells, strict=True)])
         result = functions.copy()
-        for row, chosen, solved in zip(
-            result, self._shells, (self._inverse @ shells).reshape(-1, SHELLS), strict=True
-        ):
+        for row, chosen, solved in zip(result, self._shells, (self._inverse @ shells).reshape(-1, SHELLS), strict=True):
             row[chosen] = solved
         return result
 
@@ -182,10 +180,10 @@ def _shell_parts(one: Floats, two: Floats, points: Floats, others: Floats, dista
     cut = reached & (two[None, :-1] + one[1:, None] < distance)
     parts = np.where(reached, parts, 0.0)
     shift = _shift(others, two, cut, distance - points[:, None] - two[None, :-1])
-    return parts * (1 - shift) + _moved(parts * shift)
+    return np.asarray(parts * (1 - shift) + _moved(parts * shift))
 
 
-def _shift(points: Floats, edges: Floats, cut: Floats, depth: Floats) -> Floats:
+def _shift(points: Floats, edges: Floats, cut: Booleans, depth: Floats) -> Floats:
     """Return how much of a shell that is reached in part only goes to the next point, linear in the depth."""
     neighbors = np.append(points[1:], points[-2])
     widths = np.diff(edges)

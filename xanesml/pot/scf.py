@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from xanesml.files.arrays import Floats, Indices
+from xanesml.fms.inputs import BOHR
 from xanesml.pot import PotNotApplicable
 from xanesml.pot.atoms import Spheres
 from xanesml.pot.clusters import Cluster
@@ -16,7 +17,7 @@ from xanesml.pot.core_valence import Separation, separate
 from xanesml.pot.coulomb import potential_change
 from xanesml.pot.fields import Fields, make_fields
 from xanesml.pot.files import FreeAtoms
-from xanesml.pot.inputs import BOHR, HARTREE, PotInput
+from xanesml.pot.inputs import HARTREE, PotInput
 from xanesml.pot.interstitial import Overlap
 from xanesml.pot.mixing import Broyden
 from xanesml.pot.radial import ATOMIC, integral
@@ -127,9 +128,7 @@ def solve(cluster: PotInput, free: FreeAtoms, occupations: Floats, log: Log) -> 
     return _Loop(cluster, free, overlap, spheres, log).run(outcome) if cluster.iterations > 0 else outcome
 
 
-def _spheres(
-    cluster: PotInput, free: FreeAtoms, tins: MuffinTins, occupations: Floats, valence: Floats
-) -> Spheres:
+def _spheres(cluster: PotInput, free: FreeAtoms, tins: MuffinTins, occupations: Floats, valence: Floats) -> Spheres:
     return Spheres(
         free,
         step=cluster.step,
@@ -143,9 +142,7 @@ def _spheres(
 
 
 class _Loop:
-    def __init__(
-        self, cluster: PotInput, free: FreeAtoms, overlap: Overlap, spheres: Spheres, log: Log
-    ) -> None:
+    def __init__(self, cluster: PotInput, free: FreeAtoms, overlap: Overlap, spheres: Spheres, log: Log) -> None:
         self._cluster, self._free, self._overlap, self._spheres, self._log = cluster, free, overlap, spheres, log
         self._clusters = [Cluster(cluster, int(atom)) for atom in cluster.representatives]
         self._norman = free.norman_radii
@@ -169,9 +166,7 @@ class _Loop:
             states = ValenceStates(
                 self._spheres, self._clusters, fields, lowest=separation.energy, fermi=fermi, exchange=exchange
             )
-            filling = fill(
-                states.at, cluster.multiplicities, electrons, separation.energy, fermi, first=done == 1
-            )
+            filling = fill(states.at, cluster.multiplicities, electrons, separation.energy, fermi, first=done == 1)
             if done == 1:
                 for p, part in enumerate(self._clusters):
                     self._log(f"FMS for a cluster of {part.size:4d} atoms around atom type {p:3d}")
@@ -264,6 +259,4 @@ class _Loop:
             density=np.where(tabulated, fields.density, 0.0),
             valence_density=np.where(tabulated, fields.valence_density, 0.0),
         )
-        return replace(
-            outcome, fields=fields, fermi=fermi, charges=-self._gained, counts=counts, iterations=iterations
-        )
+        return replace(outcome, fields=fields, fermi=fermi, charges=-self._gained, counts=counts, iterations=iterations)

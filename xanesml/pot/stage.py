@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from xanesml.files.arrays import Floats
+from xanesml.fms.inputs import BOHR
 from xanesml.pot import PotNotApplicable
 from xanesml.pot.files import ORBITALS, FreeAtoms, Potentials, read_free_atoms, write_potentials
-from xanesml.pot.inputs import BOHR, PotInput, read_input
+from xanesml.pot.inputs import PotInput, read_input
 from xanesml.pot.radial import ATOMIC
 from xanesml.pot.scf import Outcome, solve
 
@@ -80,9 +81,7 @@ def solve_stage(folder: Path) -> StageReport:
         values = getattr(potentials, field.name)
         if isinstance(values, np.ndarray) and not np.isfinite(values).all():
             raise PotNotApplicable(f"the potentials are not finite: {field.name}")
-    report = StageReport(
-        outcome.iterations, len(cluster.charges), outcome.fermi, time.perf_counter() - started
-    )
+    report = StageReport(outcome.iterations, len(cluster.charges), outcome.fermi, time.perf_counter() - started)
     write_potentials(folder / "pot.bin", potentials)
     log += [report.solver, f"{report.seconds:.2f} s", _DONE]
     (folder / "log1.dat").write_text("\n".join(log), encoding="ascii")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xanesml.files.arrays import Complexes, Floats, Indices
+from xanesml.files.arrays import Complexes, Floats
 from xanesml.pot.bessel import ALPHA, momentum, small_part, spherical_bessel
 from xanesml.pot.dirac import Channel, solve
 from xanesml.pot.radial import Grid, integral
@@ -116,9 +116,7 @@ class States:
                     for kind in range(3)
                 )
                 at_edge = regular[:, :, channel.edge]
-                free, wave = (
-                    (edge * f[:, degree], factor * edge * f[:, degree + 1]) for f in (first, outgoing)
-                )
+                free, wave = ((edge * f[:, degree], factor * edge * f[:, degree + 1]) for f in (first, outgoing))
                 scale = k**2 / factor
                 # regular = a j + b n: b, and a + ib.
                 b = scale * (at_edge[:, 0] * free[1] - at_edge[:, 1] * free[0])
@@ -130,9 +128,7 @@ class States:
                 spread = 2 * k / (np.pi * (1 + factor**2)) / sum_ab**2
                 scattered = spread[:, None] * (regular**2).sum(axis=1)
                 to_own, to_scattered = self._weights[p][degree]
-                row.append(
-                    Spectrum(-b / sum_ab, own, scattered, own @ to_own, scattered @ to_scattered)
-                )
+                row.append(Spectrum(-b / sum_ab, own, scattered, own @ to_own, scattered @ to_scattered))
             result.append(row)
         return result
 

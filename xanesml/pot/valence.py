@@ -38,9 +38,7 @@ class ValenceStates:
     ) -> None:
         self._spheres, self._clusters = spheres, clusters
         self._level, self._lowest = fields.interstitial.level, lowest
-        self._atoms = spheres.atoms(
-            fields.total, fields.valence_total if exchange else fields.total, self._level
-        )
+        self._atoms = spheres.atoms(fields.total, fields.valence_total if exchange else fields.total, self._level)
         self._states = self._solve(fermi + _ROOM)
         self._energies: list[Complexes] = []
         self._counts: list[Complexes] = []
@@ -97,8 +95,7 @@ class ValenceStates:
             # Once each: the search may have asked for an energy twice.
             chosen = np.array([by_energy.pop(energy, 0.0) for energy in known.tolist()])
             counts += np.einsum("e,pel->pl", chosen, count).imag
-            for total, part in zip(densities, density, strict=True):
-                total += (chosen @ part).imag
+            densities = [total + (chosen @ part).imag for total, part in zip(densities, density, strict=True)]
         result = []
         for fine, to_atomic in zip(densities, self._spheres.to_atomic, strict=True):
             tabulated = np.zeros(ATOMIC.size)
