@@ -42,7 +42,7 @@ class StageReport:
     @property
     def solver(self) -> str:
         """One line of ASCII that says how pot.bin was made, short enough for `runs/solver` of a store."""
-        return f"xanesml pot: {self.iterations} iterations, {self.potentials} potentials"
+        return f"xanesml pot: scf {self.iterations}"
 
 
 def solve_stage(folder: Path) -> StageReport:
