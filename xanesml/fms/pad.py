@@ -9,6 +9,7 @@ from xanesml.files.arrays import Floats
 _BASE = 90
 _OFFSET = 37
 _EXPONENT_ZERO = 45
+_HUGE = 1e38
 
 
 def decode(text: bytes, width: int) -> Floats:
@@ -47,3 +48,35 @@ def decode(text: bytes, width: int) -> Floats:
     for digit in codes[:, :1:-1].T:
         fraction = (fraction + digit) / _BASE
     return 2 * sign * (codes[:, 1] // 2 + fraction) / _BASE * 10.0 ** (codes[:, 0] - _EXPONENT_ZERO)
+
+
+def encode(numbers: Floats, width: int) -> bytes:
+    """Pack numbers as text, the inverse of `decode` up to the precision of `width` characters.
+
+    Parameters
+    ----------
+    numbers : (N,) float64
+        Finite numbers; beyond 10³⁸ they become 10³⁸, below 10⁻³⁸ zero, both with their sign kept or lost as in FEFF10.
+    width : int
+        Characters of one number, 3 to 9.
+
+    Returns
+    -------
+    bytes
+        N · width characters.
+    """
+    magnitude = np.minimum(np.abs(numbers), _HUGE)
+    magnitude[magnitude <= 1 / _HUGE] = 0
+    with np.errstate(divide="ignore"):
+        exponent = np.where(magnitude > 0, np.floor(np.log10(magnitude)) + 1, -1).astype(np.int64)
+    # One unit is that of the last character.
+    unit = _BASE ** (width - 2)
+    units = np.rint(magnitude * 10.0**-exponent * (_BASE // 2) * unit).astype(np.int64)
+    full = units >= _BASE // 2 * unit
+    exponent, units = exponent + full, np.where(full, np.rint(units / 10).astype(np.int64), units)
+    codes = np.empty((len(numbers), width), dtype=np.int64)
+    codes[:, 0] = exponent + _EXPONENT_ZERO
+    for place in range(width - 1, 1, -1):
+        units, codes[:, place] = np.divmod(units, _BASE)
+    codes[:, 1] = 2 * units + (numbers > 0)
+    return bytes((codes + _OFFSET).astype(np.uint8))

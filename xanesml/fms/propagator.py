@@ -171,6 +171,35 @@ class FreePropagator:
                 self._arrange(blocks[:, energy], matrix)
                 yield matrix
 
+    def symmetric(self, momentum: Complexes) -> Complex:
+        """Return the whole matrices S of some energies; for clusters small enough to hold them together.
+
+        Parameters
+        ----------
+        momentum : (E,) complex
+            k, 1/bohr; no NaN.
+
+        Returns
+        -------
+        (E, size, size) complex64 or complex128
+            The propagators, zero in the blocks of single atoms; no NaN.
+        """
+        pairs, orders, padded, _ = self._angular.shape
+        radial = radial_factors(self._distances[:, None] * momentum, orders - 1)
+        radial *= self._propagates[:, None, None]
+        blocks = np.matmul(radial.astype(self._dtype), self._angular.reshape(pairs, orders, padded**2))
+        blocks = blocks.reshape(pairs, -1, padded, padded)
+        atoms = len(self._ends)
+        first, second = np.tril_indices(atoms, -1)
+        matrices = np.zeros((len(momentum), atoms, padded, atoms, padded), dtype=self._dtype)
+        matrices[:, first, :, second, :] = blocks
+        matrices[:, second, :, first, :] = blocks.swapaxes(2, 3)
+        matrices = matrices.reshape(len(momentum), atoms * padded, -1)
+        if self._kept is None:
+            return matrices
+        kept = np.flatnonzero(self._kept)
+        return np.asarray(matrices[:, kept[:, None], kept])
+
     def _arrange(self, blocks: Complex, matrix: Complex) -> None:
         padded = blocks.shape[1]
         pair = 0
