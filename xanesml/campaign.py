@@ -413,6 +413,9 @@ class EngineSection(_Section):
     fms: Literal["native", "feff"] = "native"
     """For `feff10`: solver of the full multiple scattering; `native`, xanesml's, leaves to FEFF what it cannot solve.
     Default native."""
+    pot: Literal["native", "feff"] = "feff"
+    """For `feff10`: solver of the self-consistent potentials; `native`, xanesml's, leaves to FEFF what it cannot solve.
+    Default feff."""
     timeout: Positive = 1800.0
     """Time limit of a run, s; a run that exceeds it is killed with all its children. Default 1800."""
     retry: RetrySection = RetrySection()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from ase.cluster import Octahedron
 
-from xanesml.campaign import EngineSection, FeffSection
+from xanesml.campaign import EngineSection, FeffSection, ScfSection
 from xanesml.feff.cards import feff_input
 from xanesml.feff.engine import make_engine, run_feff
 from xanesml.feff.feff10 import STAGES, stage_command
@@ -143,6 +143,26 @@ def test_feff_does_what_the_native_stage_does_not(tmp_path, monkeypatch, au13):
     assert "FeffPipelineError: stage 'xanesml-fms' failed (exit code: " in done.stderr
     solver = (tmp_path / "run" / "solver.txt").read_text()
     assert solver.startswith("FEFF fms (native does not apply: Debye-Waller factors of a correlated model, which")
+
+
+SCF = FeffSection(scf=ScfSection(radius=3.1), fms_radius=3.1)
+
+
+def test_native_potentials_and_scattering_make_a_run(tmp_path):
+    engine = make_engine(EngineSection(timeout=120, pot="native"))
+    result = run_feff(engine, tmp_path, center_input(3, SCF), Request.of(SCF, absorber_number=79))
+    assert (result.outcome, result.message) == (Outcome.DONE, "")
+    assert result.spectrum.scf
+    assert re.fullmatch(r"xanesml fms: symmetric, 208 in blocks up to 16; xanesml pot: scf \d+", result.solver)
+
+
+def test_feff_makes_the_potentials_that_the_native_stage_does_not(tmp_path):
+    cards = FeffSection(scf=ScfSection(radius=3.1, lfms=1, iterations=3), fms_radius=3.1)
+    engine = make_engine(EngineSection(timeout=120, pot="native"))
+    result = run_feff(engine, tmp_path, center_input(3, cards), Request.of(cards, absorber_number=79))
+    assert "; FEFF pot, as lfms1 (1 is a" in result.solver
+    # FEFF's own loop was given too few iterations.
+    assert result.outcome is Outcome.SCF_NOT_CONVERGED
 
 
 def test_a_native_stage_that_breaks_ends_the_run(tmp_path, monkeypatch, au13):

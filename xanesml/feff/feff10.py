@@ -11,13 +11,16 @@ from typing import Literal
 from xanesml.errors import EngineError
 from xanesml.feff.request import Request
 from xanesml.feff.run import FeffRun
-from xanesml.fms import VERSION
+from xanesml.fms import VERSION as FMS_VERSION
+from xanesml.pot import VERSION as POT_VERSION
 
 #: FEFF10's stages that a XANES spectrum needs; the wheel's other nine do not change xmu.dat.
 STAGES = ("rdinp", "atomic", "pot", "xsph", "fms", "mkgtr", "path", "genfmt", "ff2x")
 
-#: xanesml's own stage, in place of `fms`.
-NATIVE_FMS = "xanesml-fms"
+#: xanesml's own stages, in place of `pot` and `fms`.
+NATIVE_POT, NATIVE_FMS = "xanesml-pot", "xanesml-fms"
+
+_VERSIONS = {NATIVE_POT: POT_VERSION, NATIVE_FMS: FMS_VERSION}
 
 #: xanesml's own stages that come before a stage of FEFF10: see representatives.py.
 _BEFORE = {"atomic": "xanesml-first", "xsph": "xanesml-back"}
@@ -33,9 +36,9 @@ class Feff10Engine:
     ----------
     timeout : float
         Time after which a run is killed, s.
-    fms : {"native", "feff"}
-        Solver of the full multiple scattering: xanesml, which leaves to FEFF10 what it
-        cannot solve, or FEFF10.
+    pot, fms : {"native", "feff"}
+        Solver of the self-consistent potentials, and of the full multiple scattering: xanesml, which leaves to
+        FEFF10 what it cannot solve, or FEFF10.
 
     Raises
     ------
@@ -43,10 +46,12 @@ class Feff10Engine:
         If the wheel is not installed.
     """
 
-    def __init__(self, *, timeout: float, fms: Literal["native", "feff"]) -> None:
-        self._stages = [NATIVE_FMS if fms == "native" and stage == "fms" else stage for stage in STAGES]
+    def __init__(self, *, timeout: float, pot: Literal["native", "feff"], fms: Literal["native", "feff"]) -> None:
+        chosen = {"pot": (pot, NATIVE_POT), "fms": (fms, NATIVE_FMS)}
+        native = {stage: name for stage, (solver, name) in chosen.items() if solver == "native"}
+        self._stages = [native.get(stage, stage) for stage in STAGES]
         # Without the stages of `_BEFORE`: feff.inp says all about the choice that they carry out.
-        named = (f"{stage}-{VERSION}" if stage == NATIVE_FMS else stage for stage in self._stages)
+        named = (f"{stage}-{_VERSIONS[stage]}" if stage in _VERSIONS else stage for stage in self._stages)
         self.identity = f"{_installed()}: {' '.join(named)}"
         self.timeout = timeout
 

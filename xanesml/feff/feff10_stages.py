@@ -3,8 +3,8 @@
 A separate program, started by path, which imports feff10 and nothing else. Every stage
 runs in a process forked from this one, because FEFF keeps state between calls and ends
 its process. A fresh interpreter per stage, as in the wheel's pipeline, takes longer than
-FEFF's short stages. The stage `xanesml-fms` replaces `fms`: xanesml solves it, or FEFF10
-if xanesml cannot. The stages `xanesml-first` and `xanesml-back` let the first atom of each
+FEFF's short stages. The stages `xanesml-pot` and `xanesml-fms` replace `pot` and `fms`: xanesml
+solves them, or FEFF10 if xanesml cannot. The stages `xanesml-first` and `xanesml-back` let the first atom of each
 potential in feff.inp stand for it; see representatives.py beside this file.
 """
 
@@ -26,13 +26,15 @@ from pathlib import Path
 
 import feff10
 
-#: The stage in place of `fms`.
-NATIVE_FMS = "xanesml-fms"
+#: The stages in place of `pot` and `fms`.
+NATIVE_POT, NATIVE_FMS = "xanesml-pot", "xanesml-fms"
+_REPLACED = {NATIVE_POT: "pot", NATIVE_FMS: "fms"}
 
 #: xanesml's stages around those that compute potentials, and what representatives.py does in them.
 ORDER = {"xanesml-first": "first", "xanesml-back": "back"}
 
-#: File that names the solver of the full multiple scattering in one line.
+#: File that names the solver of the full multiple scattering in one line, and that of the potentials unless FEFF was
+#: asked for.
 SOLVER_NAME = "solver.txt"
 
 #: Exit status of a forked process that cannot run the stage and changed nothing.
@@ -60,6 +62,9 @@ def main(folder: str, *names: str) -> int:
     try:
         # The wheel's own check of feff.inp.
         _config(folder, *names)
+        if "rdinp" in names:
+            # A run begins: its solvers are told anew.
+            Path(folder, SOLVER_NAME).unlink(missing_ok=True)
         for name in names:
             status = _stage(Path(folder), name)
             if status or stopped:
@@ -74,7 +79,7 @@ def main(folder: str, *names: str) -> int:
 
 
 def _config(folder: str | Path, *names: str) -> feff10.FeffConfig:
-    stages = [feff10.Stage.from_name("fms" if name == NATIVE_FMS else name) for name in names if name not in ORDER]
+    stages = [feff10.Stage.from_name(_REPLACED.get(name, name)) for name in names if name not in ORDER]
     return feff10.FeffConfig.from_file(str(folder), str(Path(folder, "feff.inp")), stages=stages)
 
 
@@ -82,9 +87,10 @@ def _stage(folder: Path, name: str) -> int:
     if name in ORDER:
         order = runpy.run_path(str(Path(__file__).with_name("representatives.py")))
         return int(order["main"](str(folder), ORDER[name]))
-    if name == NATIVE_FMS:
-        status = _forked(lambda: _native_fms(folder))
-        return _feff_stage(folder, "fms") if status == NOT_DONE else status
+    if name in _REPLACED:
+        native = _native_pot if name == NATIVE_POT else _native_fms
+        status = _forked(lambda: native(folder))
+        return _feff_stage(folder, _REPLACED[name]) if status == NOT_DONE else status
     if name == "fms":
         _write_solver(folder, "FEFF fms")
     return _feff_stage(folder, name)
@@ -118,11 +124,26 @@ def _worker(folder: Path, name: str) -> int:
     return NOT_DONE
 
 
+def _native_pot(folder: Path) -> int:
+    _find_xanesml()
+    # Imported here: FEFF's stages need no numpy.
+    from xanesml.pot import PotNotApplicable  # noqa: PLC0415
+    from xanesml.pot.stage import solve_stage  # noqa: PLC0415
+
+    try:
+        solver = solve_stage(folder).solver
+    except PotNotApplicable as reason:
+        _write_solver(folder, f"FEFF pot, as {reason}")
+        sys.stdout.write(f"{NATIVE_POT} does not apply: {' '.join(str(reason).split())}\n")
+        return NOT_DONE
+    _write_solver(folder, solver)
+    sys.stdout.write(f"Done with module: potentials ({solver}).\n")
+    return 0
+
+
 def _native_fms(folder: Path) -> int:
-    root = str(Path(__file__).resolve().parents[2])
-    if root not in sys.path:
-        sys.path.append(root)
-    # Imported here: the other stages need no numpy.
+    _find_xanesml()
+    # Imported here: FEFF's stages need no numpy.
     from xanesml.fms import FmsNotApplicable  # noqa: PLC0415
     from xanesml.fms.stage import solve_stage  # noqa: PLC0415
 
@@ -137,8 +158,18 @@ def _native_fms(folder: Path) -> int:
     return 0
 
 
+def _find_xanesml() -> None:
+    root = str(Path(__file__).resolve().parents[2])
+    if root not in sys.path:
+        sys.path.append(root)
+
+
 def _write_solver(folder: Path, solver: str) -> None:
-    (folder / SOLVER_NAME).write_text(f"{' '.join(solver.split())}\n", encoding="utf-8")
+    """Write a line, before what an earlier stage of the run has written: the potentials come last."""
+    path = folder / SOLVER_NAME
+    earlier = path.read_text(encoding="utf-8").strip() if path.exists() else ""
+    line = " ".join(solver.split())
+    path.write_text(f"{line}; {earlier}\n" if earlier else f"{line}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from xanesml.feff.request import Request
 from xanesml.feff.verdict import LOG_NAME, Verdict, judge, log_end, one_line, read_log
 from xanesml.files.layout import text_width
 
-#: File in the run's folder that names the solver of the full multiple scattering in one line.
+#: File in the run's folder that names the solver of the full multiple scattering, and of the potentials, in one line.
 SOLVER_NAME = "solver.txt"
 
 #: With less free space than this, bytes, a failed run says nothing about its input.
@@ -41,8 +41,8 @@ class RunResult(Verdict):
         Changes of the last attempt's cards against the campaign's, such as
         ``feff.corval = -200.0``; empty if there are none.
     solver : str
-        Solver of the full multiple scattering, no longer than a store's `runs/solver`; empty if
-        the engine does not name it.
+        Solver of the full multiple scattering, then that of the potentials unless FEFF was asked for, no longer
+        than a store's `runs/solver`; empty if the engine does not name it.
     log : str
         The end of FEFF's log, no longer than a store's `runs/log`, line breaks kept; empty if
         the run is done.

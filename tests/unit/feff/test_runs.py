@@ -14,6 +14,7 @@ import pytest
 from conftest import ROOT
 from requirements import require
 
+from xanesml import pot
 from xanesml.campaign import EngineSection, FeffSection, ScfSection
 from xanesml.errors import EngineError, EnvironmentProblem
 from xanesml.feff.cards import feff_input
@@ -140,6 +141,8 @@ def test_identity_of_the_wheel_has_the_hash_of_its_binary():
     assert engine.identity == f"feff10-rs {version} ({digest}): {' '.join(STAGES)}"
     native = make_engine(EngineSection())
     assert native.identity == engine.identity.replace(" fms ", f" xanesml-fms-{VERSION} ")
+    potentials = make_engine(EngineSection(pot="native", fms="feff"))
+    assert potentials.identity == engine.identity.replace(" pot ", f" xanesml-pot-{pot.VERSION} ")
 
 
 def test_identity_of_commands_follows_the_content_of_their_files(tmp_path, monkeypatch):
