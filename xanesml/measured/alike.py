@@ -19,7 +19,7 @@ from xanesml.measured.normalization import TINY_ENERGY, NormalizedSpectrum
 #: Reach of the mean of a finer spectrum around an energy of a coarser one, eV.
 _REACH = 5.0
 #: Ranges that differ by more from a spectrum's own are told, eV.
-_TOLD = 10.0
+_TOLD = 15.0
 #: Where two spectra are compared to find their shift, eV from the edge; and the largest shift, eV.
 _COMPARED = (-15.0, 45.0)
 _LARGEST_SHIFT = 10.0

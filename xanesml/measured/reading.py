@@ -24,8 +24,9 @@ from xanesml.measured.theory import is_xmu, read_theory
 from xanesml.measured.xdi import is_xdi, read_xdi
 
 _FACTORS = {"": 1.0, "ev": 1.0, "kev": 1000.0}
-#: A stated edge below this share of the first energy is a placeholder, such as the H K of new groups in Athena.
-_PLACEHOLDER = 0.1
+#: A stated edge below this, eV, in a spectrum of larger energies is a placeholder, such as the H K of new groups in
+#: Athena: no beamline measures it.
+_PLACEHOLDER = 100.0
 
 
 def read_spectrum(
@@ -326,12 +327,12 @@ def _identify(source: str, spectrum: Found, element: str | None, edge: str | Non
 
 
 def _below_all(stated: tuple[str, str], spectrum: Found) -> bool:
-    """Whether the stated edge lies far below all energies."""
+    """Whether the stated edge is below what is measured, and the energies are not."""
     unit = spectrum.unit.strip().lower()
     if not all(stated) or unit not in _FACTORS or not np.isfinite(spectrum.energy).any():
         return False
     try:
-        return tabulated_edge(*stated) < _PLACEHOLDER * _FACTORS[unit] * float(np.nanmin(spectrum.energy))
+        return tabulated_edge(*stated) < _PLACEHOLDER < _FACTORS[unit] * float(np.nanmin(spectrum.energy))
     except SpectrumError:
         return False
 

@@ -534,6 +534,8 @@ def test_a_placeholder_in_xdi_yields_as_well(tmp_path: Path, symbol: str) -> Non
     assert f"the file says {symbol} K, a placeholder" in doubt
     path.write_text(path.read_text().replace(f"symbol: {symbol}", "symbol: Cu"))
     refused(path, "is of Cu K, but Au L3 is expected", element="Au", edge="L3")
+    path.write_text(path.read_text().replace("edge: K", "edge: L3"))
+    refused(path, "is of Cu L3, but Au L3 is expected", element="Au", edge="L3")
 
 
 @pytest.mark.requires("larch")
