@@ -101,7 +101,7 @@ def reference(count: int) -> NDArray[np.float64]:
     from xanesml.store.tasks import expand  # noqa: PLC0415
 
     campaign = Campaign.model_validate({"name": "r", "distortion": {}, "disorder": {}})
-    seconds = table_seconds(expand(campaign), native=True)
+    seconds = table_seconds(expand(campaign), campaign.engine)
     seconds = np.sort(np.resize(seconds, count))[::-1]
     return np.asarray(seconds * (MEAN / seconds.mean()))
 

@@ -18,7 +18,7 @@ from typing import Any
 from xanesml.campaign import Campaign
 from xanesml.feff.engine import make_engine, run_feff
 from xanesml.feff.outcomes import Outcome
-from xanesml.store.cost import is_native, table_seconds
+from xanesml.store.cost import table_seconds
 from xanesml.store.tasks import expand
 
 CHEAP: dict[str, Any] = {"scf": False, "corval": False}
@@ -49,7 +49,7 @@ def main() -> None:
             }
         )
         table = expand(campaign)
-        estimates = table_seconds(table, native=is_native(campaign.engine))
+        estimates = table_seconds(table, campaign.engine)
         # The center of the undistorted structure, and of the disordered one.
         for kind, task in (("distorted", 0), ("disordered", 2)):
             with tempfile.TemporaryDirectory() as folder:

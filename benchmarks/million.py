@@ -75,7 +75,7 @@ def find(store: Path, asked: Campaign) -> None:
         cluster, view = continued(file, asked, ENGINE)
     began = time.perf_counter()
     table = stored_table(cluster, asked.feff, view)
-    work = find_pending(MPI.COMM_SELF, table, store, native=False, echo=lambda _line: None)
+    work = find_pending(MPI.COMM_SELF, table, store, asked.engine, echo=lambda _line: None)
     print(json.dumps({"seconds": time.perf_counter() - began, "note": f"{work.count:,d} left"}))
 
 

@@ -90,7 +90,7 @@ def plan(
         return
     assert campaign_file is not None  # noqa: S101 (of the two exactly one is given)
     from xanesml.feff.engine import make_engine
-    from xanesml.store.cost import is_native, table_seconds
+    from xanesml.store.cost import table_seconds
     from xanesml.store.geometry import geometry
     from xanesml.store.tasks import Kind, count_kinds, describe_sites, load_campaign
 
@@ -103,7 +103,7 @@ def plan(
     distorted = int((table.kind == Kind.DISTORTED).sum())
     sites = table.site_multiplicity
     series = distorted * len(sites)
-    seconds = table_seconds(table, native=is_native(campaign.engine))
+    seconds = table_seconds(table, campaign.engine)
     _echo(table.inputs(task)[0], nl=False)
     _echo(f"\n{campaign_file}: campaign {campaign.name}, the input above is that of task {task}")
     _echo(f"engine:      {engine.identity}")

@@ -72,6 +72,7 @@ ESSENTIAL = {
 #: Keys that were added to sections after files had been written, with the values that say how those were made.
 EARLIER_VALUES: dict[str, dict[str, Any]] = {
     "feff": {"potentials": "element", "representative": "nearest", "stoichiometry": "feff"},
+    "engine": {"pot": "feff"},
 }
 
 #: How spectra are measured: alone, or with a reference of known disorder.

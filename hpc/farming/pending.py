@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hpc.comm import Comm
+from xanesml.campaign import EngineSection
 from xanesml.feff.outcomes import Outcome
 from xanesml.files.arrays import Floats, Integers
 from xanesml.store.cost import expected_seconds, table_seconds
@@ -38,11 +39,13 @@ class Pending:
     history: Floats
 
 
-def find_pending(comm: Comm, table: TaskTable, store: Path, *, native: bool, echo: Callable[[str], None]) -> Pending:
+def find_pending(
+    comm: Comm, table: TaskTable, store: Path, engine: EngineSection, *, echo: Callable[[str], None]
+) -> Pending:
     """Verify the rows that have an outcome, each rank its share, and order the others; collective.
 
-    Tasks without a sound row are run longest first by expected wall time, for which `native` says whether FEFF
-    runs natively; see `xanesml.store.cost.table_seconds`.
+    Tasks without a sound row are run longest first by expected wall time, for which `engine` says what
+    xanesml solves; see `xanesml.store.cost.table_seconds`.
     """
     total = len(table)
     with open_store_file(store) as file:
@@ -50,12 +53,14 @@ def find_pending(comm: Comm, table: TaskTable, store: Path, *, native: bool, ech
     shares = comm.gather(torn)
     pending = None
     if shares is not None:
-        pending = _order(table, store, np.concatenate(shares), native=native, echo=echo)
+        pending = _order(table, store, np.concatenate(shares), engine, echo=echo)
     count = comm.bcast(None if pending is None else pending.count)
     return pending or Pending(count, np.empty(0, np.int64), {}, np.empty(0))
 
 
-def _order(table: TaskTable, store: Path, torn: Integers, *, native: bool, echo: Callable[[str], None]) -> Pending:
+def _order(
+    table: TaskTable, store: Path, torn: Integers, engine: EngineSection, *, echo: Callable[[str], None]
+) -> Pending:
     with open_store_file(store) as file:
         outcome, seconds = file["runs/outcome"][:], file["runs/seconds"][:]
     outcome[torn] = Outcome.PENDING
@@ -65,6 +70,6 @@ def _order(table: TaskTable, store: Path, torn: Integers, *, native: bool, echo:
         echo(f"store: {store}, {len(table) - len(pending)} of {len(table)} tasks done, {len(pending)} to run")
     if len(torn):
         echo(f"store: {len(torn)} rows did not match their checksum and are run again")
-    expected = expected_seconds(table_seconds(table, native=native), seconds)[pending]
+    expected = expected_seconds(table_seconds(table, engine), seconds)[pending]
     longest_first = pending[np.argsort(-expected, kind="stable")]
     return Pending(len(pending), longest_first, count_outcomes(outcome), seconds[outcome == Outcome.DONE])

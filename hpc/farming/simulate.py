@@ -23,7 +23,6 @@ from xanesml.campaign import Campaign
 from xanesml.errors import EngineError, EnvironmentProblem, StoreError, XanesmlError
 from xanesml.feff.engine import Engine, make_engine
 from xanesml.files.lock import WriteLock
-from xanesml.store.cost import is_native
 from xanesml.store.create import continued, lay_out
 from xanesml.store.journal import Journal
 from xanesml.store.rows import RowWriter, StoreView, copy_done_rows, open_store_file, outcome_counts
@@ -111,7 +110,7 @@ def simulate(
         on_root(comm, lambda: at_the_end.enter_context(WriteLock(store, echo)))
         cluster, view = from_root(comm, lambda: _prepare(campaign, engine, store, reuse, echo))
         table = stored_table(cluster, campaign.feff, view)
-        pending = find_pending(comm, table, store, native=is_native(campaign.engine), echo=echo)
+        pending = find_pending(comm, table, store, campaign.engine, echo=echo)
         on_root(comm, lambda: _check_time(drain, pending))
         parallel = choose_writer(comm, store.parent, writer, echo)
         journal = on_root(

@@ -21,7 +21,7 @@ from xanesml.feff.verdict import judge
 
 pytestmark = pytest.mark.feff
 
-FEFF = FeffSection(scf=None, corval=None)
+FEFF = FeffSection(scf=None, corval=None, stoichiometry="feff")
 REQUEST = Request.of(FEFF, absorber_number=79)
 
 

@@ -21,6 +21,7 @@ if __name__ == "__main__":
 import importlib
 import runpy
 import signal
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -135,6 +136,10 @@ def _native_pot(folder: Path) -> int:
     except PotNotApplicable as reason:
         _write_solver(folder, f"FEFF pot, as {reason}")
         sys.stdout.write(f"{NATIVE_POT} does not apply: {' '.join(str(reason).split())}\n")
+        return NOT_DONE
+    except Exception as error:  # noqa: BLE001 (FEFF can do what a fault of ours cannot, and the row says so)
+        traceback.print_exc()
+        _write_solver(folder, f"FEFF pot, as {type(error).__name__} in ours")
         return NOT_DONE
     _write_solver(folder, solver)
     sys.stdout.write(f"Done with module: potentials ({solver}).\n")

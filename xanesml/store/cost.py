@@ -14,6 +14,9 @@ from xanesml.store.tasks import Kind, TaskTable
 #: compares them with real runs.
 EVERY_RUN, NONLOCAL_EXCHANGE, SELF_CONSISTENCY = 1.5, 1.5, 9.0
 
+#: Seconds of self-consistency for each potential by xanesml.
+NATIVE_SELF_CONSISTENCY = 1.2
+
 #: Seconds of full multiple scattering, by the atoms in its sphere: by FEFF, per squared
 #: atom; by xanesml, per cubed atom without symmetry, and at the center of a distorted structure, which has
 #: the symmetry of the cluster.
@@ -60,7 +63,8 @@ def estimate_seconds(
     atoms: Wholes,
     *,
     potentials: Wholes | int = 2,
-    native: bool = False,
+    native_fms: bool = False,
+    native_pot: bool = False,
     symmetric: Booleans | bool = False,
 ) -> Floats:
     """Estimate the wall time of FEFF runs on one core.
@@ -73,8 +77,8 @@ def estimate_seconds(
         Atoms in the sphere of full multiple scattering.
     potentials : int or ndarray of int, same shape
         Potentials, the absorber's included.
-    native : bool
-        Whether xanesml solves the full multiple scattering, not FEFF.
+    native_fms, native_pot : bool
+        Whether xanesml solves the full multiple scattering, and the self-consistent potentials, not FEFF.
     symmetric : bool or ndarray of bool, same shape
         Whether the structure has a symmetry that xanesml's solver uses.
 
@@ -83,16 +87,16 @@ def estimate_seconds(
     ndarray of float64, same shape
         Seconds, within a factor of two.
     """
-    each = SELF_CONSISTENCY if feff.scf is not None else 0.0
+    each = (NATIVE_SELF_CONSISTENCY if native_pot else SELF_CONSISTENCY) if feff.scf is not None else 0.0
     each += NONLOCAL_EXCHANGE if feff.exchange[0] == _NONLOCAL else 0.0
     every = EVERY_RUN + each * np.asarray(potentials)
     count = np.asarray(atoms, dtype=np.float64)
-    if not native:
+    if not native_fms:
         return np.asarray(every + FEFF_PER_SQUARED_ATOM * count**2, dtype=np.float64)
     return np.asarray(every + np.where(symmetric, SYMMETRIC, NATIVE_PER_CUBED_ATOM * count**3), dtype=np.float64)
 
 
-def table_seconds(table: TaskTable, *, native: bool = False) -> Floats:
+def table_seconds(table: TaskTable, engine: EngineSection | None = None) -> Floats:
     """Estimate the wall time of every task on one core.
 
     Positions are read block by block, so they may be a memory map or generated on access.
@@ -101,8 +105,8 @@ def table_seconds(table: TaskTable, *, native: bool = False) -> Floats:
     ----------
     table : TaskTable
         The tasks.
-    native : bool
-        Whether xanesml solves the full multiple scattering, not FEFF; see `is_native`.
+    engine : EngineSection, optional
+        The engine, which says what xanesml solves. Default: FEFF solves everything.
 
     Returns
     -------
@@ -127,12 +131,15 @@ def table_seconds(table: TaskTable, *, native: bool = False) -> Floats:
         atoms[tasks] = counts[structure[tasks] - start, column]
     symmetric = (np.asarray(table.kind)[structure] == Kind.DISTORTED) & (absorber == table.cluster.absorber)
     potentials = table.potentials.count(absorber)
-    return estimate_seconds(table.feff, atoms, potentials=potentials, native=native, symmetric=symmetric)
-
-
-def is_native(engine: EngineSection) -> bool:
-    """Return whether xanesml solves the full multiple scattering of an engine's runs, where it applies."""
-    return engine.kind == "feff10" and engine.fms == "native"
+    wheel = engine if engine is not None and engine.kind == "feff10" else None
+    return estimate_seconds(
+        table.feff,
+        atoms,
+        potentials=potentials,
+        native_fms=wheel is not None and wheel.fms == "native",
+        native_pot=wheel is not None and wheel.pot == "native",
+        symmetric=symmetric,
+    )
 
 
 def expected_seconds(estimate: Floats, seconds: Floats) -> Floats:

@@ -133,13 +133,13 @@ def test_relative_program_is_found_from_the_run_folder(tmp_path, monkeypatch):
 
 
 def test_identity_of_the_wheel_has_the_hash_of_its_binary():
-    engine = make_engine(EngineSection(timeout=12, fms="feff"))
+    engine = make_engine(EngineSection(timeout=12, pot="feff", fms="feff"))
     version = importlib.metadata.version("feff10-rs")
     assert engine.timeout == 12
     (binary,) = (file for file in importlib.metadata.files("feff10-rs") if ".so" in file.name)
     digest = hashlib.sha256(binary.locate().read_bytes()).hexdigest()[:16]
     assert engine.identity == f"feff10-rs {version} ({digest}): {' '.join(STAGES)}"
-    native = make_engine(EngineSection())
+    native = make_engine(EngineSection(pot="feff"))
     assert native.identity == engine.identity.replace(" fms ", f" xanesml-fms-{VERSION} ")
     potentials = make_engine(EngineSection(pot="native", fms="feff"))
     assert potentials.identity == engine.identity.replace(" pot ", f" xanesml-pot-{pot.VERSION} ")

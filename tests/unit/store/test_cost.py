@@ -14,13 +14,13 @@ from xanesml.store.cost import (
     EVERY_RUN,
     FEFF_PER_SQUARED_ATOM,
     NATIVE_PER_CUBED_ATOM,
+    NATIVE_SELF_CONSISTENCY,
     NONLOCAL_EXCHANGE,
     SELF_CONSISTENCY,
     SYMMETRIC,
     atoms_in_sphere,
     estimate_seconds,
     expected_seconds,
-    is_native,
     table_seconds,
 )
 from xanesml.store.tasks import TaskTable, expand
@@ -67,10 +67,10 @@ def test_the_estimate_adds_up_what_the_cards_and_the_solver_ask_for() -> None:
     reference = EVERY_RUN + 2 * (NONLOCAL_EXCHANGE + SELF_CONSISTENCY)
     np.testing.assert_allclose(estimate_seconds(full, atoms), reference + own)
     native = np.array([[1.0, 2197.0], [166375.0, 493039.0]]) * NATIVE_PER_CUBED_ATOM
-    np.testing.assert_allclose(estimate_seconds(full, atoms, native=True), reference + native)
+    np.testing.assert_allclose(estimate_seconds(full, atoms, native_fms=True), reference + native)
     symmetric = np.array([[False, True], [False, True]])
     native[symmetric] = SYMMETRIC
-    np.testing.assert_allclose(estimate_seconds(full, atoms, native=True, symmetric=symmetric), reference + native)
+    np.testing.assert_allclose(estimate_seconds(full, atoms, native_fms=True, symmetric=symmetric), reference + native)
 
 
 def test_a_table_costs_what_the_atoms_in_its_spheres_do() -> None:
@@ -80,7 +80,7 @@ def test_a_table_costs_what_the_atoms_in_its_spheres_do() -> None:
     # The absorber's potential, and one for each coordination number of 55 atoms: 5, 7, 8 and 12.
     reference = EVERY_RUN + 5 * (NONLOCAL_EXCHANGE + SELF_CONSISTENCY)
     np.testing.assert_allclose(table_seconds(both)[:4], reference + FEFF_PER_SQUARED_ATOM * 55**2)
-    native = table_seconds(both, native=True)
+    native = table_seconds(both, EngineSection(pot="feff"))
     np.testing.assert_allclose(native[:3], reference + SYMMETRIC)
     np.testing.assert_allclose(native[3], reference + NATIVE_PER_CUBED_ATOM * 55**3)
 
@@ -94,15 +94,19 @@ def test_a_class_whose_only_atom_absorbs_costs_nothing() -> None:
 def test_only_the_center_of_a_distorted_structure_counts_as_symmetric() -> None:
     table = table_of(distortion={"step": 0.45, "absorbers": "sites"}, feff={"fms_radius": 20.0})
     reference = EVERY_RUN + 5 * (NONLOCAL_EXCHANGE + SELF_CONSISTENCY)
-    native = table_seconds(table, native=True).reshape(3, 5)
+    native = table_seconds(table, EngineSection(pot="feff")).reshape(3, 5)
     np.testing.assert_allclose(native[:, 0], reference + SYMMETRIC)
     np.testing.assert_allclose(native[:, 1:], reference + NATIVE_PER_CUBED_ATOM * 55**3)
 
 
-def test_the_native_solver_is_that_of_the_wheel_alone() -> None:
-    assert is_native(EngineSection())
-    assert not is_native(EngineSection(fms="feff"))
-    assert not is_native(EngineSection(kind="command", commands=[["feff"]], version="9"))
+def test_what_the_engine_solves_natively_costs_less() -> None:
+    table = table_of(distortion={"step": 0.45})
+    feff = table_seconds(table)
+    np.testing.assert_array_equal(table_seconds(table, EngineSection(pot="feff", fms="feff")), feff)
+    command = EngineSection(kind="command", commands=[["feff"]], version="9")
+    np.testing.assert_array_equal(table_seconds(table, command), feff)
+    saved = feff - table_seconds(table, EngineSection(pot="native", fms="feff"))
+    np.testing.assert_allclose(saved, 5 * (SELF_CONSISTENCY - NATIVE_SELF_CONSISTENCY))
 
 
 @pytest.mark.parametrize("radii", ["scaled", "fixed"])
