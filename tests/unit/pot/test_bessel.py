@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import special
 
 from xanesml.pot.bessel import ALPHA, momentum, propagate, spherical_bessel
-
-special = pytest.importorskip("scipy.special")
 
 ARGUMENTS = np.array([1e-3, 0.3, 0.9 + 0.3j, 1.1, 4j, 3 - 2j, 9.0])
 

@@ -120,7 +120,7 @@ def test_an_interval_only_widens_and_stays_on_its_side_of_zero(
 ) -> None:
     low, high = widened((msd - below, msd + above), msd, {"a": one, "b": other}, 0.9)
     more = 1.6448536 * np.hypot(one, other)
-    assert high == pytest.approx(msd + np.hypot(above, more))
+    assert high == pytest.approx(msd + np.hypot(above, more), abs=1e-7)
     assert low <= msd - below + 1e-15
     if msd - below >= 0:
-        assert low == pytest.approx(max(0.0, msd - np.hypot(below, more)))
+        assert low == pytest.approx(max(0.0, msd - np.hypot(below, more)), abs=1e-7)
