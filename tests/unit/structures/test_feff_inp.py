@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-import tomllib
 from ase import Atoms
 from ase.build import bulk
 from conftest import ROOT
@@ -19,6 +19,11 @@ from xanesml.feff.cards import feff_input
 from xanesml.feff.inp_campaign import campaign_text
 from xanesml.structures import build_cluster
 from xanesml.structures.feff_inp import is_feff_input, read_feff_input
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 #: As people write them: shortened cards, comments, another order, numbers of Fortran.
 FREE = """\
