@@ -164,6 +164,9 @@ def _parse(folder: Path, lines: list[str]) -> PotInput:
         raise PotNotApplicable(f"exchange model {exchange} is not implemented; 0 and 5 are")
     if table[:, 0].min() < 2:
         raise PotNotApplicable("hydrogen and empty spheres are not implemented")
+    # Measured: 2.2e-3 of μ in NiO after 23 iterations, for a reason that is not known.
+    if len(set(table[:, 0])) > 1:
+        raise PotNotApplicable("several elements are not solved as exactly as one")
     words = (folder / ".dimensions.dat").read_text().split()
     lmax_limit = int(words[1])
     lmax = table[:, 1].astype(np.intp)

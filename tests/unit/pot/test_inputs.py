@@ -54,6 +54,7 @@ def test_the_first_row_stands_for_its_potential(tmp_path: Path) -> None:
         (" F  0.0000000E+00", " T  0.0000000E+00", "ramp_scf"),
         ("ChSh_Type:\n   0", "ChSh_Type:\n   1", "ChSh_Type"),
         ("   79    2      100", "    1    2      100", "hydrogen"),
+        ("   79    2      100", "   47    2      100", "several elements"),
         ("      0.00100      0.00100      0.00020\n", "", "cannot parse"),
     ],
 )
