@@ -39,7 +39,8 @@ def read_nexus(path: Path) -> list[Found]:
         with h5py.File(path, "r") as file:
             entries = _entries(file)
             found = [spectrum for entry in entries for spectrum in _spectra(entry)]
-    except OSError as error:
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        # HDF5 raises errors of any kind on damaged metadata.
         raise SpectrumError(f"{path} is a damaged HDF5 file: {' '.join(str(error).split())}") from error
     if not found:
         raise SpectrumError(
