@@ -70,7 +70,8 @@ def prepare(folder: Path, structures: int, seconds: float) -> list[str]:
     (folder / "campaign.toml").write_text(
         'name = "overhead"\n[disorder]\n'
         + "".join(f"{key} = {value}\n" for key, value in disorder.items())
-        + f'[engine]\nkind = "command"\ncommands = [["/bin/sh", {json.dumps(str(program))}]]\nversion = "1"\n',
+        + f'[engine]\nkind = "command"\ncommands = [["/bin/sh", {json.dumps(str(program))}]]\nversion = "1"\n'
+        + '[feff]\nrepresentative = "nearest"\n',
         encoding="utf-8",
     )
     return ["/bin/sh", str(program)]

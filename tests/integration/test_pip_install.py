@@ -169,7 +169,8 @@ def test_only_what_a_simulation_needs_is_installed(environment: Environment) -> 
 def test_two_ranks_fill_a_store_through_rank_0(environment: Environment, tmp_path: Path) -> None:
     command = json.dumps([[environment.program("python"), str(ROOT / "tests" / "fake_feff.py")]])
     engine = f'[engine]\nkind = "command"\ncommands = {command}\nversion = "fake 1"\n'
-    done = environment.simulate(SERIES + engine, tmp_path / "fake")
+    series = SERIES.replace("[feff]", '[feff]\nrepresentative = "nearest"')
+    done = environment.simulate(series + engine, tmp_path / "fake")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "rank 0 writes for all, because this h5py was built without MPI" in done.stdout
     assert done.stdout.splitlines()[-1].endswith("on 2 ranks")
