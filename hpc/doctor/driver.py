@@ -17,6 +17,7 @@ from hpc.doctor.findings import Finding, Mark, Setting, summarize
 from hpc.doctor.joint import Findings, Hosts
 from hpc.doctor.limits import attempt, meet, watchdog
 from hpc.farming.scratch import scratch_base
+from hpc.launcher import launched
 from xanesml.campaign import Campaign
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def diagnose(
     bool
         True on every rank if no check found a problem; warnings do not count.
     """
-    told = software.launched(os.environ)
+    told = launched()
     if comm.size == 1 and told is not None and told.processes > 1 and told.rank > 0:
         # One of several processes that do not see each other; the first reports for all.
         return False

@@ -13,12 +13,12 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from hpc.doctor.findings import Finding, Setting, ok, problem, warning
 from hpc.doctor.limits import last_words, run_child
+from hpc.launcher import launched
 from xanesml.campaign import Campaign
 from xanesml.feff.engine import make_engine, run_feff
 from xanesml.feff.outcomes import Outcome
@@ -30,14 +30,6 @@ RUN_LIMIT = 30.0
 
 #: Time limit of the import of TensorFlow, s; it is slow on slow file systems.
 IMPORT_LIMIT = 120.0
-
-#: Variables in which launchers pass the number of processes, and the number of this one. The innermost
-#: launcher comes first: mpirun may itself run in a Slurm step.
-_LAUNCHERS = (
-    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
-    ("PMI_SIZE", "PMI_RANK"),
-    ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
-)
 
 _TENSORFLOW = """
 import json, os
@@ -51,25 +43,9 @@ print(json.dumps([horovod.__version__, bool(hvd.mpi_built()), bool(hvd.nccl_buil
 """
 
 
-class Launched(NamedTuple):
-    """Number of processes according to the launcher, number of this one, and the variable that says so."""
-
-    processes: int
-    rank: int
-    variable: str
-
-
-def launched(environment: Mapping[str, str]) -> Launched | None:
-    """Return the launcher's information, or None without a launcher."""
-    for size, rank in _LAUNCHERS:
-        if environment.get(size, "").isdigit():
-            return Launched(int(environment[size]), int(environment.get(rank, "0")), size)
-    return None
-
-
 def launcher(setting: Setting) -> Finding:
     """Check that MPI sees all processes that the launcher started."""
-    told = launched(os.environ)
+    told = launched()
     allocated = os.environ.get("SLURM_NTASKS", "1")
     if told is None and setting.size == 1 and allocated.isdigit() and int(allocated) > 1:
         return warning(

@@ -16,7 +16,7 @@ def say(line: str) -> None:
 
 
 def main(output: Path, scratch: Path, campaign: Path | None) -> None:
-    comm = world()
+    comm = world(check=False)
     verdict = diagnose(
         comm,
         campaign=None if campaign is None else Campaign.load(campaign),

@@ -139,23 +139,6 @@ def test_a_child_knows_of_no_mpi_and_its_last_words_are_told(monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    ("environment", "expected"),
-    [
-        ({}, None),
-        ({"OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "3"}, (4, 3, "OMPI_COMM_WORLD_SIZE")),
-        ({"PMI_SIZE": "2", "PMI_RANK": "1"}, (2, 1, "PMI_SIZE")),
-        ({"SLURM_STEP_NUM_TASKS": "8", "SLURM_PROCID": "5"}, (8, 5, "SLURM_STEP_NUM_TASKS")),
-        ({"OMPI_COMM_WORLD_SIZE": "2", "SLURM_STEP_NUM_TASKS": "8"}, (2, 0, "OMPI_COMM_WORLD_SIZE")),
-        ({"SLURM_NTASKS": "8", "SLURM_PROCID": "0"}, None),
-    ],
-)
-def test_the_launcher_next_to_the_process_counts(
-    environment: dict[str, str], expected: tuple[int, int, str] | None
-) -> None:
-    assert software.launched(environment) == expected
-
-
-@pytest.mark.parametrize(
     ("environment", "size", "mark", "text"),
     [
         ({}, 1, OK, "none"),
