@@ -28,8 +28,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-#: Exit status for bad input, and for failed tasks.
-BAD_INPUT, SOME_FAILED = 2, 3
+#: Exit status for bad input, for failed tasks, and for more of them than the campaign allows.
+BAD_INPUT, SOME_FAILED, TOO_MANY_FAILED = 2, 3, 4
 
 CampaignFile = Annotated[Path, typer.Argument(metavar="CAMPAIGN", help="Campaign file (TOML).")]
 OutputFolder = Annotated[
@@ -167,6 +167,12 @@ def simulate(
     total = sum(report.outcomes.values())
     counts = ", ".join(f"{count} {label}" for label, count in sorted(report.outcomes.items()))
     echo(f"store: {folder / 'store.h5'}: {counts}; {report.ran} runs in {report.seconds:.0f} s on {comm.size} ranks")
+    if report.too_many_failed:
+        echo(
+            f"too many tasks failed: `xanesml status {campaign_file}` lists the latest, {folder / 'failed'} has some "
+            "folders; repair the cause, or raise engine.max_failed, and start the same command again"
+        )
+        raise typer.Exit(TOO_MANY_FAILED)
     if report.drained:
         echo("stopped with tasks left to run: start the same command again")
         raise typer.Exit(RESUBMIT)

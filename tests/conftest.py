@@ -55,6 +55,7 @@ kind = "command"
 commands = [[{json.dumps(sys.executable)}, "-I", "-S", {json.dumps(str(ROOT / "tests" / "fake_feff.py"))}]]
 version = "fake 1"
 timeout = 5
+max_failed = 1
 [averaging]
 sigma = [0.05, 0.1]
 families = 300

@@ -419,6 +419,8 @@ class EngineSection(_Section):
     Default feff."""
     timeout: Positive = 1800.0
     """Time limit of a run, s; a run that exceeds it is killed with all its children. Default 1800."""
+    max_failed: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Largest share of the tasks that may fail; after more, `simulate` starts no further run. Default 0.1."""
     retry: RetrySection = RetrySection()
     """Retries of a failed run."""
 

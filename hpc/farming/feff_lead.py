@@ -8,6 +8,7 @@ from hpc.drain import Drain, RunTimes
 from hpc.farming.pending import Pending
 from hpc.progress import ProgressLine
 from xanesml.errors import EnvironmentProblem
+from xanesml.feff.outcomes import Outcome
 from xanesml.store.journal import Journal
 from xanesml.store.rows import Row, RowWriter
 
@@ -25,13 +26,17 @@ class FeffLead:
         Writes the rows of all ranks; None where every rank writes its own.
     drain : Drain
         Told to stop when the time left is shorter than a run.
+    allowed : int
+        How many tasks may fail; after more the drain is told to stop.
     echo : callable
         Prints a line.
 
     Attributes
     ----------
-    ran : int
-        Tasks that have ended.
+    ran, failed : int
+        Tasks that have ended, and those of them that failed.
+    too_many : bool
+        Whether more have failed than are allowed.
     """
 
     def __init__(
@@ -41,11 +46,14 @@ class FeffLead:
         writer: RowWriter | None,
         drain: Drain,
         echo: Callable[[str], None],
+        *,
+        allowed: int,
     ) -> None:
         self._journal, self._writer, self._drain, self._echo = journal, writer, drain, echo
         self._times = RunTimes(pending.history)
         self._progress = ProgressLine("FEFF runs", pending.count, echo) if pending.count else None
-        self.ran = 0
+        self._allowed = allowed
+        self.ran = self.failed = 0
 
     def dispatched(self, rank: int, tasks: Sequence[int]) -> None:
         """Note in the journal that a rank is sent tasks."""
@@ -58,6 +66,8 @@ class FeffLead:
             self._writer.write_packed(row.task, content)
         self.ran += 1
         self._times.add(row.seconds)
+        if row.outcome is not Outcome.DONE:
+            self._count_failure()
         self._journal.run(
             task=row.task,
             outcome=row.outcome,
@@ -88,6 +98,17 @@ class FeffLead:
         if self._progress is not None:
             self._progress.close()
         self._journal.close()
+
+    @property
+    def too_many(self) -> bool:
+        """Whether more tasks have failed than are allowed."""
+        return self.failed > self._allowed
+
+    def _count_failure(self) -> None:
+        self.failed += 1
+        if self.failed == self._allowed + 1:
+            self._echo(f"{self.failed} tasks have failed, more than engine.max_failed allows: no further tasks")
+            self._drain.finish()
 
     def _watch_the_time(self) -> None:
         if not self._drain.requested and self._drain.left < self._times.likely:

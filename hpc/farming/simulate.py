@@ -47,12 +47,15 @@ class SimulateReport:
         Elapsed time, s.
     drained : bool
         Whether it stopped early, on a signal or for lack of time, with tasks left.
+    too_many_failed : bool
+        Whether more tasks failed in this call than `engine.max_failed` allows; it then stopped early.
     """
 
     outcomes: dict[str, int]
     ran: int
     seconds: float
     drained: bool
+    too_many_failed: bool
 
 
 def simulate(
@@ -127,8 +130,9 @@ def simulate(
         failures = store.with_name("failed")
         worker = FeffWorker(table, engine, campaign, make_folder, failures, rows if parallel else None)
         lead = None
+        allowed = int(campaign.engine.max_failed * len(table))
         if journal is not None:
-            lead = FeffLead(journal, pending, None if parallel else rows, drain, echo)
+            lead = FeffLead(journal, pending, None if parallel else rows, drain, echo, allowed=allowed)
         problem: XanesmlError | None = None
         try:
             run_farm(comm, pending.order, worker=worker, lead=lead, drain=drain)
@@ -149,7 +153,10 @@ def simulate(
     def summarize() -> SimulateReport:
         with open_store_file(store) as file:
             outcomes = outcome_counts(file)
-        return SimulateReport(outcomes, ran, time.monotonic() - began, drained=ran < pending.count)
+        too_many = lead is not None and lead.too_many
+        return SimulateReport(
+            outcomes, ran, time.monotonic() - began, drained=ran < pending.count, too_many_failed=too_many
+        )
 
     return from_root(comm, summarize)
 

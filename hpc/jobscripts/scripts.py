@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpc.jobscripts.site import PRESET_FOLDER, DrainedJob, Job, Site
+from hpc.jobscripts.site import PRESET_FOLDER, DrainedJob, Job, SimulateJob, Site
 from xanesml.errors import EnvironmentProblem
 from xanesml.files.whole import write_text
 
@@ -198,6 +198,8 @@ def _site_lines(site: Site, job: str, wanted: Job, work: Sequence[Work], spectra
     yield f"command=({' '.join(command)})"
     if isinstance(wanted, DrainedJob):
         yield f"restarts={wanted.restarts}"
+        # Averaging can do without some runs, and the training without some averages.
+        yield f"passing={3 if isinstance(wanted, SimulateJob) and not wanted.strict else ''}"
     if job == "predict":
         yield f"targets={_array(one.output.absolute() / 'model' for one in work)} outputs=()"
         if spectra:

@@ -104,6 +104,13 @@ class DrainedJob(Job):
         return self
 
 
+class SimulateJob(DrainedJob):
+    """The FEFF runs."""
+
+    strict: bool = False
+    """Whether a failed run stops the jobs after it. Else `engine.max_failed` of the campaign does. Default false."""
+
+
 class TrainJob(DrainedJob):
     """The training job: one rank on each GPU."""
 
@@ -143,7 +150,7 @@ class Site(_Section):
     """Command that starts the ranks, such as 'mpirun' or 'srun --mpi=pmix'. Default mpirun."""
     scratch: Line | None = None
     """Node-local folder for FEFF's files; $NAME is expanded in the job. Default: $SLURM_TMPDIR, $TMPDIR or /tmp."""
-    simulate: DrainedJob = DrainedJob()
+    simulate: SimulateJob = SimulateJob()
     """The FEFF runs."""
     average: Job = Job()
     """Averages: from the store to training tensors."""

@@ -117,6 +117,19 @@ def test_a_bad_run_is_an_outcome_and_the_rest_goes_on(
     assert (outcome == 2).sum() == TASKS - int(counts[1])
 
 
+def test_too_many_failures_end_the_call(mpirun: MpiRun, xanesml: str, fake_campaign: Path, tmp_path: Path) -> None:
+    text = fake_campaign.read_text(encoding="utf-8")
+    fake_campaign.write_text(text.replace("max_failed = 1", "max_failed = 0.1"), encoding="utf-8")
+    command = (xanesml, "simulate", str(fake_campaign), "-o", str(tmp_path / "out"))
+    done = mpirun(2, *command, env={"FAKE_FEFF": "nothing"})
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "5 tasks have failed, more than engine.max_failed allows: no further tasks" in done.stdout
+    ended = int((spectra(tmp_path / "out" / "store.h5")[0] != 0).sum())
+    # A tenth of 45 tasks, the next one, and what ran on the other rank by then.
+    assert 5 <= ended < TASKS // 2
+    assert mpirun(2, *command).returncode == 0
+
+
 @pytest.mark.parametrize(
     ("number", "ranks"), [(signal.SIGUSR1, 1), (signal.SIGTERM, 1), (signal.SIGUSR1, 2), (signal.SIGUSR2, 2)]
 )

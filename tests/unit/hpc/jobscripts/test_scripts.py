@@ -240,7 +240,7 @@ def test_a_job_knows_when_it_ends(stage: Stage) -> None:
     [
         (0, None, "exit 0", "RUNNING", False),
         (2, None, "exit 1", "RUNNING", False),
-        (3, None, "exit 1", "RUNNING", False),
+        (4, None, "exit 1", "RUNNING", False),
         (75, None, "exit 0", "RUNNING", True),
         (75, "19", "exit 0", "RUNNING", True),
         (75, "20", "exit 0", "RUNNING", False),
@@ -262,6 +262,18 @@ def test_what_is_queued_again(
     assert done.returncode == status, done.stderr
     assert stage.noted("scontrol") == (["[requeue] [7]"] if requeued else [])
     assert ("20 restarts, the most allowed" in done.stderr) == (before == "20")
+
+
+@pytest.mark.parametrize(("strict", "status"), [(False, 0), (True, 3)])
+def test_a_simulation_with_failed_runs_ends_well_unless_the_site_is_strict(
+    stage: Stage, strict: bool, status: int
+) -> None:
+    stage.stand_in("xanesml", "exit 3")
+    write_unfilled(Site.model_validate({"launcher": "launch", "simulate": {"strict": strict}}), stage.folder / "jobs")
+    for variables in ({}, IN_JOB):
+        assert stage.run("jobs/simulate.sbatch", "a.toml", **variables).returncode == status
+        assert stage.run("jobs/train.sbatch", "a.toml", **variables).returncode == 3
+    assert stage.noted("scontrol") == []
 
 
 def test_without_slurm_nothing_is_queued(stage: Stage) -> None:
@@ -389,8 +401,8 @@ def test_without_slurm_a_chain_runs_here(stage: Stage) -> None:
     assert done.returncode == 0, done.stderr
     assert [call.split()[0] for call in stage.noted("xanesml")] == ["[simulate]"] * 3 + ["[average]", "[train]"]
     assert stage.noted("squeue") == []
-    stage.stand_in("xanesml", "exit 3")
-    assert stage.run(jobs / SUBMIT).returncode == 3
+    stage.stand_in("xanesml", "exit 4")
+    assert stage.run(jobs / SUBMIT).returncode == 4
     assert shutil.which("sbatch", path=str(stage.programs)) is None
 
 
