@@ -38,6 +38,21 @@ OutputFolder = Annotated[
 ]
 
 
+def _scratch(text: str) -> Path:
+    from hpc.farming.scratch import given_folder
+
+    return given_folder(text)
+
+
+ScratchFolder = Annotated[
+    Path | None,
+    typer.Option(
+        parser=_scratch,
+        metavar="FOLDER",
+        help="Node-local folder for FEFF's files. Default: $SLURM_TMPDIR, $TMPDIR or /tmp.",
+    ),
+]
+
 _WRITER_HELP = "mpio: every rank its rows; root: rank 0 for all; auto: mpio where it works."
 
 
@@ -131,9 +146,7 @@ def simulate(
     campaign_file: CampaignFile,
     output: OutputFolder = None,
     writer: Annotated[Writer, typer.Option(help=_WRITER_HELP)] = Writer.auto,
-    scratch: Annotated[
-        Path | None, typer.Option(help="Node-local folder for FEFF's files. Default: $SLURM_TMPDIR, $TMPDIR or /tmp.")
-    ] = None,
+    scratch: ScratchFolder = None,
     reuse: Annotated[
         list[Path] | None,
         typer.Option(metavar="STORE", help="For a new store: copy the finished tasks of another; may be repeated."),
@@ -576,9 +589,7 @@ def doctor(
         Path | None,
         typer.Option("--output", "-o", help="Folder that results will go to. Default: the campaign's name, or here."),
     ] = None,
-    scratch: Annotated[
-        Path | None, typer.Option(help="Node-local folder for FEFF's files. Default: $SLURM_TMPDIR, $TMPDIR or /tmp.")
-    ] = None,
+    scratch: ScratchFolder = None,
 ) -> None:
     """Check the machine before a job; under mpirun, every host."""
     comm = world(check=False)

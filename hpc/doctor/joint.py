@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 from hpc.comm import same_host
 from hpc.doctor.findings import Finding, Mark, Setting, ok, problem, warning
 from hpc.doctor.limits import attempt, failure, meet
-from hpc.doctor.machine import GIB, file_system
+from hpc.doctor.machine import GIB
 from xanesml.files.hdf5 import parallel_problem
+from xanesml.files.mounts import file_system
 
 if TYPE_CHECKING:
     from mpi4py import MPI

@@ -11,11 +11,12 @@ import re
 import resource
 import shutil
 import tempfile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from hpc.doctor.findings import Finding, Setting, ok, problem, warning
 from hpc.doctor.limits import last_words, run_child
 from hpc.drain import time_left
+from xanesml.files.mounts import NETWORK, file_system
 
 GIB, MIB = 1024**3, 1024**2
 
@@ -32,7 +33,6 @@ MEMORY = 1 * GIB
 WALLTIME = 600.0
 
 _GPU_LIMIT = 30.0
-_NETWORK = ("nfs", "nfs4", "lustre", "gpfs", "beegfs", "cifs", "ceph", "fuse.sshfs", "panfs", "pvfs2")
 _IN_MEMORY = ("tmpfs", "ramfs")
 
 
@@ -52,7 +52,7 @@ def scratch_folder(setting: Setting) -> Finding:
     memory = ", which is memory" if kind in _IN_MEMORY else ""
     text = f"{folder} on {kind}{memory}, {{}} GiB free"
     shared = setting.output.exists() and setting.output.stat().st_dev == folder.stat().st_dev
-    if kind in _NETWORK or (setting.hosts > 1 and shared):
+    if kind in NETWORK or (setting.hosts > 1 and shared):
         return warning(
             f"{text}, shared by the hosts",
             "name a folder on the host itself with --scratch: every run writes some 100 files",
@@ -129,26 +129,6 @@ def gpus(_setting: Setting) -> Finding:
         return warning(f"nvidia-smi -L finds none: {last_words(listed)}", "ask the site about its GPU driver")
     kinds = ", ".join(f"{names.count(name)} × {name}" for name in dict.fromkeys(names))
     return ok(kinds)
-
-
-def file_system(path: Path, mounts: str | None = None) -> str:
-    """Return the type of the file system of an existing path, such as `"ext4"`.
-
-    `mounts` is a mount table in the format of fstab(5), by default /proc/mounts. For a path that is not in it
-    the type is `"an unknown file system"`.
-    """
-    table = Path("/proc/mounts")
-    if mounts is None:
-        mounts = table.read_text(encoding="utf-8", errors="replace") if table.exists() else ""
-    resolved = PurePosixPath(path.resolve())
-    best, kind = -1, "an unknown file system"
-    for line in mounts.splitlines():
-        _, mounted, name, *_ = line.split(" ")
-        point = PurePosixPath(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), mounted))
-        # The last of several mounts on one point hides the others.
-        if resolved.is_relative_to(point) and len(point.parts) >= best:
-            best, kind = len(point.parts), name
-    return kind
 
 
 def memory_available(root: Path) -> int | None:

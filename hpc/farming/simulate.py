@@ -17,7 +17,7 @@ from hpc.farming.farm import run_farm
 from hpc.farming.feff_lead import FeffLead
 from hpc.farming.feff_worker import FeffWorker
 from hpc.farming.pending import Pending, find_pending
-from hpc.farming.scratch import scratch_folder
+from hpc.farming.scratch import scratch_folder, warn_of_network
 from hpc.farming.shared_file import SharedFile
 from xanesml.campaign import Campaign
 from xanesml.errors import EngineError, EnvironmentProblem, StoreError, XanesmlError
@@ -115,6 +115,7 @@ def simulate(
         table = stored_table(cluster, campaign.feff, view)
         pending = find_pending(comm, table, store, campaign.engine, echo=echo)
         on_root(comm, lambda: _check_time(drain, pending))
+        warn_of_network(comm, scratch, echo)
         parallel = choose_writer(comm, store.parent, writer, echo)
         journal = on_root(
             comm, lambda: Journal(store, outcomes=pending.outcomes, pending=pending.count, ranks=comm.size)

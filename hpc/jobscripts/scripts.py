@@ -194,7 +194,8 @@ def _site_lines(site: Site, job: str, wanted: Job, work: Sequence[Work], spectra
     launcher = [] if job == "predict" else shlex.split(site.launcher)
     command = [*map(shlex.quote, launcher), "xanesml", job]
     if job == "simulate" and site.scratch:
-        command += ["--scratch", _expanding(site.scratch)]
+        yield from _scratch_lines(site.scratch)
+        command += ["--scratch", '"$scratch"']
     yield f"command=({' '.join(command)})"
     if isinstance(wanted, DrainedJob):
         yield f"restarts={wanted.restarts}"
@@ -207,6 +208,17 @@ def _site_lines(site: Site, job: str, wanted: Job, work: Sequence[Work], spectra
     else:
         yield f"targets={_array(one.campaign.absolute() for one in work)}"
         yield f"outputs={_array(one.output.absolute() for one in work)}"
+
+
+def _scratch_lines(scratch: str) -> Iterable[str]:
+    """Yield lines that name the scratch folder, and refuse one that the job would take for another."""
+    # Without a value, "$NAME" would be the folder that the job is submitted in, and "$NAME/x" one in the root.
+    for name in dict.fromkeys(re.findall(r"\$(?:(\w+)|\{(\w+)\})", scratch)):
+        variable = "".join(name)
+        said = f"scratch is {scratch}, and {variable} is not set on "
+        yield f'[[ -n ${{{variable}:-}} ]] || fail {shlex.quote(said)}"$(hostname); set it, or change the site file"'
+    yield f"scratch={_expanding(scratch)}"
+    yield "[[ $scratch == /* ]] || fail \"scratch is '$scratch', which is no path from the root; change the site file\""
 
 
 def _is_there(spectrum: Path) -> bool:

@@ -288,23 +288,6 @@ def test_scratch_that_cannot_be_written_is_one_problem_and_feff_is_not_run(tmp_p
     assert software.engine_runs(here).mark is WARNING
 
 
-MOUNTS = r"""/dev/sda1 / ext4 rw 0 0
-tmpfs /tmp tmpfs rw 0 0
-server:/x /work nfs4 rw 0 0
-server:/y /work/with\040blank lustre rw 0 0
-/dev/sdb1 /work xfs rw 0 0
-"""
-
-
-@pytest.mark.parametrize(
-    ("path", "kind"),
-    [("/", "ext4"), ("/tmp/a", "tmpfs"), ("/tmpx", "ext4"), ("/work/a", "xfs"), ("/work/with blank/a", "lustre")],
-)
-def test_the_file_system_is_that_of_the_nearest_and_last_mount(path: str, kind: str) -> None:
-    assert machine.file_system(Path(path), MOUNTS) == kind
-    assert machine.file_system(Path(path), "") == "an unknown file system"
-
-
 def fake_system(root: Path, cgroup: str, limits: dict[str, str]) -> Path:
     for path, text in {
         "proc/meminfo": "MemTotal:       8000000 kB\nMemAvailable:   4000000 kB\n",

@@ -83,7 +83,8 @@ drain = 60
     assert 'module load gcc/12 openmpi || fail "the modules cannot be loaded"' in simulate
     assert "eval \"$(conda shell.bash hook)\" && conda activate 'my env' ||" in simulate
     assert "ulimit -c 0" in simulate
-    assert 'command=(srun --mpi=pmix xanesml simulate --scratch "/local/$USER")' in simulate
+    assert 'scratch="/local/$USER"' in simulate
+    assert 'command=(srun --mpi=pmix xanesml simulate --scratch "$scratch")' in simulate
     assert "command=(srun --mpi=pmix xanesml train)" in train
     assert "command=(xanesml predict)" in job_script(wanted, "predict")
 
@@ -187,6 +188,30 @@ def test_a_script_is_given_a_campaign_and_options(stage: Stage) -> None:
     assert stage.noted("xanesml") == [f"[simulate] [{AWKWARD}] [--reuse] [old store.h5]"]
     assert stage.run("jobs/predict.sbatch", "a/model", "x.xdi", "y.xdi").returncode == 0
     assert stage.noted("xanesml")[1:] == ["[predict] [a/model] [x.xdi] [y.xdi]"]
+
+
+@pytest.mark.parametrize(
+    ("scratch", "variables", "folder"),
+    [
+        ("$LOCAL", {"LOCAL": "/disk one"}, "/disk one"),
+        ("${LOCAL}/it's", {"LOCAL": "/disk"}, "/disk/it's"),
+        ("${LOCAL:-/tmp}/$USER", {"USER": "me"}, "/tmp/me"),
+        ("$LOCAL", {}, "scratch is $LOCAL, and LOCAL is not set on "),
+        ("${LOCAL}/x", {"LOCAL": ""}, "scratch is ${LOCAL}/x, and LOCAL is not set on "),
+        ("$LOCAL", {"LOCAL": "here"}, "scratch is 'here', which is no path from the root"),
+    ],
+)
+def test_scratch_is_where_the_job_says_or_nothing_starts(
+    stage: Stage, scratch: str, variables: dict[str, str], folder: str
+) -> None:
+    write_unfilled(Site(launcher="launch", scratch=scratch), stage.folder / "jobs")
+    done = stage.run("jobs/simulate.sbatch", "a.toml", **variables)
+    if folder.startswith("/"):
+        assert stage.noted("xanesml") == [f"[simulate] [--scratch] [{folder}] [a.toml]"]
+    else:
+        assert (done.returncode, stage.noted("xanesml")) == (2, [])
+        assert done.stderr.startswith(f"xanesml: {folder}")
+        assert done.stderr.count("\n") == 1
 
 
 def test_an_array_takes_the_campaign_of_its_index(stage: Stage) -> None:
