@@ -179,7 +179,10 @@ def simulate(
     )
     total = sum(report.outcomes.values())
     counts = ", ".join(f"{count} {label}" for label, count in sorted(report.outcomes.items()))
-    echo(f"store: {folder / 'store.h5'}: {counts}; {report.ran} runs in {report.seconds:.0f} s on {comm.size} ranks")
+    echo(
+        f"store: {folder / 'store.h5'}: {counts}; {report.ran} runs in {report.seconds:.0f} s on {comm.size} ranks, "
+        f"{report.share:.1%} of their time in FEFF"
+    )
     if report.too_many_failed:
         echo(
             f"too many tasks failed: `xanesml status {campaign_file}` lists the latest, {folder / 'failed'} has some "

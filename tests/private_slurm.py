@@ -61,7 +61,10 @@ MinJobAge=3600
 ReturnToService=2
 GresTypes=gpu
 {nodes}
-PartitionName=all Nodes={names} Default=YES MaxTime=INFINITE State=UP
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=all Nodes={names} Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=60
+PartitionName=urgent Nodes={names} MaxTime=INFINITE State=UP PriorityTier=2
 """
 
 

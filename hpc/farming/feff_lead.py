@@ -37,6 +37,8 @@ class FeffLead:
         Tasks that have ended, and those of them that failed.
     too_many : bool
         Whether more have failed than are allowed.
+    busy : float
+        Time of all runs together, s.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class FeffLead:
         self._progress = ProgressLine("FEFF runs", pending.count, echo) if pending.count else None
         self._allowed = allowed
         self.ran = self.failed = 0
+        self.busy = 0.0
 
     def dispatched(self, rank: int, tasks: Sequence[int]) -> None:
         """Note in the journal that a rank is sent tasks."""
@@ -66,6 +69,7 @@ class FeffLead:
             self._writer.write_packed(row.task, content)
         self.ran += 1
         self._times.add(row.seconds)
+        self.busy += row.seconds
         if row.outcome is not Outcome.DONE:
             self._count_failure()
         self._journal.run(

@@ -47,6 +47,8 @@ class SimulateReport:
         Elapsed time, s.
     drained : bool
         Whether it stopped early, on a signal or for lack of time, with tasks left.
+    share : float
+        Share of the ranks' time in which FEFF ran.
     too_many_failed : bool
         Whether more tasks failed in this call than `engine.max_failed` allows; it then stopped early.
     """
@@ -55,6 +57,7 @@ class SimulateReport:
     ran: int
     seconds: float
     drained: bool
+    share: float
     too_many_failed: bool
 
 
@@ -154,9 +157,15 @@ def simulate(
     def summarize() -> SimulateReport:
         with open_store_file(store) as file:
             outcomes = outcome_counts(file)
-        too_many = lead is not None and lead.too_many
+        assert lead is not None  # noqa: S101 (this is rank 0)
+        seconds = time.monotonic() - began
         return SimulateReport(
-            outcomes, ran, time.monotonic() - began, drained=ran < pending.count, too_many_failed=too_many
+            outcomes,
+            ran,
+            seconds,
+            drained=ran < pending.count,
+            share=lead.busy / (seconds * comm.size),
+            too_many_failed=lead.too_many,
         )
 
     return from_root(comm, summarize)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-from hpc.jobscripts.site import PRESET_FOLDER, DrainedJob, Job, SimulateJob, Site
+from hpc.jobscripts import lines
+from hpc.jobscripts.lines import Work
+from hpc.jobscripts.site import JOBS, PRESET_FOLDER, DrainedJob, Site
 from xanesml.errors import EnvironmentProblem
 from xanesml.files.whole import write_text
 
-#: The jobs of a campaign, in order.
-JOBS = ("simulate", "average", "train", "predict")
+#: The jobs that make a chain, in order; the others are submitted alone.
+CHAIN = ("simulate", "average", "train", "predict")
 
 #: The program that submits them, beside the scripts.
 SUBMIT = "submit-campaign"
@@ -22,30 +22,14 @@ _TEMPLATES = Path(__file__).with_name("templates")
 
 #: Purpose of each job, and its arguments when submitted by hand, alone and as an array.
 _ABOUT = {
+    "doctor": ("Checks every node of a job as large as the simulation", "CAMPAIGN", "A.toml B.toml C.toml"),
     "simulate": ("FEFF runs of a campaign, one per rank at a time", "CAMPAIGN", "A.toml B.toml C.toml"),
     "average": ("From the store to training tensors", "CAMPAIGN", "A.toml B.toml C.toml"),
+    "compare": ("Particle averages against statistical ones", "CAMPAIGN", "A.toml B.toml C.toml"),
+    "tune": ("Search for better training settings", "CAMPAIGN", "A.toml B.toml C.toml"),
     "train": ("The network, one rank per GPU where there are GPUs", "CAMPAIGN", "A.toml B.toml C.toml"),
     "predict": ("The disorder of measured spectra", "MODEL SPECTRUM...", "A/model B/model C/model SPECTRUM..."),
 }
-
-
-@dataclass(frozen=True)
-class Work:
-    """A campaign to write scripts for.
-
-    Attributes
-    ----------
-    campaign : Path
-        The campaign file.
-    name : str
-        The campaign's name.
-    output : Path
-        Folder of all results.
-    """
-
-    campaign: Path
-    name: str
-    output: Path
 
 
 def write_jobs(site: Site, work: Sequence[Work], spectra: Sequence[Path], folder: Path) -> list[Path]:
@@ -85,8 +69,9 @@ def write_jobs(site: Site, work: Sequence[Work], spectra: Sequence[Path], folder
     if missing is not None:
         raise EnvironmentProblem(f"there is no spectrum {missing}; give files that exist to --spectrum")
     folder = folder.absolute()
-    jobs = [job for job in JOBS if spectra or job != "predict"]
-    texts = {f"{job}.sbatch": job_script(site, job, work, spectra, folder) for job in jobs}
+    texts = {
+        f"{job}.sbatch": job_script(site, job, work, spectra, folder) for job in JOBS if spectra or job != "predict"
+    }
     return _write(folder, texts | {SUBMIT: _submit_script(site, work)})
 
 
@@ -123,7 +108,7 @@ def job_script(
 
     Without campaigns it takes them when it is submitted. Its log goes to `folder`, or to where it is submitted.
     """
-    wanted: Job = getattr(site, job)
+    wanted, where = site.job(job), site.of(job)
     drained = isinstance(wanted, DrainedJob)
     purpose, arguments, several = _ABOUT[job]
     submit = "sbatch" if site.slurm else "bash"
@@ -136,19 +121,21 @@ def job_script(
     about.append("# Written by `xanesml jobscripts`; the settings of the site come from the site file.")
     return _filled(
         "job.sbatch",
-        HEADER="\n".join(_header(site, job, wanted, work, folder)),
+        HEADER="\n".join(lines.header(site, job, work, folder)),
         ABOUT="\n".join(about),
-        SITE="\n".join(_site_lines(site, job, wanted, work, spectra)),
+        SITE="\n".join([*lines.loading(where), *lines.command(site, job), *lines.targets(job, work, spectra)]),
+        CHECK=lines.check(where),
         USAGE=f"usage: {usage}",
-        RUN=_template("drained.sh") if drained else '"${command[@]}"',
+        UNPACK=_template("unpack.sh") + "\n\n" if where.archive else "",
+        RUN=_template("drained.sh") if drained else '"${command[@]}" "${target[@]}" "$@"',
     )
 
 
 def _submit_script(site: Site, work: Sequence[Work] = ()) -> str:
     """Return the program that submits the scripts in its folder; without campaigns, for those in its arguments."""
     campaigns = [
-        f"campaigns={_array(one.campaign.absolute() for one in work)}",
-        f"outputs={_array(one.output.absolute() for one in work)}",
+        f"campaigns={lines.array(one.campaign.absolute() for one in work)}",
+        f"outputs={lines.array(one.output.absolute() for one in work)}",
     ]
     if site.slurm:
         # Each member waits for its counterpart in the array before, so a failed campaign delays no other.
@@ -158,88 +145,11 @@ def _submit_script(site: Site, work: Sequence[Work] = ()) -> str:
     return _filled(SUBMIT, CAMPAIGNS="\n".join(campaigns), SUBMIT=submit)
 
 
-def _header(site: Site, job: str, wanted: Job, work: Sequence[Work], folder: Path | None) -> list[str]:
-    if not site.slurm:
-        return ["#"]
-    options = [f"--job-name={work[0].name}-{job}" if len(work) == 1 else f"--job-name=xanesml-{job}"]
-    if site.account:
-        options.append(f"--account={site.account}")
-    if wanted.partition or site.partition:
-        options.append(f"--partition={wanted.partition or site.partition}")
-    options += [f"--nodes={wanted.nodes}", f"--ntasks-per-node={wanted.tasks_per_node}"]
-    options.append(f"--cpus-per-task={wanted.cpus_per_task}")
-    if wanted.gpus_per_node:
-        options.append(f"--gpus-per-node={wanted.gpus_per_node}")
-    options.append(f"--time={wanted.time}")
-    if isinstance(wanted, DrainedJob):
-        options.append(f"--signal=B:USR1@{wanted.drain}")
-    if len(work) > 1:
-        options.append(f"--array=0-{len(work) - 1}")
-    log = "%x-%A_%a.log" if len(work) > 1 else "%x-%j.log"
-    where = "" if folder is None else str(folder).replace("%", "%%") + "/"
-    options += ["--requeue", "--open-mode=append", f"--output={_in_double_quotes(where + log)}"]
-    return [f"#SBATCH {option}" for option in [*options, *site.options, *wanted.options]] + ["#"]
-
-
-def _site_lines(site: Site, job: str, wanted: Job, work: Sequence[Work], spectra: Sequence[Path]) -> Iterable[str]:
-    if site.modules:
-        yield f'module load {" ".join(site.modules)} || fail "the modules cannot be loaded"'
-    if site.conda:
-        yield f'eval "$(conda shell.bash hook)" && conda activate {shlex.quote(str(Path(site.conda).expanduser()))} ||'
-        yield '  fail "the conda environment cannot be activated"'
-    if site.venv:
-        yield f"source {shlex.quote(str(Path(site.venv).expanduser() / 'bin' / 'activate'))} ||"
-        yield '  fail "the virtual environment cannot be activated"'
-    yield from site.setup
-    launcher = [] if job == "predict" else shlex.split(site.launcher)
-    command = [*map(shlex.quote, launcher), "xanesml", job]
-    if job == "simulate" and site.scratch:
-        yield from _scratch_lines(site.scratch)
-        command += ["--scratch", '"$scratch"']
-    yield f"command=({' '.join(command)})"
-    if isinstance(wanted, DrainedJob):
-        yield f"restarts={wanted.restarts}"
-        # Averaging can do without some runs, and the training without some averages.
-        yield f"passing={3 if isinstance(wanted, SimulateJob) and not wanted.strict else ''}"
-    if job == "predict":
-        yield f"targets={_array(one.output.absolute() / 'model' for one in work)} outputs=()"
-        if spectra:
-            yield f'set -- {" ".join(shlex.quote(str(path.absolute())) for path in spectra)} "$@"'
-    else:
-        yield f"targets={_array(one.campaign.absolute() for one in work)}"
-        yield f"outputs={_array(one.output.absolute() for one in work)}"
-
-
-def _scratch_lines(scratch: str) -> Iterable[str]:
-    """Yield lines that name the scratch folder, and refuse one that the job would take for another."""
-    # Without a value, "$NAME" would be the folder that the job is submitted in, and "$NAME/x" one in the root.
-    for name in dict.fromkeys(re.findall(r"\$(?:(\w+)|\{(\w+)\})", scratch)):
-        variable = "".join(name)
-        said = f"scratch is {scratch}, and {variable} is not set on "
-        yield f'[[ -n ${{{variable}:-}} ]] || fail {shlex.quote(said)}"$(hostname); set it, or change the site file"'
-    yield f"scratch={_expanding(scratch)}"
-    yield "[[ $scratch == /* ]] || fail \"scratch is '$scratch', which is no path from the root; change the site file\""
-
-
 def _is_there(spectrum: Path) -> bool:
     """Return whether the file exists; `:NAME` after it selects one of its spectra."""
     text = str(spectrum)
     ends = [place for place, letter in enumerate(text) if letter == ":"]
     return any(Path(text[:end]).is_file() for end in [*ends, len(text)])
-
-
-def _array(paths: Iterable[Path]) -> str:
-    return f"({' '.join(shlex.quote(str(path)) for path in paths)})"
-
-
-def _expanding(text: str) -> str:
-    """Quote a word in which $NAME is expanded."""
-    return '"' + re.sub(r'(["\\`])', r"\\\1", text) + '"'
-
-
-def _in_double_quotes(text: str) -> str:
-    """Quote a word of an #SBATCH line, where nothing is expanded."""
-    return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"' if re.search(r"[^\w./%-]", text) else text
 
 
 def _template(name: str) -> str:

@@ -24,6 +24,12 @@ PRESET_FOLDER = Path(__file__).with_name("presets")
 #: Their names, each of which is accepted in place of a site file.
 PRESETS = ("cpu-cluster", "gpu-cluster", "laptop")
 
+#: All jobs, in order.
+JOBS = ("doctor", "simulate", "average", "compare", "tune", "train", "predict")
+
+#: The keys that say where Python is; one of them at most.
+PYTHON = ("conda", "venv", "archive", "container")
+
 #: Shortest time of a job before its drain, s. Slurm signals up to 30 s early, and ranks take seconds to start.
 _SHORTEST = 45
 
@@ -70,7 +76,49 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class Job(_Section):
+class Environment(_Section):
+    """Where a job runs and what it loads: keys of the site, each of which a job may have of its own."""
+
+    account: Word | None = None
+    """Account to charge. Default none."""
+    partition: Word | None = None
+    """Partition. Default: Slurm's."""
+    before: list[Line] = []
+    """Shell lines before anything is loaded, such as 'module purge' or 'module use FOLDER'. Default none."""
+    modules: list[Word] = []
+    """Modules to load. Default none."""
+    conda: Line | None = None
+    """Name or folder of a conda environment to activate. Default none."""
+    venv: Line | None = None
+    """Folder of a virtual environment to activate. Default none."""
+    archive: Line | None = None
+    """Tar archive of a Python environment, which every node unpacks into memory or onto its disk. Default none."""
+    container: Line | None = None
+    """Apptainer image, or the command that runs another command in a container. Default none."""
+    setup: list[Line] = []
+    """Shell lines after these, such as 'export OMP_PROC_BIND=false'. Default none."""
+    launcher: Line = "mpirun"
+    """Command that starts the ranks, such as 'mpirun' or 'srun --mpi=pmix'. Default mpirun."""
+
+    @model_validator(mode="after")
+    def _runnable(self) -> Environment:
+        for name in ("launcher", "container"):
+            text = getattr(self, name)
+            try:
+                words = None if text is None else shlex.split(text)
+            except ValueError as error:
+                raise ValueError(f"{name} = {text!r}: {error}") from error
+            if words == []:
+                raise ValueError(f"{name} is empty; give 'mpirun', 'srun --mpi=pmix' or your site's, or leave it out")
+        given = [name for name in PYTHON if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(
+                f"{' and '.join(f'{name} = {getattr(self, name)!r}' for name in given)} are both given; keep one"
+            )
+        return self
+
+
+class Job(Environment):
     """Resources of a job."""
 
     nodes: PositiveInt = 1
@@ -79,12 +127,16 @@ class Job(_Section):
     """Ranks on each node. Default 1."""
     cpus_per_task: PositiveInt = 1
     """Cores of each rank. Default 1."""
+    hyperthreads: bool = False
+    """Whether a rank may be given a hardware thread in place of a core. Default false."""
+    memory: Word | None = None
+    """Memory of each node, such as '64G'. Default: Slurm's."""
     gpus_per_node: Annotated[int, Field(ge=0)] = 0
     """GPUs of each node; one for each rank, or none. Default 0."""
+    gpu_type: Word | None = None
+    """Type of the GPUs, such as 'a100'. Default: any."""
     time: Annotated[str, AfterValidator(_time)] = "01:00:00"
     """Time limit, in Slurm's format. Default 01:00:00."""
-    partition: Word | None = None
-    """Partition of this job. Default: that of the site."""
     options: list[Line] = []
     """Further options of sbatch for this job, such as '--exclusive'. Default none."""
 
@@ -127,49 +179,57 @@ class TrainJob(DrainedJob):
         return self
 
 
-class Site(_Section):
+class Site(Environment):
     """Settings of a site."""
 
     slurm: bool = True
     """Whether Slurm runs the jobs; otherwise they run one after the other where they are started. Default true."""
-    account: Word | None = None
-    """Account to charge. Default none."""
-    partition: Word | None = None
-    """Partition of jobs that name none. Default: Slurm's."""
     options: list[Line] = []
     """Further options of sbatch for all jobs, such as '--qos=long'. Default none."""
-    modules: list[Word] = []
-    """Modules to load. Default none."""
-    conda: Line | None = None
-    """Name or folder of a conda environment to activate. Default none."""
-    venv: Line | None = None
-    """Folder of a virtual environment to activate. Default none."""
-    setup: list[Line] = []
-    """Shell lines after these, such as 'export OMP_PROC_BIND=false'. Default none."""
-    launcher: Line = "mpirun"
-    """Command that starts the ranks, such as 'mpirun' or 'srun --mpi=pmix'. Default mpirun."""
     scratch: Line | None = None
     """Node-local folder for FEFF's files; $NAME is expanded in the job. Default: $SLURM_TMPDIR, $TMPDIR or /tmp."""
+    doctor: Job | None = None
+    """The check of the machine. Default: as the FEFF runs, for a quarter of an hour."""
     simulate: SimulateJob = SimulateJob()
     """The FEFF runs."""
     average: Job = Job()
     """Averages: from the store to training tensors."""
+    compare: Job = Job()
+    """Particle averages against statistical ones."""
+    tune: TrainJob | None = None
+    """The search for training settings. Default: as the training."""
     train: TrainJob = TrainJob()
     """Training of the networks."""
     predict: Job = Job()
     """Predictions for measured spectra."""
 
     @model_validator(mode="after")
-    def _runnable(self) -> Site:
-        try:
-            words = shlex.split(self.launcher)
-        except ValueError as error:
-            raise ValueError(f"launcher = {self.launcher!r}: {error}") from error
-        if not words:
-            raise ValueError("launcher is empty; give 'mpirun', 'srun --mpi=pmix' or your site's launcher")
-        if self.conda and self.venv:
-            raise ValueError(f"conda = {self.conda!r} and venv = {self.venv!r} are both given; keep one")
+    def _archive_needs_slurm(self) -> Site:
+        archives = (self.archive, *(self.of(name).archive for name in JOBS))
+        if not self.slurm and any(archive is not None for archive in archives):
+            raise ValueError("archive is unpacked by Slurm on every node; without it give venv or conda")
         return self
+
+    def job(self, name: str) -> Job:
+        """Return the resources of a job, one of `JOBS`."""
+        given: Job | None = getattr(self, name)
+        if given is not None:
+            return given
+        if name == "doctor":
+            shared = self.simulate.model_dump(include=set(Job.model_fields), exclude_unset=True)
+            return Job.model_validate(shared | {"time": "00:15:00"})
+        return self.train
+
+    def of(self, name: str) -> Environment:
+        """Return where a job runs and what it loads: its own keys, and the site's where it has none."""
+        own = self.job(name)
+        keys = Environment.model_fields
+        given = {key: getattr(own, key) for key in keys if key in own.model_fields_set}
+        # An environment of the job's own takes the place of another kind of the site's.
+        replaced = PYTHON if set(PYTHON) & given.keys() else ()
+        return Environment.model_validate(
+            {key: getattr(self, key) for key in keys if key not in replaced and key in self.model_fields_set} | given
+        )
 
 
 def load_site(name: str) -> Site:

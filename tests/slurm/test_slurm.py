@@ -85,6 +85,9 @@ batch_size = 64
 epochs = {epochs}
 """
 
+#: By their text two inputs of `FAKE_CAMPAIGN` fail, both of the second of the two disordered structures.
+FEW = "fail@11"
+
 #: The 19 distorted runs of the fake FEFF.
 SERIES = re.sub(r"\[disorder\][^\[]*", "", FAKE_CAMPAIGN)
 TASKS = 19
@@ -122,13 +125,14 @@ class Campaign:
         seconds: float = 0,
         minutes: int = 5,
         setup: str = "true",
+        **variables: str,
     ) -> list[str]:
-        """Submit the campaign, and others that lie beside it; return the numbers of the jobs."""
+        """Submit the campaign and others that lie beside it, with further variables; return their job numbers."""
         site = self.folder / "site.toml"
         text = SITE.format(ranks=ranks, restarts=restarts, minutes=minutes, setup=json.dumps(setup))
         site.write_text(text, encoding="utf-8")
         command = [str(SUBMIT), "--site", str(site), *options, str(self.file), *(str(one.file) for one in others)]
-        told = self.slurm.run(*command, cwd=self.folder, FAKE_FEFF_SECONDS=str(seconds))
+        told = self.slurm.run(*command, cwd=self.folder, FAKE_FEFF_SECONDS=str(seconds), **variables)
         assert re.search("^watch: +squeue --job ", told, re.MULTILINE)
         return re.findall(r" job (\d+)", re.sub("after job.*", "", told))
 
@@ -261,6 +265,27 @@ def test_a_node_that_fails_costs_the_runs_in_flight(slurm: PrivateSlurm, folder:
     assert slurm.wait_for_state(number, "COMPLETED", "FAILED")["JobState"] == "COMPLETED", campaign.log()
     assert f"{len(before)} of {TASKS} tasks done" in campaign.log()
     campaign.assert_complete(killed=True)
+
+
+def test_a_preempted_job_goes_on_later_and_a_failed_run_does_not_end_the_chain(
+    slurm: PrivateSlurm, folder: Path
+) -> None:
+    campaign = Campaign(slurm, folder / "preempted", "preempted", FAKE_CAMPAIGN)
+    simulate, average = campaign.submit("--to", "average", ranks=2, seconds=0.5, FAKE_FEFF=FEW)
+    before = set(campaign.wait_for_rows(3))
+    urgent = ["sbatch", "--parsable", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null"]
+    number = slurm.run(*urgent, "--wrap", "true").strip()
+    slurm.wait_for(lambda: slurm.job(simulate)["Restarts"] == "1", "the job to be queued again")
+    before |= set(done_tasks(campaign.store))
+    assert 0 < len(before) < 43, "it was preempted on its way"
+    slurm.wait_for_state(number, "COMPLETED")
+    for job in (simulate, average):
+        assert slurm.wait_for_state(job, "COMPLETED", "FAILED", "CANCELLED")["JobState"] == "COMPLETED", campaign.log()
+    with h5py.File(campaign.store) as file:
+        outcomes = Counter(file["runs/outcome"][:].tolist())
+    assert (outcomes[Outcome.DONE], outcomes[Outcome.CRASHED]) == (43, 2)
+    assert "some runs failed, and the jobs after this one go on without them" in campaign.log()
+    assert re.search(r"^used: \d+\.\d\d node hours on 2 nodes$", campaign.log(), re.MULTILINE)
 
 
 def test_restarts_have_an_end(slurm: PrivateSlurm, endless: tuple[Campaign, list[str]]) -> None:

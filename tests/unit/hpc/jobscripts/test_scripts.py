@@ -15,7 +15,8 @@ from conftest import ROOT
 from processes import wait_for
 
 from hpc.jobscripts import PRESETS, Site, Work, load_site, write_jobs, write_unfilled
-from hpc.jobscripts.scripts import JOBS, SUBMIT, job_script
+from hpc.jobscripts.scripts import CHAIN, SUBMIT, job_script
+from hpc.jobscripts.site import JOBS
 from xanesml.errors import EnvironmentProblem
 
 CAMPAIGN = 'name = "small"\n[distortion]\nstep = 0.45\n'
@@ -84,9 +85,101 @@ drain = 60
     assert "eval \"$(conda shell.bash hook)\" && conda activate 'my env' ||" in simulate
     assert "ulimit -c 0" in simulate
     assert 'scratch="/local/$USER"' in simulate
-    assert 'command=(srun --mpi=pmix xanesml simulate --scratch "$scratch")' in simulate
-    assert "command=(srun --mpi=pmix xanesml train)" in train
+    # From sbatch srun inherits no cores, and it leaves ranks alone that wait for one that has failed.
+    cores = '--kill-on-bad-exit=1 --cpus-per-task="${SLURM_CPUS_PER_TASK:-%d}" --mpi=pmix'
+    assert f'command=(srun {cores % 1} xanesml simulate --scratch "$scratch")' in simulate
+    assert f"command=(srun {cores % 8} xanesml train)" in train
+    assert "#SBATCH --hint=nomultithread" in simulate
+    assert "#SBATCH --hint=nomultithread" not in train
     assert "command=(xanesml predict)" in job_script(wanted, "predict")
+
+
+def test_a_job_has_its_own_environment_where_it_names_one() -> None:
+    wanted = Site.model_validate(
+        {
+            "before": ["module purge"],
+            "modules": ["gcc"],
+            "conda": "base",
+            "account": "cpu-account",
+            "launcher": "srun -K0 -c 4 --mpi=pmi2",
+            "simulate": {"memory": "64G", "hyperthreads": True},
+            "train": {
+                "account": "gpu-account",
+                "modules": ["cuda"],
+                "venv": "/gpu env",
+                "launcher": "mpirun",
+                "tasks_per_node": 2,
+                "gpus_per_node": 2,
+                "gpu_type": "a100",
+            },
+            "predict": {"launcher": "srun -n 1"},
+            "average": {"archive": "/x.tar"},
+        }
+    )
+    texts = {job: job_script(wanted, job) for job in JOBS}
+    simulate, train = (texts[job].splitlines() for job in ("simulate", "train"))
+    order = [
+        simulate.index(line) for line in ("module purge", 'module load gcc || fail "the modules cannot be loaded"')
+    ]
+    assert order == sorted(order)
+    assert {"#SBATCH --account=cpu-account", "#SBATCH --mem=64G"} <= set(simulate)
+    assert "#SBATCH --hint=nomultithread" not in simulate
+    assert "command=(srun -K0 -c 4 --mpi=pmi2 xanesml simulate)" in simulate
+    assert {"#SBATCH --account=gpu-account", "#SBATCH --gpus-per-node=a100:2", "module purge"} <= set(train)
+    assert "module load cuda" in texts["train"]
+    assert "source '/gpu env/bin/activate' ||" in train
+    assert "conda" not in texts["train"].split("type -P")[0]
+    assert "command=(mpirun xanesml train)" in train
+    assert "srun -n 1 xanesml predict" in texts["predict"].replace(
+        ' --kill-on-bad-exit=1 --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}"', ""
+    )
+    assert "command=(xanesml compare)" in texts["compare"]
+    # The search is a training, and the check of a machine is as large as the simulation.
+    assert "#SBATCH --gpus-per-node=a100:2" in texts["tune"]
+    assert {"#SBATCH --mem=64G", "#SBATCH --time=00:15:00"} <= set(texts["doctor"].splitlines())
+    assert "conda" not in texts["average"].split("[[ -r")[0]
+
+
+def test_ranks_in_a_container_are_started_by_the_launcher_outside(stage: Stage) -> None:
+    image = stage.folder / "my image.sif"
+    (stage.programs / "xanesml").unlink()
+    write_unfilled(Site(launcher="launch", container=f"'{image}'"), stage.folder / "jobs")
+    for problem in ("no apptainer on ", f"there is no image {image} on "):
+        refused = stage.run("jobs/simulate.sbatch", "a.toml")
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+        assert refused.stderr.startswith(f"xanesml: {problem}")
+        stage.stand_in("apptainer", "exit 0")
+    image.touch()
+    assert stage.run("jobs/simulate.sbatch", "a.toml").returncode == 0
+    assert stage.run("jobs/predict.sbatch", "a/model", "x.xdi").returncode == 0
+    inside = f"[exec] [{image}] [xanesml]"
+    assert stage.noted("launch") == [f"[apptainer] {inside} [simulate] [a.toml]"]
+    assert stage.noted("apptainer") == [f"{inside} [simulate] [a.toml]", f"{inside} [predict] [a/model] [x.xdi]"]
+    write_unfilled(Site(container="shifter --image=x"), stage.folder / "jobs")
+    assert "container=(shifter --image=x)" in (stage.folder / "jobs" / "train.sbatch").read_text()
+
+
+def test_an_archive_is_unpacked_on_every_node_and_removed_at_the_end(stage: Stage) -> None:
+    made, archive, local = stage.folder / "made", stage.folder / "an archive.tar", stage.folder / "local disk"
+    (made / "bin").mkdir(parents=True)
+    local.mkdir()
+    (made / "bin" / "python").symlink_to(sys.executable)
+    (made / "bin" / "xanesml").write_text("import sys; print('ran', sys.argv[0], *sys.argv[1:])\n")
+    subprocess.run(["tar", "-cf", archive, "-C", made, "."], check=True)
+    stage.stand_in("sbcast", 'cp "$2" "$3"')
+    stage.stand_in("srun", 'while [[ $1 == --* ]]; do shift; done; exec "$@"')
+    write_unfilled(Site(launcher="launch", archive=str(archive)), stage.folder / "jobs")
+    (stage.programs / "xanesml").unlink()
+    for job in ("simulate", "average"):
+        done = stage.run(f"jobs/{job}.sbatch", "a.toml", TMPDIR=str(local), **IN_JOB)
+        assert done.returncode == 0, done.stderr
+        assert f"ran {local}/xanesml-7/bin/xanesml {job} a.toml\n" in done.stdout
+        assert list(local.iterdir()) == []
+    archive.write_text("no archive")
+    done = stage.run("jobs/average.sbatch", "a.toml", TMPDIR=str(local), **IN_JOB)
+    assert done.returncode == 2
+    assert f"xanesml: {archive} cannot be unpacked in {local}/xanesml-7, or has no bin/xanesml\n" in done.stderr
+    assert list(local.iterdir()) == []
 
 
 @pytest.mark.requires("shellcheck")
@@ -94,8 +187,9 @@ def test_scripts_of_awkward_paths_are_sound(tmp_path: Path) -> None:
     folder, spectrum = tmp_path / AWKWARD, tmp_path / f"{AWKWARD}.xdi"
     spectrum.touch()
     work = [Work(folder / f"{name}.toml", name, folder / name) for name in ("a", "b")]
-    for preset in PRESETS:
-        written = write_jobs(load_site(preset), work[: 1 if preset == "laptop" else 2], [spectrum], folder / "jobs")
+    sites = [*map(load_site, PRESETS), Site(archive="/a b.tar"), Site(container="'/a b.sif'", scratch="$X/y")]
+    for wanted in sites:
+        written = write_jobs(wanted, work[: 2 if wanted.slurm else 1], [spectrum], folder / "jobs")
         checked = subprocess.run(
             [str(Path(sys.executable).with_name("shellcheck")), "--severity=warning", *map(str, written)],
             capture_output=True,
@@ -153,6 +247,10 @@ class Stage:
     def noted(self, name: str) -> list[str]:
         lines = self.calls.read_text().splitlines() if self.calls.exists() else []
         return [line.removeprefix(f"{name} ") for line in lines if line.split()[0] == name]
+
+    def queued_again(self) -> list[str]:
+        """Jobs that were requeued."""
+        return [call for call in self.noted("scontrol") if call.startswith("[requeue]")]
 
     def environment(self, **variables: str) -> dict[str, str]:
         base = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
@@ -232,12 +330,12 @@ def test_filled_in_scripts_know_their_campaigns(stage: Stage) -> None:
     work = [Work(folder / f"{name}.toml", name, folder / name) for name in ("a", "b")]
     write_jobs(Site(launcher="launch"), work, [spectrum], folder / "jobs")
     second = {"SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_MAX": "1"}
-    for job in JOBS:
+    for job in CHAIN:
         done = stage.run(folder / "jobs" / f"{job}.sbatch", **second)
         assert done.returncode == 0, done.stderr
     campaign, output = folder / "b.toml", folder / "b"
     assert stage.noted("xanesml") == [
-        *(f"[{job}] [{campaign}] [--output] [{output}]" for job in JOBS[:3]),
+        *(f"[{job}] [{campaign}] [--output] [{output}]" for job in CHAIN[:3]),
         f"[predict] [{output / 'model'}] [{spectrum}]",
     ]
     beyond = stage.run(folder / "jobs" / "train.sbatch", SLURM_ARRAY_TASK_ID="2", SLURM_ARRAY_TASK_MAX="2")
@@ -254,10 +352,11 @@ def test_without_xanesml_on_the_path_a_script_says_so(stage: Stage) -> None:
 
 def test_a_job_knows_when_it_ends(stage: Stage) -> None:
     stage.stand_in("xanesml", "echo ends $SLURM_JOB_END_TIME")
-    assert stage.run("jobs/simulate.sbatch", "a.toml", **IN_JOB).stdout == "ends 2000000000\n"
+    said = "ends 2000000000\nused: 0.00 node hours on 2 nodes\n"
+    assert stage.run("jobs/simulate.sbatch", "a.toml", **IN_JOB).stdout == said
     # A job without a limit.
     stage.stand_in("squeue", "echo NONE")
-    assert stage.run("jobs/simulate.sbatch", "a.toml", **IN_JOB).stdout == "ends\n"
+    assert stage.run("jobs/simulate.sbatch", "a.toml", **IN_JOB).stdout.startswith("ends\n")
 
 
 @pytest.mark.parametrize(
@@ -272,6 +371,9 @@ def test_a_job_knows_when_it_ends(stage: Stage) -> None:
         (75, None, "exit 0", "COMPLETING", False),
         (1, None, "exit 0", "RUNNING", False),
         (1, None, "exit 1", "RUNNING", True),
+        # Preempted, with time until the job is ended.
+        (1, None, "preempted", "RUNNING", True),
+        (143, "20", "preempted", "RUNNING", False),
         (137, "20", "exit 1", "RUNNING", False),
     ],
 )
@@ -280,12 +382,17 @@ def test_what_is_queued_again(
     stage: Stage, job: str, status: int, before: str | None, answer: str, state: str, requeued: bool
 ) -> None:
     stage.stand_in("xanesml", f"exit {status}")
+    if answer == "preempted":
+        stage.stand_in(
+            "scontrol", "echo JobId=7 PreemptEligibleTime=Unknown PreemptTime=2026-01-01T00:00:00 Reason=None"
+        )
+        answer = "exit 0"
     stage.stand_in("srun", answer)
     stage.stand_in("squeue", f"echo {state}")
     variables = IN_JOB | ({"SLURM_RESTART_COUNT": before} if before else {})
     done = stage.run(f"jobs/{job}.sbatch", "a.toml", **variables)
     assert done.returncode == status, done.stderr
-    assert stage.noted("scontrol") == (["[requeue] [7]"] if requeued else [])
+    assert stage.queued_again() == (["[requeue] [7]"] if requeued else [])
     assert ("20 restarts, the most allowed" in done.stderr) == (before == "20")
 
 
@@ -298,7 +405,18 @@ def test_a_simulation_with_failed_runs_ends_well_unless_the_site_is_strict(
     for variables in ({}, IN_JOB):
         assert stage.run("jobs/simulate.sbatch", "a.toml", **variables).returncode == status
         assert stage.run("jobs/train.sbatch", "a.toml", **variables).returncode == 3
-    assert stage.noted("scontrol") == []
+    assert stage.queued_again() == []
+
+
+def test_where_a_job_may_not_queue_itself_again_it_says_what_to_do(stage: Stage) -> None:
+    stage.stand_in("xanesml", "exit 75")
+    stage.stand_in("scontrol", "exit 1")
+    done = stage.run("jobs/train.sbatch", "a.toml", **IN_JOB)
+    assert done.returncode == 75
+    assert (
+        done.stderr
+        == "work is left, and Slurm does not let job 7 queue itself again; submit it, and those after it, once more\n"
+    )
 
 
 def test_without_slurm_nothing_is_queued(stage: Stage) -> None:
@@ -328,7 +446,7 @@ def test_signals_reach_the_ranks_and_their_status_comes_back(
         process.send_signal(sent)
         assert process.wait(20) == 75
     assert set(got.read_text().split()) == {heard}
-    assert bool(stage.noted("scontrol")) == requeued
+    assert bool(stage.queued_again()) == requeued
 
 
 def sbatch_that_numbers(stage: Stage, refuse: str = "none") -> None:
@@ -355,7 +473,7 @@ def test_a_chain_waits_link_by_link_and_says_how_to_watch(stage: Stage) -> None:
 
     assert stage.noted("sbatch") == [
         f"[--parsable] [{jobs}/simulate.sbatch]",
-        *(f"{waits(101 + number)} [{jobs}/{job}.sbatch]" for number, job in enumerate(JOBS[1:])),
+        *(f"{waits(101 + number)} [{jobs}/{job}.sbatch]" for number, job in enumerate(CHAIN[1:])),
     ]
     shown = str(output).replace(" ", "\\ ")
     assert done.stdout.splitlines() == [

@@ -9,8 +9,7 @@ import pytest
 from conftest import ROOT
 
 from hpc.jobscripts import PRESETS, Site, load_site
-from hpc.jobscripts.scripts import JOBS
-from hpc.jobscripts.site import SimulateJob, TrainJob, time_seconds
+from hpc.jobscripts.site import JOBS, SimulateJob, TrainJob, time_seconds
 from xanesml.errors import EnvironmentProblem
 
 
@@ -23,8 +22,8 @@ def site(folder: Path, text: str) -> Site:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("cluster = 'x'\n", "unknown key 'cluster'; accepted here: slurm, account"),
-        ("[simulate]\nnode = 2\n", "unknown key 'simulate.node'; accepted here: nodes"),
+        ("cluster = 'x'\n", "unknown key 'cluster'; accepted here: account, partition"),
+        ("[simulate]\nnode = 2\n", "unknown key 'simulate.node'; accepted here: account"),
         ("account = 'a b'\n", "account: String should match"),
         ('launcher = "mpirun \'x"\n', 'launcher = "mpirun \'x": No closing quotation'),
         ("launcher = ' '\n", "launcher is empty; give 'mpirun'"),
@@ -34,6 +33,8 @@ def site(folder: Path, text: str) -> Site:
         ("[simulate]\ntime = '1 day'\n", "simulate.time: '1 day' is not a time in Slurm's format; write minutes"),
         ("[average]\ntime = '0'\n", "average.time: '0' is not a time in Slurm's format"),
         ("[simulate]\ntime = '5'\n", "simulate: time = '5' leaves no time before drain = 300 s"),
+        ("container = ' '\n", "container is empty"),
+        ("slurm = false\n[train]\narchive = 'a.tar'\n", "archive is unpacked by Slurm on every node"),
         ("[train]\ngpus_per_node = 4\n", "gpus_per_node is 4 and tasks_per_node 1; a rank trains on one GPU"),
         ("nodes\n", "is not valid TOML"),
     ],
