@@ -36,7 +36,7 @@ class Drain:
 
     def __init__(self, seconds: float | None = None) -> None:
         self._ends = None if seconds is None else time.monotonic() + seconds - CLOSING
-        self._requested = False
+        self._requested = self._too_short = False
         self._abandon = False
 
     def listen(self) -> None:
@@ -56,6 +56,11 @@ class Drain:
         return self._abandon or (self._ends is not None and time.monotonic() >= self._ends)
 
     @property
+    def out_of_time(self) -> bool:
+        """Whether the time is up, or was found too short for a further run."""
+        return self._too_short or (self._ends is not None and time.monotonic() >= self._ends)
+
+    @property
     def left(self) -> float:
         """Time left for runs, s; infinite if unknown."""
         return float("inf") if self._ends is None else self._ends - time.monotonic()
@@ -63,6 +68,10 @@ class Drain:
     def finish(self) -> None:
         """Take no further task, as after SIGUSR1."""
         self._requested = True
+
+    def too_short(self) -> None:
+        """Take no further task, because the time left does not suffice for one."""
+        self._too_short = self._requested = True
 
     def _on_abandon(self, _signal: int, _frame: FrameType | None) -> None:
         self._abandon = True
@@ -75,9 +84,12 @@ class RunTimes:
     ----------
     seconds : iterable of float
         Wall times of earlier runs, s; NaN is skipped.
+    guess : float
+        Time that a run is likely to take as long as none has ended, s.
     """
 
-    def __init__(self, seconds: Iterable[float] = ()) -> None:
+    def __init__(self, seconds: Iterable[float] = (), guess: float = 0.0) -> None:
+        self._guess = guess
         self._seconds = deque((s for s in seconds if s == s), maxlen=_REMEMBERED)  # noqa: PLR0124 (not NaN)
         # Sorted: rank 0 asks after every run.
         self._sorted = sorted(self._seconds)
@@ -91,9 +103,9 @@ class RunTimes:
 
     @property
     def likely(self) -> float:
-        """Time within which a run is likely to end, s: the quantile `LIKELY`; 0 before the first run."""
+        """Time within which a run is likely to end, s: the quantile `LIKELY`; the guess before the first."""
         if not self._sorted:
-            return 0.0
+            return self._guess
         below, share = divmod(LIKELY * (len(self._sorted) - 1), 1)
         low, high = self._sorted[int(below)], self._sorted[min(int(below) + 1, len(self._sorted) - 1)]
         return low + share * (high - low)

@@ -52,7 +52,7 @@ class FeffLead:
         allowed: int,
     ) -> None:
         self._journal, self._writer, self._drain, self._echo = journal, writer, drain, echo
-        self._times = RunTimes(pending.history)
+        self._times = RunTimes(pending.history, pending.guess)
         self._progress = ProgressLine("FEFF runs", pending.count, echo) if pending.count else None
         self._allowed = allowed
         self.ran = self.failed = 0
@@ -120,4 +120,4 @@ class FeffLead:
                 f"{max(self._drain.left, 0):.0f} s are left for runs, and a run is likely to take "
                 f"{self._times.likely:.0f} s: no further tasks"
             )
-            self._drain.finish()
+            self._drain.too_short()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hpc.comm import Comm
+from hpc.drain import LIKELY
 from xanesml.campaign import EngineSection
 from xanesml.feff.outcomes import Outcome
 from xanesml.files.arrays import Floats, Integers
@@ -31,12 +32,16 @@ class Pending:
         Tasks of the store by outcome label; empty on ranks other than 0.
     history : ndarray, float64
         Wall times of the tasks that are done, s; empty on ranks other than 0.
+    guess : float
+        Time that a run takes at least, s, before any has ended: half of what the cost model says, which is right
+        within a factor of two; 0 on ranks other than 0.
     """
 
     count: int
     order: Integers
     outcomes: dict[str, int]
     history: Floats
+    guess: float = 0.0
 
 
 def find_pending(
@@ -72,4 +77,5 @@ def _order(
         echo(f"store: {len(torn)} rows did not match their checksum and are run again")
     expected = expected_seconds(table_seconds(table, engine), seconds)[pending]
     longest_first = pending[np.argsort(-expected, kind="stable")]
-    return Pending(len(pending), longest_first, count_outcomes(outcome), seconds[outcome == Outcome.DONE])
+    guess = float(np.quantile(expected, LIKELY)) / 2 if len(expected) else 0.0
+    return Pending(len(pending), longest_first, count_outcomes(outcome), seconds[outcome == Outcome.DONE], guess)

@@ -105,7 +105,7 @@ def simulate(
         On every rank. Before any FEFF run: for a structure that cannot be built, an
         engine that is missing, a store of another campaign or in use, a folder that
         cannot be written to, too little time. Later: where the store can no longer be
-        written, or no rank can run FEFF.
+        written, no rank can run FEFF, or the time was up before any run had ended.
     """
     began = time.monotonic()
     drain = Drain(from_root(comm, lambda: time_left(limit)))
@@ -158,6 +158,11 @@ def simulate(
         with open_store_file(store) as file:
             outcomes = outcome_counts(file)
         assert lead is not None  # noqa: S101 (this is rank 0)
+        if pending.count and not ran and drain.out_of_time:
+            raise EnvironmentProblem(
+                f"the time was up before any run had ended, after {time.monotonic() - began:.0f} s; ask for more time, "
+                "for several runs at least"
+            )
         seconds = time.monotonic() - began
         return SimulateReport(
             outcomes,
@@ -204,7 +209,7 @@ def _prepare(
 
 
 def _check_time(drain: Drain, pending: Pending) -> None:
-    likely = RunTimes(pending.history).likely
+    likely = RunTimes(pending.history, pending.guess).likely
     if drain.left < likely and pending.count:
         raise EnvironmentProblem(
             f"{max(drain.left, 0):.0f} s are left for runs, and a run is likely to take {likely:.0f} s; "

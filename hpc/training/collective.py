@@ -166,10 +166,17 @@ def _share_node(comm: MPI.Intracomm) -> None:
     node = same_host(comm)
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
-        mine = gpus[node.rank % len(gpus)]
-        tf.config.set_visible_devices(mine, "GPU")
-        tf.config.experimental.set_memory_growth(mine, True)
-    # A launcher that binds ranks to cores has shared them already.
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    share = max(1, (os.cpu_count() or 1) // node.size)
-    tf.config.threading.set_intra_op_parallelism_threads(min(allowed, share))
+        gpu = gpus[node.rank % len(gpus)]
+        tf.config.set_visible_devices(gpu, "GPU")
+        tf.config.experimental.set_memory_growth(gpu, True)
+    mine = set(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    tf.config.threading.set_intra_op_parallelism_threads(own_threads(mine, node.allgather(mine)))
+
+
+def own_threads(mine: set[int], node: Sequence[set[int]]) -> int:
+    """Return the number of threads of a rank, given the cores that it and each rank of its node may use.
+
+    A launcher that binds ranks to cores has shared them already. Else the ranks share what they may use together,
+    which in a job is seldom the whole machine.
+    """
+    return min(len(mine), max(1, len(set().union(*node)) // len(node)))

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -350,7 +351,7 @@ def test_a_simulation_stops_by_itself_before_its_time_is_over(
     # Time for a few runs on each rank; the clock runs while Python starts, too.
     stopped = run(CLOSING + 14)
     assert stopped.returncode == RESUBMIT, stopped.stdout + stopped.stderr
-    assert re.search(r"\d+ s are left for runs, and a run is likely to take 4 s: no further tasks", stopped.stdout)
+    assert re.search(r"\d+ s are left for runs, and a run is likely to take \d+ s: no further tasks", stopped.stdout)
     assert "stopped with tasks left to run: start the same command again" in stopped.stdout
     done = assert_intact(store)
     assert 0 < done < TASKS
@@ -358,9 +359,29 @@ def test_a_simulation_stops_by_itself_before_its_time_is_over(
         assert set(file["runs/outcome"][:]) == {Outcome.PENDING, Outcome.DONE}, "what was under way was finished"
         assert np.isnan(file["spectra/mu"][:][file["runs/outcome"][:] == Outcome.PENDING]).all()
 
-    line = assert_refused(run(CLOSING + 2), "a run is likely to take 4 s; ask for more time")
+    line = assert_refused(run(CLOSING + 2), "s; ask for more time")
     assert re.match(r"xanesml: [012] s are left for runs", line)
     assert assert_intact(store) == done
+
+
+def test_a_time_shorter_than_a_run_is_refused_before_the_first_and_not_asked_for_again(
+    mpirun: MpiRun, xanesml: str, campaign: Path, tmp_path: Path
+) -> None:
+    # The cost model knows that 55 atoms with self-consistency take longer.
+    real = tmp_path / "real.toml"
+    real.write_text('name = "real"\n[distortion]\nmaximum = 0.01\nminimum = 0.0\n', encoding="utf-8")
+    words = (xanesml, "simulate", str(real), "-o", str(tmp_path / "real"), "--limit", f"{(CLOSING + 8) / 60:.3f}")
+    assert re.search(
+        r"\d s are left for runs, and a run is likely to take 1\d s; ask for more time",
+        assert_refused(mpirun(1, *words), "ask for more time"),
+    )
+    # It does not know how slow a FEFF of the site is.
+    campaign.write_text(CAMPAIGN.replace("timeout = 5", "timeout = 600"), encoding="utf-8")
+    no_closing = "import hpc.drain; hpc.drain.CLOSING = 0; from hpc.cli import main; main()"
+    store = tmp_path / "out" / "store.h5"
+    words = (sys.executable, "-c", no_closing, *command(xanesml, campaign, store)[1:], "--limit", f"{8 / 60:.3f}")
+    assert_refused(mpirun(1, *words, env={"FAKE_FEFF_SECONDS": "3600"}), "ask for more time")
+    assert assert_intact(store) == 0
 
 
 @pytest.mark.parametrize("trouble", ["full", "read-only"])

@@ -56,6 +56,18 @@ def test_what_runs_is_abandoned_in_time_for_closing(monkeypatch: pytest.MonkeyPa
     assert flags.left == 0
 
 
+def test_the_clock_and_a_time_too_short_are_told_from_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(drain.time, "monotonic", lambda: now)
+    asked, short, ended = Drain(100 + CLOSING), Drain(), Drain(100 + CLOSING)
+    asked.finish()
+    assert (asked.requested, asked.out_of_time) == (True, False)
+    short.too_short()
+    assert (short.requested, short.abandon, short.out_of_time) == (True, False, True)
+    now += 100
+    assert ended.out_of_time
+
+
 def test_without_an_end_there_is_always_time() -> None:
     assert Drain().left == float("inf")
     assert not Drain().requested
@@ -64,6 +76,10 @@ def test_without_an_end_there_is_always_time() -> None:
 def test_a_run_is_likely_to_take_as_long_as_nineteen_in_twenty() -> None:
     assert RunTimes().likely == 0
     assert RunTimes([float("nan")]).likely == 0
+    guessed = RunTimes([float("nan")], guess=12.0)
+    assert guessed.likely == 12
+    guessed.add(3.0)
+    assert guessed.likely == 3
     times = RunTimes([float("nan"), *range(100)])
     # The 0.95 quantile of 0 … 99, 94 % of the way plus 0.05 of a step.
     assert times.likely == pytest.approx(94.05)
