@@ -67,6 +67,7 @@ def farm_sleeping_jobs(
     part = SimpleNamespace(
         start=start,
         finish=finish,
+        answered=lambda _answers: None,
         report=report,
         dispatched=dispatched,
         retired=lambda _rank, _problem: None,

@@ -89,9 +89,10 @@ class Dispatcher(Generic[R, T]):
 
     def _serve(self, report: BatchReport) -> None:
         """Take the report of a rank and send it its next batch; an empty one ends its loop."""
+        answers = []
         try:
             for finished in report.finished:
-                self._lead.report(report.rank, finished)
+                answers.append(self._lead.report(report.rank, finished))
         except XanesmlError as error:
             self._stop(error)
         if report.finished:
@@ -112,7 +113,7 @@ class Dispatcher(Generic[R, T]):
             batch = []
         if not batch:
             self._working -= 1
-        self._comm.send(batch, dest=report.rank, tag=TASKS)
+        self._comm.send((batch, answers), dest=report.rank, tag=TASKS)
 
     def _advance_own(self) -> bool:
         """Start, poll or finish rank 0's own task; return whether anything happened."""
@@ -150,7 +151,7 @@ class Dispatcher(Generic[R, T]):
             self._return_own(task, running)
         elif result is not None:
             self._own = None
-            self._lead.report(0, finished)
+            self._worker.answered([self._lead.report(0, finished)])
         return self._own is None
 
     def _return_own(self, task: int, running: RunningTask[R]) -> None:

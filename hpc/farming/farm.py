@@ -87,7 +87,8 @@ class _Follower(Generic[R, T]):
             self._comm.send(report, dest=0, tag=REQUEST)
             if report.problem is not None:
                 break
-            batch = self._receive(TASKS)
+            batch, answers = self._receive(TASKS)
+            self._worker.answered(answers)
             if not batch:
                 break
             report = self._run_batch(batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from hpc.drain import Drain, RunTimes
@@ -11,6 +12,12 @@ from xanesml.errors import EnvironmentProblem
 from xanesml.feff.outcomes import Outcome
 from xanesml.store.journal import Journal
 from xanesml.store.rows import Row, RowWriter
+
+#: Folders of tasks that are not done which one call keeps for inspection of each rank, and the store in all.
+KEPT_FAILURES, KEPT_IN_ALL = 5, 100
+
+#: Tasks with a message that are printed for each outcome.
+TOLD = 20
 
 
 class FeffLead:
@@ -26,6 +33,8 @@ class FeffLead:
         Writes the rows of all ranks; None where every rank writes its own.
     drain : Drain
         Told to stop when the time left is shorter than a run.
+    kept : int
+        Folders of failed tasks that are kept already.
     allowed : int
         How many tasks may fail; after more the drain is told to stop.
     echo : callable
@@ -49,12 +58,15 @@ class FeffLead:
         drain: Drain,
         echo: Callable[[str], None],
         *,
+        kept: int,
         allowed: int,
     ) -> None:
         self._journal, self._writer, self._drain, self._echo = journal, writer, drain, echo
         self._times = RunTimes(pending.history, pending.guess)
         self._progress = ProgressLine("FEFF runs", pending.count, echo) if pending.count else None
         self._allowed = allowed
+        self._told = Counter[str]()
+        self._kept, self._kept_by = kept, Counter[int]()
         self.ran = self.failed = 0
         self.busy = 0.0
 
@@ -62,8 +74,14 @@ class FeffLead:
         """Note in the journal that a rank is sent tasks."""
         self._journal.give(rank, tasks)
 
-    def report(self, rank: int, finished: tuple[Row, bytes]) -> None:
-        """Write the row where rank 0 writes for all, and note the task in the journal."""
+    def report(self, rank: int, finished: tuple[Row, bytes]) -> int | None:
+        """Write the row where rank 0 writes for all, and note the task in the journal.
+
+        Returns
+        -------
+        int or None
+            The task, if the rank is to keep its folder.
+        """
         row, content = finished
         if self._writer is not None:
             self._writer.write_packed(row.task, content)
@@ -82,10 +100,11 @@ class FeffLead:
             message=row.message,
         )
         if row.message or row.changes:
-            self._echo(f"task {row.task}: {row.outcome.label}: {row.message or 'with ' + row.changes}")
+            self._tell(row)
         if self._progress is not None:
             self._progress.advance()
         self._watch_the_time()
+        return row.task if row.outcome is not Outcome.DONE and self._keeps(rank) else None
 
     def retired(self, rank: int, problem: EnvironmentProblem) -> None:
         """Note in the journal that a rank takes no further tasks."""
@@ -107,6 +126,23 @@ class FeffLead:
     def too_many(self) -> bool:
         """Whether more tasks have failed than are allowed."""
         return self.failed > self._allowed
+
+    def _tell(self, row: Row) -> None:
+        """Print why a task failed or what was changed for it, while there are few of its kind."""
+        label = row.outcome.label
+        self._told[label] += 1
+        if self._told[label] <= TOLD:
+            self._echo(f"task {row.task}: {label}: {row.message or 'with ' + row.changes}")
+        if self._told[label] == TOLD:
+            self._echo(f"further tasks that end as {label} are only counted; xanesml status lists the latest")
+
+    def _keeps(self, rank: int) -> bool:
+        """Return whether a rank may keep one more folder: files are short on clusters, and many ranks may fail."""
+        if self._kept >= KEPT_IN_ALL or self._kept_by[rank] >= KEPT_FAILURES:
+            return False
+        self._kept += 1
+        self._kept_by[rank] += 1
+        return True
 
     def _count_failure(self) -> None:
         self.failed += 1

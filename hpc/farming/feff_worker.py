@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from xanesml.campaign import Campaign
@@ -16,9 +17,6 @@ from xanesml.feff.outcomes import Outcome
 from xanesml.feff.run import RunResult
 from xanesml.store.rows import Row, RowPacker, RowWriter
 from xanesml.store.tasks import TaskTable
-
-#: Folders of tasks that are not done which one call keeps for inspection on each rank, and in all.
-KEPT_FAILURES, KEPT_IN_ALL = 5, 100
 
 
 class FeffWorker:
@@ -54,7 +52,8 @@ class FeffWorker:
         self._packer = RowPacker(campaign.feff.max_points)
         self._host = socket.gethostname()
         self._folder: Path | None = None
-        self._kept = 0
+        # Folders of failed tasks, until rank 0 says which to keep.
+        self._failed: dict[int, Path] = {}
 
     def start(self, task: int) -> LadderRun:
         """Start FEFF in an empty folder; EnvironmentProblem where there can be none."""
@@ -97,7 +96,7 @@ class FeffWorker:
             spectrum=result.spectrum,
         )
         if result.outcome is not Outcome.DONE:
-            self._keep(task)
+            self._set_aside(task)
         content = self._packer.pack(row)
         row.spectrum = None
         if self._writer is None:
@@ -105,17 +104,25 @@ class FeffWorker:
         self._writer.write_packed(task, content)
         return row, b""
 
-    def _keep(self, task: int) -> None:
-        """Copy the folder of a task that is not done, while there are few of them."""
-        if self._kept >= KEPT_FAILURES or self._folder is None:
+    def answered(self, answers: Sequence[int | None]) -> None:
+        """Keep the folders of the failed tasks that rank 0 names, and remove those of the others."""
+        for task, folder in self._failed.items():
+            if task in answers:
+                kept = self._failures / f"task-{task:06d}"
+                try:
+                    shutil.copytree(folder, kept, dirs_exist_ok=True)
+                except OSError:
+                    # The row and its log are in the store; an incomplete folder would mislead.
+                    shutil.rmtree(kept, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
+        self._failed.clear()
+
+    def _set_aside(self, task: int) -> None:
+        """Keep the folder of a failed task until rank 0 has answered."""
+        if self._folder is None:
             return
-        kept = self._failures / f"task-{task:06d}"
-        try:
-            if sum(1 for _ in self._failures.glob("task-*")) >= KEPT_IN_ALL:
-                return
-            shutil.copytree(self._folder, kept, dirs_exist_ok=True)
-        except OSError:
-            # The row and its log are in the store; an incomplete folder would mislead.
-            shutil.rmtree(kept, ignore_errors=True)
-            return
-        self._kept += 1
+        aside = self._folder.with_name(f"failed-{task}")
+        # What is left of it without room for a name is in the store.
+        with suppress(OSError):
+            self._folder.rename(aside)
+            self._failed[task] = aside

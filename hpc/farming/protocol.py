@@ -16,7 +16,8 @@ R_co = TypeVar("R_co", covariant=True)
 T_co = TypeVar("T_co", covariant=True)
 T_contra = TypeVar("T_contra", contravariant=True)
 
-#: Tags: a worker's request, with the report of its last batch; its next batch; abandon what runs; the end.
+#: Tags: a worker's request, with the report of its last batch; its next batch, with the answers to that report;
+#: abandon what runs; the end.
 REQUEST, TASKS, STOP, END = 11, 12, 13, 14
 
 #: Shortest and longest pause between two polls of the child and the messages, s.
@@ -42,6 +43,9 @@ class Worker(Protocol[R, T_co]):
     def finish(self, task: int, result: R) -> T_co:
         """Take a task's result and return what rank 0 needs of it, picklable."""
 
+    def answered(self, answers: Sequence[Any]) -> None:
+        """Take what `Lead.report` said to finished tasks, before another one starts."""
+
 
 class Lead(Protocol[T_contra]):
     """Follows the farm on rank 0. Errors of any method end the farm."""
@@ -49,8 +53,8 @@ class Lead(Protocol[T_contra]):
     def dispatched(self, rank: int, tasks: Sequence[int]) -> None:
         """Note that a rank is sent tasks."""
 
-    def report(self, rank: int, finished: T_contra) -> None:
-        """Take what a worker's `finish` returned."""
+    def report(self, rank: int, finished: T_contra) -> object:
+        """Take what a worker's `finish` returned; the answer, picklable, goes to that worker."""
 
     def retired(self, rank: int, problem: EnvironmentProblem) -> None:
         """Note that a rank takes no further tasks, and why."""

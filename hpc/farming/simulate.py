@@ -134,9 +134,10 @@ def simulate(
         failures = store.with_name("failed")
         worker = FeffWorker(table, engine, campaign, make_folder, failures, rows if parallel else None)
         lead = None
+        kept = sum(1 for _ in failures.glob("task-*")) if comm.rank == 0 else 0
         allowed = int(campaign.engine.max_failed * len(table))
         if journal is not None:
-            lead = FeffLead(journal, pending, None if parallel else rows, drain, echo, allowed=allowed)
+            lead = FeffLead(journal, pending, None if parallel else rows, drain, echo, kept=kept, allowed=allowed)
         problem: XanesmlError | None = None
         try:
             run_farm(comm, pending.order, worker=worker, lead=lead, drain=drain)

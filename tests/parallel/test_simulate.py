@@ -20,7 +20,7 @@ from conftest import FAKE_CAMPAIGN, MPI_AS_ROOT, MpiRun, mpirun_command
 from killing import different_spectra, done_tasks, run_undisturbed
 
 from hpc.drain import RESUBMIT
-from hpc.farming.feff_worker import KEPT_FAILURES
+from hpc.farming.feff_lead import KEPT_FAILURES
 
 pytestmark = pytest.mark.requires("mpi")
 

@@ -36,7 +36,7 @@ def main(tasks: int, mode: str, seconds: float) -> None:
             os.kill(os.getpid(), signal.SIGUSR1)
         return Nap(seconds)
 
-    worker = SimpleNamespace(start=start, finish=lambda task, _result: task)
+    worker = SimpleNamespace(start=start, finish=lambda task, _result: task, answered=lambda _answers: None)
     lead = SimpleNamespace(
         dispatched=lambda _rank, _tasks: None,
         report=lambda rank, task: reported.append((task, rank)),

@@ -57,6 +57,7 @@ class Case:
     batches: list[int] = field(default_factory=list)
     naps: list[tuple[int, Nap]] = field(default_factory=list)
     reported: list[tuple[int, int]] = field(default_factory=list)
+    answers: list[tuple[int, str]] = field(default_factory=list)
     retirements: list[tuple[int, str]] = field(default_factory=list)
 
     def run(self, ranks: int, tasks: int) -> list[XanesmlError | None]:
@@ -94,6 +95,9 @@ class Worker:
         self.case.finish(self.rank, task)
         return task
 
+    def answered(self, answers: Sequence[str]) -> None:
+        self.case.answers += [(self.rank, answer) for answer in answers]
+
 
 @dataclass
 class Lead:
@@ -104,9 +108,10 @@ class Lead:
         for task in tasks:
             self.case.dispatched(rank, task)
 
-    def report(self, rank: int, finished: int) -> None:
+    def report(self, rank: int, finished: int) -> str:
         self.case.report(rank, finished)
         self.case.reported.append((finished, rank))
+        return f"to {finished}"
 
     def retired(self, rank: int, problem: EnvironmentProblem) -> None:
         self.case.retired(rank)
@@ -135,6 +140,7 @@ def test_every_task_runs_once(ranks: int, tasks: int) -> None:
     case = Case()
     assert case.run(ranks, tasks) == [None] * ranks
     assert case.tasks == list(range(tasks))
+    assert sorted(case.answers) == sorted((rank, f"to {task}") for task, rank in case.reported)
 
 
 def test_a_long_task_does_not_hold_the_others_up() -> None:
