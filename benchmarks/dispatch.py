@@ -107,7 +107,7 @@ def as_simulate(ranks: int) -> dict[str, Any]:
     journal = Journal(Path(folder.name) / "store.h5", outcomes={}, pending=0, ranks=ranks)
     # No task pending: no progress line.
     pending = Pending(0, np.empty(0, np.int64), {}, np.empty(0))
-    lead = FeffLead(journal, pending, None, Drain(), lambda _line: None)
+    lead = FeffLead(journal, pending, None, Drain(), lambda _line: None, kept=0, allowed=0)
 
     def finish(task: int, _result: bool) -> tuple[Row, bytes]:
         _ = folder  # lives as long as the journal

@@ -527,6 +527,7 @@ def export(
     what: Annotated[
         ExportFormat, typer.Option("--format", help="xdi: spectra; extxyz: structures; both.")
     ] = ExportFormat.both,
+    archive: Annotated[bool, typer.Option("--archive", help="All spectra in one file, spectra.zip.")] = False,
 ) -> None:
     """Write spectra as XDI and structures as extended XYZ."""
     from xanesml.store.export import chosen_tasks, export_extxyz, export_xdi
@@ -534,7 +535,8 @@ def export(
     chosen = chosen_tasks(store, tasks)
     spectra, target = what is not ExportFormat.extxyz, output / "structures.extxyz"
     if spectra:
-        _echo(f"{export_xdi(store, output, chosen, echo=_echo)} spectra in {output}")
+        count = export_xdi(store, output, chosen, echo=_echo, archive=archive)
+        _echo(f"{count} spectra in {output / 'spectra.zip' if archive else output}")
     if what is not ExportFormat.xdi:
         count = export_extxyz(store, target, chosen, echo=silent if spectra else _echo)
         _echo(f"{count} structures in {target}")

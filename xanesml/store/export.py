@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import ase.io
 import h5py
@@ -68,8 +69,10 @@ def chosen_tasks(store: Path, text: str | None) -> list[int] | None:
         return parse_tasks(text, len(file["runs/outcome"]))
 
 
-def export_xdi(store: Path, folder: Path, tasks: Sequence[int] | None = None, *, echo: Echo) -> int:
-    """Write the spectra of tasks that are done, each into an XDI file `task-NNNNNN.xdi`.
+def export_xdi(
+    store: Path, folder: Path, tasks: Sequence[int] | None = None, *, echo: Echo, archive: bool = False
+) -> int:
+    """Write the spectra of tasks that are done, each as an XDI file `task-NNNNNN.xdi`.
 
     The columns are the photon energy (eV), μ and μ0 as FEFF printed them, in the full
     precision of the store. The namespace `Xanesml` describes task, structure and engine.
@@ -84,11 +87,13 @@ def export_xdi(store: Path, folder: Path, tasks: Sequence[int] | None = None, *,
         Tasks to export, increasing; all by default. Those that are not done are left out.
     echo : callable
         Prints a line that names the tasks left out.
+    archive : bool
+        Whether the files go into one, `spectra.zip`, as accounts on clusters may have few files.
 
     Returns
     -------
     int
-        Number of files written.
+        Number of spectra written.
 
     Raises
     ------
@@ -104,8 +109,15 @@ def export_xdi(store: Path, folder: Path, tasks: Sequence[int] | None = None, *,
     with unused(store), open_store_file(store) as file:
         done = _done(file, store, tasks, echo)
         edge = _edge(file, store)
-        for task in done.tolist():
-            write_text(folder / f"task-{task:06d}.xdi", _xdi(file, task, edge), durable=False)
+        spectra = ((f"task-{task:06d}.xdi", _xdi(file, task, edge)) for task in done.tolist())
+        if archive:
+            with whole_file(folder / "spectra.zip") as partial, ZipFile(partial, "w", ZIP_DEFLATED) as members:
+                for name, text in spectra:
+                    # Of no date, so that the same store gives the same bytes.
+                    members.writestr(ZipInfo(name), text, ZIP_DEFLATED)
+        else:
+            for name, text in spectra:
+                write_text(folder / name, text, durable=False)
     return len(done)
 
 

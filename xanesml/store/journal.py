@@ -1,6 +1,7 @@
 """The journal beside a store: the progress of a simulation, readable while it runs.
 
-`xanesml status` reads it, so that an HDF5 file open in parallel is never touched.
+`xanesml status` reads it, so that an HDF5 file open in parallel is never touched; running totals beside it
+(`xanesml.store.tally`) spare it the reading of the whole.
 Only the store decides which tasks are done. Each line is a JSON object:
 
 - ``start``: a call of `simulate` starts, with the outcomes in the store,
@@ -19,16 +20,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from xanesml.errors import StoreError
+from xanesml.errors import EnvironmentProblem, StoreError
 from xanesml.feff.outcomes import Outcome
+from xanesml.files.whole import write_text
+from xanesml.store.tally import Status, journal_path, totals_path
 
 #: Longest time that a line waits in memory, s.
 _FLUSH = 1.0
 
-
-def journal_path(store: Path) -> Path:
-    """Return the name of the journal that belongs to a store."""
-    return store.with_suffix(".journal")
+#: Time between two writings of the running totals, s, and the share of the time that they may take.
+_TOTALS, _TOTALS_SHARE = 10.0, 0.01
 
 
 class Journal:
@@ -50,15 +51,20 @@ class Journal:
     """
 
     def __init__(self, store: Path, *, outcomes: dict[str, int], pending: int, ranks: int) -> None:
-        self._path = journal_path(store)
+        self._path, self._totals = journal_path(store), totals_path(store)
         self._flushed = time.monotonic()
+        # The first totals come with the first entries, after which those of an earlier call would not do.
+        self._totals_due = self._flushed
+        self._status = Status()
         with self._writing():
             # A line cut off by a kill stays a line of its own.
             torn = self._path.exists() and self._path.stat().st_size and not _ends_with_newline(self._path)
             self._file = self._path.open("a", encoding="utf-8")
+            self._size = self._file.tell()
         try:
             if torn:
                 self._file.write("\n")
+                self._size += 1
             self._append(event="start", outcomes=outcomes, pending=pending, ranks=ranks)
             self.flush()
         except StoreError:
@@ -82,15 +88,27 @@ class Journal:
         self._append(event="retire", rank=rank, message=message)
 
     def flush(self) -> None:
-        """Write out buffered lines; call it about once a second."""
+        """Write out buffered lines, and now and then the running totals; call it about once a second."""
         self._flushed = time.monotonic()
         with self._writing():
             self._file.flush()
+        if self._flushed >= self._totals_due:
+            self._write_totals()
+
+    def _write_totals(self) -> None:
+        began = time.monotonic()
+        head = json.dumps({"journal_bytes": self._size})
+        # They only save the readers of the journal time.
+        with contextlib.suppress(EnvironmentProblem):
+            write_text(self._totals, f"{head}\n{self._status.to_json()}\n", durable=False)
+        ended = time.monotonic()
+        self._totals_due = ended + max(_TOTALS, (ended - began) / _TOTALS_SHARE)
 
     def close(self) -> None:
         """Note the end and close the file."""
         try:
             self._append(event="end")
+            self._totals_due = 0.0
             self.flush()
         finally:
             self._let_go()
@@ -101,8 +119,13 @@ class Journal:
             self._file.close()
 
     def _append(self, **entry: Any) -> None:
+        entry = {"time": round(time.time(), 3)} | entry
+        line = json.dumps(entry) + "\n"
         with self._writing():
-            self._file.write(json.dumps({"time": round(time.time(), 3)} | entry) + "\n")
+            self._file.write(line)
+        self._status.note(entry)
+        # JSON is ASCII.
+        self._size += len(line)
         if time.monotonic() - self._flushed >= _FLUSH:
             self.flush()
 

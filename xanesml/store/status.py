@@ -2,120 +2,20 @@
 
 from __future__ import annotations
 
-import heapq
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from xanesml.errors import StoreError
-from xanesml.feff.outcomes import Outcome
-from xanesml.store.journal import journal_path
-
-#: Failed and slowest tasks that a status keeps.
-_REMEMBERED = 100
+from xanesml.store.tally import Status, journal_path, totals_path
 
 #: Ranks below this share of the mean load are named.
 _IDLE = 0.5
 
 
-class Finished(NamedTuple):
-    """A finished task, as in the journal."""
-
-    seconds: float
-    task: int
-    outcome: str
-    rank: int
-    message: str
-
-
-@dataclass
-class Status:
-    """The state of the latest call of `simulate`, from its journal.
-
-    Attributes
-    ----------
-    before : Counter
-        Tasks of the store by outcome label when the call began.
-    pending : int
-        Tasks left to run when it began.
-    ranks : int
-        Ranks of the call.
-    outcomes : Counter
-        Runs of the call by outcome label.
-    busy : dict of int to float
-        Seconds that each rank spent in FEFF runs that have ended.
-    running : dict
-        For each working rank: when its tasks were dispatched (seconds since 1970), and their numbers.
-    slowest : list of Finished
-        The slowest runs, slowest first; at most 100.
-    failed : list of Finished
-        The latest runs that failed; at most 100.
-    retired : dict
-        Ranks that take no further tasks, and why.
-    began, latest : float
-        Times of the call's first and last line, seconds since 1970.
-    ended : bool
-        Whether the call has ended.
-    """
-
-    before: Counter[str] = field(default_factory=Counter)
-    pending: int = 0
-    ranks: int = 0
-    outcomes: Counter[str] = field(default_factory=Counter)
-    busy: dict[int, float] = field(default_factory=dict)
-    running: dict[int, tuple[float, list[int]]] = field(default_factory=dict)
-    slowest: list[Finished] = field(default_factory=list)
-    failed: list[Finished] = field(default_factory=list)
-    retired: dict[int, str] = field(default_factory=dict)
-    began: float = 0.0
-    latest: float = 0.0
-    ended: bool = False
-
-    @property
-    def tasks(self) -> int:
-        """Tasks in the store."""
-        return self.before.total()
-
-    @property
-    def left(self) -> int:
-        """Tasks not yet run by the call."""
-        return self.pending - self.outcomes.total()
-
-    @property
-    def done(self) -> int:
-        """Tasks done in all."""
-        return self.before[Outcome.DONE.label] + self.outcomes[Outcome.DONE.label]
-
-    def totals(self) -> Counter[str]:
-        """Tasks by outcome label; a task that failed in an earlier call counts as pending until it runs again."""
-        pending = Outcome.PENDING.label
-        totals = Counter({pending: self.tasks, Outcome.DONE.label: self.before[Outcome.DONE.label]})
-        totals[pending] -= self.before[Outcome.DONE.label]
-        totals.update(self.outcomes)
-        totals[pending] -= self.outcomes.total()
-        return totals
-
-    def runs_per_hour(self, now: float) -> float:
-        """Rate of the call up to its end, or up to `now` (seconds since 1970); 0 before its first run has ended."""
-        elapsed = (self.latest if self.ended else now) - self.began
-        return 3600 * self.outcomes.total() / elapsed if elapsed > 0 else 0.0
-
-    def load(self, now: float) -> dict[int, float]:
-        """Share of its time that each rank spent in FEFF runs, those under way included."""
-        until = self.latest if self.ended else now
-        elapsed = max(until - self.began, 1e-9)
-        shares = {rank: self.busy.get(rank, 0.0) / elapsed for rank in range(self.ranks)}
-        if not self.ended:
-            for rank, (since, _) in self.running.items():
-                shares[rank] += (until - since) / elapsed
-        return {rank: min(share, 1.0) for rank, share in shares.items()}
-
-
 def read_status(store: Path) -> Status:
-    """Read a store's journal, line by line in bounded memory.
+    """Read a store's journal from where its running totals end, or from its beginning where there are none.
 
     Parameters
     ----------
@@ -133,53 +33,36 @@ def read_status(store: Path) -> Status:
         If there is no journal.
     """
     path = journal_path(store)
-    status = Status()
-    slowest: list[Finished] = []
     try:
-        with path.open(encoding="utf-8", errors="replace") as lines:
-            for line in lines:
+        with path.open("rb") as journal:
+            status, place = _totals(store, path.stat().st_size)
+            journal.seek(place)
+            for line in journal:
                 try:
-                    entry = json.loads(line)
+                    entry = json.loads(line.decode(errors="replace"))
                 except json.JSONDecodeError:
                     continue  # cut off by a kill, or being written now
-                if entry["event"] == "start":
-                    status = Status(
-                        before=Counter(entry["outcomes"]),
-                        pending=entry["pending"],
-                        ranks=entry["ranks"],
-                        began=entry["time"],
-                    )
-                    slowest = []
-                _note(status, slowest, entry)
+                status.note(entry)
     except OSError as error:
         raise StoreError(
             f"no journal {path}: nothing was simulated there yet, or the store was copied without its journal; "
             f"run `xanesml simulate CAMPAIGN`, or count the runs of a finished store by `xanesml validate {store}`"
         ) from error
-    status.slowest = sorted(slowest, reverse=True)
     return status
 
 
-def _note(status: Status, slowest: list[Finished], entry: dict[str, Any]) -> None:
-    status.latest = entry["time"]
-    event = entry["event"]
-    if event == "give":
-        status.running[entry["rank"]] = entry["time"], entry["tasks"]
-    elif event == "run":
-        run = Finished(entry["seconds"], entry["task"], entry["outcome"], entry["rank"], entry.get("message", ""))
-        status.outcomes[run.outcome] += 1
-        status.busy[run.rank] = status.busy.get(run.rank, 0.0) + run.seconds
-        status.running.pop(run.rank, None)
-        push = heapq.heappush if len(slowest) < _REMEMBERED else heapq.heappushpop
-        push(slowest, run)
-        if run.outcome != Outcome.DONE.label:
-            status.failed = [*status.failed[1 - _REMEMBERED :], run]
-    elif event == "retire":
-        status.retired[entry["rank"]] = entry["message"]
-        status.running.pop(entry["rank"], None)
-    elif event == "end":
-        status.ended = True
-        status.running.clear()
+def _totals(store: Path, size: int) -> tuple[Status, int]:
+    """Return the running totals and the place in the journal, of `size` bytes, that they are of."""
+    try:
+        head, text = totals_path(store).read_text(encoding="utf-8").split("\n", 1)
+        place = int(json.loads(head)["journal_bytes"])
+        # Those of another journal, as after a copy of one of the two, may be of a place behind its end.
+        if place <= size:
+            return Status.from_json(text), place
+    except (OSError, ValueError, LookupError, TypeError):
+        # They only save time.
+        pass
+    return Status(), 0
 
 
 def status_lines(status: Status, *, failures: int, now: float) -> Iterator[str]:

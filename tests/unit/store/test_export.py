@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zipfile import ZipFile
 
 import ase.io
 import h5py
@@ -59,6 +60,18 @@ def store(tmp_path: Path) -> Path:
             )
         writer.write(Row(task=4, outcome=Outcome.CRASHED, finished=0, host="n"))
     return path
+
+
+def test_an_archive_holds_the_same_files_in_one(store: Path, tmp_path: Path) -> None:
+    export_xdi(store, tmp_path / "files", echo=str)
+    for _ in range(2):
+        assert export_xdi(store, tmp_path / "one", echo=str, archive=True) == len(DONE)
+        assert [path.name for path in (tmp_path / "one").iterdir()] == ["spectra.zip"]
+    with ZipFile(tmp_path / "one" / "spectra.zip") as members:
+        assert members.testzip() is None
+        assert {name: members.read(name) for name in members.namelist()} == {
+            path.name: path.read_bytes() for path in (tmp_path / "files").iterdir()
+        }
 
 
 @pytest.mark.requires("larch")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from xanesml.feff.outcomes import Outcome
 from xanesml.store import journal
 from xanesml.store.journal import Journal, journal_path
 from xanesml.store.status import read_status, status_lines
+from xanesml.store.tally import totals_path
 
 BEGAN = 1_700_000_000.0
 
@@ -83,6 +85,62 @@ def test_half_a_line_is_passed_over(tmp_path: Path) -> None:
         journal_path(store).write_bytes(whole[:length])
         assert read_status(store).outcomes.total() == (length == len(whole) - 1)
     written.close()
+
+
+def test_totals_and_the_rest_say_what_the_whole_journal_says(tmp_path: Path, clock: Clock) -> None:
+    store = tmp_path / "store.h5"
+    written = Journal(store, outcomes={"pending": 300, "done": 5}, pending=300, ranks=7)
+    assert totals_path(store).exists(), "those of an earlier call do not stay"
+    for task in range(300):
+        clock.now += 0.3
+        written.give(task % 7, [task, task + 1])
+        outcome, seconds = list(Outcome)[1 + task % 4], float(task * 37 % 101)
+        note(written, task, outcome, rank=task % 7, seconds=seconds, message=f"m{task}")
+        if task == 200:
+            written.retire(6, "no room")
+        written.flush()
+        if task % 25 == 24:
+            whole = read_status(store)
+            totals = totals_path(store).read_text()
+            totals_path(store).unlink()
+            assert read_status(store) == whole
+            totals_path(store).write_text(totals)
+    written.close()
+    ended = read_status(store)
+    head = json.loads(totals_path(store).read_text().split("\n")[0])
+    assert head == {"journal_bytes": journal_path(store).stat().st_size}
+    assert (ended.ended, ended.outcomes.total(), len(ended.slowest), len(ended.failed)) == (True, 300, 100, 100)
+    # A later call is told of at once.
+    again = Journal(store, outcomes={"pending": 1}, pending=1, ranks=2)
+    assert read_status(store).ranks == 2
+    again.close()
+
+
+def test_only_what_the_totals_lack_is_read(tmp_path: Path, clock: Clock) -> None:
+    store = tmp_path / "store.h5"
+    written = Journal(store, outcomes={"pending": 9}, pending=9, ranks=1)
+    for task in range(5):
+        note(written, task)
+    clock.now += 60
+    written.flush()
+    note(written, 5)
+    written.flush()
+    # Who read all of it would find one run only.
+    size = journal_path(store).stat().st_size
+    last = journal_path(store).read_text().splitlines()[-1]
+    journal_path(store).write_text("x" * (size - len(last) - 2) + f"\n{last}\n")
+    assert read_status(store).outcomes == {"done": 6}
+    written.close()
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"journal_bytes": 0}\n{"a": 1}', '{"journal_bytes": 99999}\n{}', "x\n[]"])
+def test_totals_that_are_of_no_use_are_passed_over(tmp_path: Path, text: str) -> None:
+    store = tmp_path / "store.h5"
+    written = Journal(store, outcomes={"pending": 3}, pending=3, ranks=1)
+    note(written, 0)
+    written.close()
+    totals_path(store).write_text(text)
+    assert read_status(store).outcomes == {"done": 1}
 
 
 def test_no_journal_is_said(tmp_path: Path) -> None:
