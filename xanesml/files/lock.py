@@ -2,7 +2,8 @@
 
 The lock is one of the kernel's on `.NAME.lock` beside the file, so that nothing is left to
 clean up after a kill. Where the file system has no locks, the time of that file's last
-change takes their place, which a thread of the writer keeps young.
+change takes their place, which a thread of the writer keeps young. Some file systems of several hosts grant a lock on each host by
+itself; there the host and the sign of life of the writer count as well.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import TextIO
 
 from xanesml.errors import EnvironmentProblem, StoreError
+from xanesml.files.mounts import is_local
 from xanesml.files.whole import reason, remove_partials
 
 #: Time without a sign of life after which a writer counts as dead where files cannot be locked, s.
@@ -62,7 +64,7 @@ class WriteLock:
         self._made_folder = not self._path.parent.exists()
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file, no_locks = _acquire(target, exclusive=True)
+            self._file, no_locks = _acquire(target, exclusive=True, echo=echo)
             self._closed = threading.Event()
             _OWN.add(self._path)
             try:
@@ -75,10 +77,10 @@ class WriteLock:
             raise EnvironmentProblem(
                 f"cannot write {target}: {reason(error)}; check the folder and the space left"
             ) from error
-        if no_locks is None:
+        if no_locks is None and is_local(self._path):
             return
         threading.Thread(target=self._beat, name=f"sign of life of {target}", daemon=True).start()
-        if echo is not None:
+        if no_locks is not None and echo is not None:
             echo(f"{target.parent}: the file system has no locks ({reason(no_locks)}); using a sign of life instead")
 
     def _sign(self) -> None:
@@ -154,8 +156,10 @@ def _lock_path(target: Path) -> Path:
     return target.with_name(f".{target.name}.lock")
 
 
-def _acquire(target: Path, *, exclusive: bool) -> tuple[TextIO, OSError | None]:
-    """Open and lock the lock file of a file, without waiting.
+def _acquire(
+    target: Path, *, exclusive: bool, echo: Callable[[str], None] | None = None
+) -> tuple[TextIO, OSError | None]:
+    """Open and lock the lock file of a file, without waiting for a writer that lives.
 
     Parameters
     ----------
@@ -163,6 +167,8 @@ def _acquire(target: Path, *, exclusive: bool) -> tuple[TextIO, OSError | None]:
         The file.
     exclusive : bool
         Whether for a writer, which makes the lock file, or for one of several readers, which does not.
+    echo : callable, optional
+        Prints a line where a writer of another host may be dead, and this one waits to see.
 
     Returns
     -------
@@ -199,17 +205,58 @@ def _acquire(target: Path, *, exclusive: bool) -> tuple[TextIO, OSError | None]:
             # The holder may have released and removed the file between the two steps.
             if not _is_current(file, path):
                 continue
-            if no_locks is not None and (silence := _silent_for(file)) < SILENCE:
+            silence = _silent_for(file)
+            if no_locks is not None and silence < SILENCE:
                 raise StoreError(
                     f"{_in_use(file, target)}; if it is dead, start again in {SILENCE - silence:.0f} s "
                     "(this file system has no locks)"
                 )
+            if silence < SILENCE and _signed_elsewhere(file):
+                if not exclusive:
+                    raise StoreError(
+                        f"{_in_use(file, target)}; if it is dead, start again in {SILENCE - silence:.0f} s"
+                    )
+                if echo is not None:
+                    echo(
+                        f"{_in_use(file, target)}; it is waited for, up to {SILENCE - silence:.0f} s, whether it lives"
+                    )
+                _wait_for_death(file, path, target, SILENCE - silence)
+                # Others may have waited too: whoever makes the next file has it.
+                if _is_current(file, path):
+                    path.unlink(missing_ok=True)
+                continue
             unless_locked.pop_all()
             return file, no_locks
 
 
 def _open_no_link(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
+
+def _signed_elsewhere(file: TextIO) -> bool:
+    """Return whether a writer of another host has signed a lock file, on a file system that hosts may share."""
+    if is_local(Path(file.name)):
+        # There the kernel's lock is the whole truth, whatever the host was called.
+        return False
+    file.seek(0)
+    try:
+        return bool(json.loads(file.read())["host"] != socket.gethostname())
+    except (ValueError, LookupError, TypeError):
+        return False
+
+
+def _wait_for_death(file: TextIO, path: Path, target: Path, seconds: float) -> None:
+    """Wait for some time, in which a writer that lives gives a sign of life; StoreError if it does.
+
+    Its clock does not count, nor that of the file server.
+    """
+    began, first = time.monotonic(), os.fstat(file.fileno()).st_mtime_ns
+    while time.monotonic() - began < seconds:
+        time.sleep(min(1.0, seconds / 10))
+        if not _is_current(file, path):
+            return
+        if path.stat().st_mtime_ns != first:
+            raise StoreError(_in_use(file, target))
 
 
 def _is_current(file: TextIO, path: Path) -> bool:

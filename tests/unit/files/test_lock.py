@@ -206,6 +206,55 @@ def test_without_locks_a_holder_silent_for_long_counts_as_dead(tmp_path: Path, m
                         WriteLock(store, str)
 
 
+@pytest.fixture
+def granted_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shared file system that grants a lock on each host by itself, as Lustre does with localflock."""
+    monkeypatch.setattr(lock, "is_local", lambda _path: False)
+    monkeypatch.setattr(fcntl, "lockf", lambda *_arguments: None)
+
+
+def sign(path: Path, host: str) -> None:
+    path.write_text(json.dumps({"host": host, "pid": 77, "time": time.time()}))
+
+
+@pytest.mark.usefixtures("granted_everywhere")
+def test_a_writer_of_another_host_that_lives_keeps_others_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, path, said = tmp_path / "store.h5", tmp_path / ".store.h5.lock", []
+    sign(path, "elsewhere")
+    with (
+        pytest.raises(StoreError, match=r"process 77 on elsewhere .*; if it is dead, start again in 1\d\d s"),
+        unused(store),
+    ):
+        pytest.fail("a reader came in")
+    # Its next sign of life comes while this one waits.
+    monkeypatch.setattr(lock.time, "sleep", lambda _seconds: os.utime(path, (0, time.time() + 5)))
+    with pytest.raises(StoreError, match=r"process 77 on elsewhere since .*; wait for it, or end it and start again$"):
+        WriteLock(store, said.append)
+    assert len(said) == 1
+    assert "it is waited for, up to 1" in said[0]
+
+
+@pytest.mark.usefixtures("granted_everywhere")
+def test_a_writer_of_another_host_that_is_dead_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, path = tmp_path / "store.h5", tmp_path / ".store.h5.lock"
+    monkeypatch.setattr(lock, "SILENCE", 0.3)
+    for host, wait in (("elsewhere", 1), (socket.gethostname(), 0)):
+        said: list[str] = []
+        sign(path, host)
+        with WriteLock(store, said.append):
+            assert json.loads(path.read_text())["pid"] == os.getpid()
+        # A killed writer of this host has lost its lock.
+        assert len(said) == wait
+
+
+def test_on_a_file_system_of_one_host_its_name_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "is_local", lambda _path: True)
+    sign(tmp_path / ".store.h5.lock", "called so yesterday")
+    said: list[str] = []
+    WriteLock(tmp_path / "store.h5", said.append).close()
+    assert said == []
+
+
 def test_a_sign_of_life_is_given_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refuse_locks(monkeypatch, errno.ENOLCK)
     monkeypatch.setattr(lock, "HEARTBEAT", 0.01)
