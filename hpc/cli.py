@@ -53,7 +53,7 @@ ScratchFolder = Annotated[
     ),
 ]
 
-_WRITER_HELP = "mpio: every rank its rows; root: rank 0 for all; auto: mpio where it works."
+_WRITER_HELP = "mpio: every rank its rows; root: rank 0 for all; auto: mpio where it works{}."
 
 
 def _echo(text: object, *, nl: bool = True, err: bool = False) -> None:
@@ -145,7 +145,7 @@ def plan(
 def simulate(
     campaign_file: CampaignFile,
     output: OutputFolder = None,
-    writer: Annotated[Writer, typer.Option(help=_WRITER_HELP)] = Writer.auto,
+    writer: Annotated[Writer, typer.Option(help=_WRITER_HELP.format(", on one host"))] = Writer.auto,
     scratch: ScratchFolder = None,
     reuse: Annotated[
         list[Path] | None,
@@ -201,7 +201,7 @@ def simulate(
 def average(
     campaign_file: CampaignFile,
     output: OutputFolder = None,
-    writer: Annotated[Writer, typer.Option(help=_WRITER_HELP)] = Writer.auto,
+    writer: Annotated[Writer, typer.Option(help=_WRITER_HELP.format(""))] = Writer.auto,
 ) -> None:
     """Average the spectra of the store into training tensors."""
     comm = world()

@@ -7,6 +7,7 @@ Only this module opens MPI's world; every driver takes a communicator as an argu
 from __future__ import annotations
 
 import signal
+import socket
 import sys
 import time
 import traceback
@@ -183,6 +184,21 @@ def from_root(comm: Ranks, function: Callable[[], T]) -> T:
 def raise_first(comm: Ranks, problem: XanesmlError | None) -> None:
     """Raise the error of the lowest rank that has one, on every rank; collective."""
     _raise_on_all(next((one for one in comm.allgather(problem) if one is not None), None))
+
+
+def preferred_writer(comm: Comm, writer: Writer, echo: Callable[[str], None]) -> Writer:
+    """Return who is to write small rows: all ranks of one host, rank 0 for those of several; collective.
+
+    Rows are small and lie in columns, so that ranks of several hosts write into the same blocks of the file all the
+    time. A parallel file system passes the lock of a block from host to host for each of these writes; rank 0 writes
+    as many rows as 600,000 ranks make.
+    """
+    hosts = comm.gather(socket.gethostname())
+    several = from_root(comm, lambda: len(set(hosts or ())))
+    if writer is not Writer.auto or several == 1:
+        return writer
+    echo(f"rank 0 writes for all, because the ranks are on {several} hosts (--writer mpio: every rank its rows)")
+    return Writer.root
 
 
 def choose_writer(comm: Comm, folder: Path, writer: Writer, echo: Callable[[str], None]) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpc.comm import Comm, Writer, choose_writer, from_root, on_root, raise_first
+from hpc.comm import Comm, Writer, choose_writer, from_root, on_root, preferred_writer, raise_first
 from hpc.drain import Drain, RunTimes, time_left
 from hpc.farming.farm import run_farm
 from hpc.farming.feff_lead import FeffLead
@@ -83,7 +83,8 @@ def simulate(
     store : Path
         The store; created if it does not exist, resumed if it does.
     writer : Writer
-        `mpio`: every rank writes its rows; `root`: rank 0 writes for all; `auto`: `mpio` where it works.
+        `mpio`: every rank writes its rows; `root`: rank 0 writes for all; `auto`: `mpio` on one host where it
+        works, else `root`.
     scratch : Path, optional
         Node-local folder for FEFF's files. Default: $SLURM_TMPDIR, $TMPDIR or /tmp.
     reuse : sequence of Path
@@ -119,7 +120,7 @@ def simulate(
         pending = find_pending(comm, table, store, campaign.engine, echo=echo)
         on_root(comm, lambda: _check_time(drain, pending))
         warn_of_network(comm, scratch, echo)
-        parallel = choose_writer(comm, store.parent, writer, echo)
+        parallel = choose_writer(comm, store.parent, preferred_writer(comm, writer, echo), echo)
         journal = on_root(
             comm, lambda: Journal(store, outcomes=pending.outcomes, pending=pending.count, ranks=comm.size)
         )

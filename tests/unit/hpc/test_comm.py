@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from fake_comm import Aborted, FakeComm, run_ranks
 
-from hpc.comm import Alone, Writer, choose_writer, from_root, on_root, raise_first, split
+from hpc.comm import Alone, Writer, choose_writer, from_root, on_root, preferred_writer, raise_first, split
 from xanesml.errors import EnvironmentProblem, StoreError
 
 
@@ -110,3 +112,28 @@ def test_rank_0_writes_for_all_where_the_file_system_refuses_parallel_files(
     for writer, parallel in ((Writer.auto, True), (Writer.mpio, True), (Writer.root, False)):
         chosen = run_ranks(2, lambda comm, writer=writer: choose_writer(comm, tmp_path, writer, lines.append))
         assert chosen == [parallel] * 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "hosts", "expected"),
+    [
+        (Writer.auto, 1, Writer.auto),
+        (Writer.auto, 2, Writer.root),
+        (Writer.mpio, 2, Writer.mpio),
+        (Writer.root, 1, Writer.root),
+    ],
+)
+def test_rank_0_writes_for_ranks_of_several_hosts(
+    monkeypatch: pytest.MonkeyPatch, asked: Writer, hosts: int, expected: Writer
+) -> None:
+    mine = threading.local()
+    monkeypatch.setattr(socket, "gethostname", lambda: f"n{mine.rank % hosts}")
+    said: list[str] = []
+
+    def part(comm: FakeComm) -> Writer:
+        mine.rank = comm.rank
+        return preferred_writer(comm, asked, said.append)
+
+    assert run_ranks(4, part) == [expected] * 4
+    lines = {line.split(" (")[0] for line in said}
+    assert lines == ({"rank 0 writes for all, because the ranks are on 2 hosts"} if expected is not asked else set())

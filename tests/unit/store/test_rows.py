@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import pickle
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +15,8 @@ from xanesml.errors import EnvironmentProblem, StoreError
 from xanesml.feff.outcomes import Outcome
 from xanesml.files.hdf5 import create, open_file, parallel_problem, text_attribute
 from xanesml.files.layout import STORE, TENSORS
-from xanesml.store.rows import Row, RowWriter, open_store_file, outcome_counts, torn_rows
+from xanesml.store import rows
+from xanesml.store.rows import Row, RowWriter, StoreView, open_store_file, outcome_counts, torn_rows
 
 
 @pytest.fixture
@@ -127,6 +130,31 @@ def test_nothing_but_rows_changes_after_layout(store: Path) -> None:
         for task in range(5):
             write(file, row(task))
     assert store.stat().st_size == before
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_a_view_gives_the_same_by_map_and_by_reads(store: Path, monkeypatch: pytest.MonkeyPatch, local: bool) -> None:
+    monkeypatch.setattr(rows, "is_local", lambda _path: local)
+    with open_store_file(store, mode="r+") as file:
+        file["structures/positions"][...] = written = np.arange(18.0).reshape(2, 3, 3)
+        file["tasks/structure"][...] = np.arange(5) % 2
+        view = pickle.loads(pickle.dumps(StoreView(file)))
+    positions = view["structures/positions"]
+    # A map of a network file system ends the process where the server evicts its host.
+    assert (positions.shape, len(positions), isinstance(positions, np.memmap)) == ((2, 3, 3), 2, local)
+    assert isinstance(view["tasks/structure"], np.memmap) == local
+    np.testing.assert_array_equal(view["tasks/structure"], [0, 1, 0, 1, 0])
+    np.testing.assert_array_equal(np.asarray(positions), written)
+    for index in (0, -1, np.int32(1), slice(None), slice(1, 2), slice(1, 9), slice(2, 0), slice(0, 2, 2), [1, 0, 1]):
+        np.testing.assert_array_equal(positions[index], written[index])
+    for beyond in (2, -3):
+        with pytest.raises(IndexError):
+            positions[beyond]
+    if not local:
+        os.truncate(store, store.stat().st_size // 2)
+        with pytest.raises(StoreError, match=r"store\.h5 is truncated; run `xanesml validate"):
+            for name in ("structures/positions", "tasks/identity"):
+                np.asarray(view[name])
 
 
 def test_long_text_is_cut_to_its_column(store: Path) -> None:
