@@ -159,6 +159,9 @@ def simulate(
     ] = None,
 ) -> None:
     """Run every FEFF task that is not done yet. Start it under mpirun."""
+    from xanesml.feff.process import serve_runs
+
+    serve_runs()
     comm = world()
     echo = _echo if comm.rank == 0 else silent
 

@@ -311,7 +311,7 @@ def run_trial(
             torn = end(simulation)
             assert simulation.process.returncode == 0, simulation.said
     trial.torn_in_the_end = torn
-    known = {"store.h5", "store.journal", ".store.h5.lock", "failed"}
+    known = {"store.h5", "store.journal", "store.totals", ".store.h5.lock", "failed"}
     trial.remains += sorted({path.name for path in store.parent.iterdir()} - known)
     trial.different = different_spectra(store, reference)
     return trial

@@ -42,6 +42,20 @@ SOLVER_NAME = "solver.txt"
 NOT_DONE = 97
 
 
+#: What the stages import, and what that imports when it is used.
+_PRELOADED = (
+    *(
+        "feff10._feff10",
+        "xanesml.pot.stage",
+        "xanesml.fms.stage",
+        "xanesml.fms.reduced",
+        "xanesml.fms.orbits",
+        "xanesml.fms.irreps",
+    ),
+    *("xanesml.fms.point_group", "numpy.random", "encodings.ascii", "encodings.latin_1"),
+)
+
+
 def main(folder: str, *names: str) -> int:
     """Run the stages in order, each in a process of its own, up to the first that fails.
 
@@ -144,6 +158,13 @@ def _native_pot(folder: Path) -> int:
     _write_solver(folder, solver)
     sys.stdout.write(f"Done with module: potentials ({solver}).\n")
     return 0
+
+
+def preload() -> None:
+    """Import all that stages import in processes of their own, for a server that forks runs (`run_server.py`)."""
+    _find_xanesml()
+    for name in _PRELOADED:
+        importlib.import_module(name)
 
 
 def _native_fms(folder: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import resource
@@ -12,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from xanesml.feff.guard import guard
+from xanesml.feff.server import Served, serve, start_server
 
 #: Prefixes of variables by which MPI and batch systems make a process a rank.
 MPI_PREFIXES = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "SLURM_", "MPI_", "HYDRA_", "I_MPI_")
@@ -62,6 +64,16 @@ def raise_stack_limit() -> None:
         resource.setrlimit(resource.RLIMIT_STACK, (hard, hard))
 
 
+def serve_runs() -> None:
+    """Start a server that forks FEFF10's runs, so that a run reads nothing of Python; call it before MPI starts.
+
+    Its runs have the environment of this moment.
+    """
+    # The place of the stack in memory is settled when a program starts.
+    raise_stack_limit()
+    start_server(clean_environment())
+
+
 class ChildRun:
     """Programs run one after the other in one folder; a failing one ends the sequence.
 
@@ -97,7 +109,7 @@ class ChildRun:
         self._folder = folder
         self._log = log
         self._environment = environment
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: subprocess.Popen[bytes] | Served | None = None
         self._returncode: int | None = None
         self.cpu_seconds = 0.0
         self.memory = 0.0
@@ -138,6 +150,9 @@ class ChildRun:
 
     def _start_next(self) -> None:
         command = self._waiting.pop(0)
+        self._child = serve(command, self._folder, self._log, guard().watch)
+        if self._child is not None:
+            return
         with self._log.open("ab") as output:
             try:
                 self._child = subprocess.Popen(
@@ -163,6 +178,10 @@ class ChildRun:
         guard().release(pid)
         _, status, usage = os.wait4(pid, 0)
         returncode = os.waitstatus_to_exitcode(status)
+        # Of a process that takes orphans those of the group are children too.
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                os.waitpid(-pid, 0)
         # Waited for here: Popen does not report the resources used.
         self._child.returncode = returncode
         self._child = None

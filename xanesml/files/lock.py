@@ -2,8 +2,9 @@
 
 The lock is one of the kernel's on `.NAME.lock` beside the file, so that nothing is left to
 clean up after a kill. Where the file system has no locks, the time of that file's last
-change takes their place, which a thread of the writer keeps young. Some file systems of several hosts grant a lock on each host by
-itself; there the host and the sign of life of the writer count as well.
+change takes their place, which a thread of the writer keeps young. Some file systems of
+several hosts grant a lock on each host by itself; there the host and the sign of life of
+the writer count as well.
 """
 
 from __future__ import annotations

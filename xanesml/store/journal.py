@@ -20,9 +20,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from xanesml.errors import EnvironmentProblem, StoreError
+from xanesml.errors import StoreError
 from xanesml.feff.outcomes import Outcome
-from xanesml.files.whole import write_text
 from xanesml.store.tally import Status, journal_path, totals_path
 
 #: Longest time that a line waits in memory, s.
@@ -98,9 +97,12 @@ class Journal:
     def _write_totals(self) -> None:
         began = time.monotonic()
         head = json.dumps({"journal_bytes": self._size})
+        # One name, as one driver writes: what a kill leaves is replaced by the next one.
+        partial = self._totals.with_name(f".{self._totals.name}.partial")
         # They only save the readers of the journal time.
-        with contextlib.suppress(EnvironmentProblem):
-            write_text(self._totals, f"{head}\n{self._status.to_json()}\n", durable=False)
+        with contextlib.suppress(OSError):
+            partial.write_text(f"{head}\n{self._status.to_json()}\n", encoding="utf-8")
+            partial.replace(self._totals)
         ended = time.monotonic()
         self._totals_due = ended + max(_TOTALS, (ended - began) / _TOTALS_SHARE)
 
