@@ -88,14 +88,16 @@ def costs(tasks: int) -> dict[str, float]:
 
     used: dict[str, list[float]] = {"farm": [], "farm, row, journal, clock": []}
     for _ in range(ROUNDS):
-        for seconds, callbacks in zip(used.values(), ({}, as_simulate(MPI.COMM_WORLD.size)), strict=True):
+        simulation = as_simulate(MPI.COMM_WORLD.size)
+        del simulation["store"]
+        for seconds, callbacks in zip(used.values(), ({}, simulation), strict=True):
             naps = farm_sleeping_jobs([0.0] * tasks, range(tasks), batch_seconds=0, lead_works=False, **callbacks)
             seconds.append(naps[1] / tasks)
     return {name: statistics.median(seconds) for name, seconds in used.items()}
 
 
 def as_simulate(ranks: int) -> dict[str, Any]:
-    """Return the callbacks of a simulation with the `mpio` writer, and rows in place of FEFF's."""
+    """Return the callbacks of a simulation with the `mpio` writer, rows in place of FEFF's, and the name of a store."""
     from hpc.drain import Drain  # noqa: PLC0415
     from hpc.farming.feff_lead import FeffLead  # noqa: PLC0415
     from hpc.farming.pending import Pending  # noqa: PLC0415
@@ -113,7 +115,12 @@ def as_simulate(ranks: int) -> dict[str, Any]:
         _ = folder  # lives as long as the journal
         return Row(task=task, outcome=Outcome.DONE, finished=time.time(), host="node0001", seconds=40.0), b""
 
-    return {"finish": finish, "report": lead.report, "dispatched": lead.dispatched}
+    return {
+        "finish": finish,
+        "report": lead.report,
+        "dispatched": lead.dispatched,
+        "store": Path(folder.name) / "store.h5",
+    }
 
 
 def nothing(task: int) -> int:

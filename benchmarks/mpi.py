@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from typing import Any
@@ -15,9 +16,13 @@ _AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"
 
 
 def mpirun(ranks: int, *command: str, environment: dict[str, str] | None = None) -> str:
-    """Run a command on a number of ranks, also with more ranks than cores, and return what it prints."""
+    """Run a command on a number of ranks, also with more ranks than cores, and return what it prints.
+
+    The variable LAUNCHER holds the words of another launcher than Open MPI's, before the number of ranks.
+    """
+    launcher = shlex.split(os.environ.get("LAUNCHER", "mpirun --oversubscribe --bind-to none -n"))
     done = subprocess.run(
-        ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", str(ranks), *command],
+        [*launcher, str(ranks), *command],
         env=os.environ | _AS_ROOT | (environment or {}),
         stdout=subprocess.PIPE,
         text=True,
