@@ -124,6 +124,7 @@ REQUIREMENTS = {
     "second host": Requirement(lambda: _programs(*HOSTS), "`make setup-tests`"),
     "C compiler": Requirement(lambda: _programs("cc"), "`make setup`"),
     "linux": Requirement(lambda: "" if sys.platform == "linux" else f"the system is {sys.platform}", machine=True),
+    "apptainer": Requirement(lambda: _programs("apptainer"), machine=True),
     "mounts": Requirement(_no_mounts, machine=True),
     "network namespaces": Requirement(_no_namespaces, machine=True),
     "package index": Requirement(_no_index, machine=True),
