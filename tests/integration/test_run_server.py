@@ -10,7 +10,7 @@ import pytest
 
 from xanesml.campaign import Campaign
 from xanesml.feff import feff10_stages
-from xanesml.feff.feff10 import NATIVE_FMS, STAGES
+from xanesml.feff.feff10 import NATIVE_FMS, NATIVE_POT, STAGES
 from xanesml.feff.process import clean_environment
 from xanesml.store.tasks import expand
 
@@ -34,9 +34,11 @@ sys.exit(stages.main(folder, *sys.argv[3:]))
 
 
 @pytest.mark.parametrize(
-    ("task", "solver"), [(0, "xanesml fms: symmetric"), (2, "xanesml fms: ")], ids=["distorted", "disordered"]
+    ("task", "pot", "solver"),
+    [(0, "pot", "xanesml fms: symmetric"), (2, "pot", "xanesml fms: "), (2, NATIVE_POT, "; xanesml pot: ")],
+    ids=["distorted", "disordered", "own potentials"],
 )
-def test_a_forked_run_imports_nothing(tmp_path: Path, task: int, solver: str) -> None:
+def test_a_forked_run_imports_nothing(tmp_path: Path, task: int, pot: str, solver: str) -> None:
     campaign = Campaign.model_validate(
         {
             "name": "small",
@@ -47,7 +49,7 @@ def test_a_forked_run_imports_nothing(tmp_path: Path, task: int, solver: str) ->
         }
     )
     (tmp_path / "feff.inp").write_text(expand(campaign).inputs(task)[0], encoding="utf-8")
-    stages = [NATIVE_FMS if stage == "fms" else stage for stage in STAGES]
+    stages = [{"fms": NATIVE_FMS, "pot": pot}.get(stage, stage) for stage in STAGES]
     command = [sys.executable, "-c", CODE, feff10_stages.__file__, str(tmp_path), *stages]
     done = subprocess.run(
         command, cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, timeout=120, check=False

@@ -28,9 +28,7 @@ class Case:
         pending = Pending(10**6, np.arange(1), {}, np.empty(0))
         self.drain, self.said = Drain(), list[str]()
         self._journal = Journal(folder / "store.h5", outcomes={}, pending=10**6, ranks=1)
-        self.lead = FeffLead(
-            self._journal, pending, None, self.drain, self.said.append, kept=kept, allowed=allowed
-        )
+        self.lead = FeffLead(self._journal, pending, None, self.drain, self.said.append, kept=kept, allowed=allowed)
 
     def report(self, task: int, rank: int, outcome: Outcome = Outcome.CRASHED) -> int | None:
         message = "" if outcome is Outcome.DONE else "signal 11"
