@@ -75,7 +75,17 @@ if "XANESML_SOAK_CLOCK" in os.environ:
 """
 
 #: What may be in the output folder in the end.
-KNOWN = {"store.h5", "store.journal", "failed", "tensors.h5", "model", "figures", "predictions.json", "predictions.csv"}
+KNOWN = {
+    "store.h5",
+    "store.journal",
+    "store.totals",
+    "failed",
+    "tensors.h5",
+    "model",
+    "figures",
+    "predictions.json",
+    "predictions.csv",
+}
 
 #: How long a stage may take in all, and how long its processes to go, s.
 PATIENCE, GOING = 180.0, 20.0
