@@ -372,7 +372,7 @@ def test_a_time_shorter_than_a_run_is_refused_before_the_first_and_not_asked_for
     real.write_text('name = "real"\n[distortion]\nmaximum = 0.01\nminimum = 0.0\n', encoding="utf-8")
     words = (xanesml, "simulate", str(real), "-o", str(tmp_path / "real"), "--limit", f"{(CLOSING + 8) / 60:.3f}")
     assert re.search(
-        r"\d s are left for runs, and a run is likely to take 1\d s; ask for more time",
+        r"\d s are left for runs, and a run is likely to take \d\d s; ask for more time",
         assert_refused(mpirun(1, *words), "ask for more time"),
     )
     # It does not know how slow a FEFF of the site is.
