@@ -297,16 +297,20 @@ class DisorderSection(_Section):
     """Displacement σ of the last structure, Å; the others are evenly spaced in between. Default 0.14."""
     directions: Literal["sphere", "uniform_angles"] = "sphere"
     """Distribution of the displacements' directions; `uniform_angles` favors the poles. Default sphere."""
-    absorbers: Literal["first_shell", "all"] | list[Annotated[int, Field(ge=0)]] = "first_shell"
-    """Absorbers of the particle average: the center and its first neighbors, all atoms of the element, or atom indices.
-    Default first_shell."""
+    absorbers: Literal["first_shell", "all", "sample"] | list[Annotated[int, Field(ge=0)]] = "first_shell"
+    """Absorbers of the particle average: the center and its first neighbors, all atoms of the element, some of them
+    drawn at random, the same in all structures, or atom indices. Default first_shell."""
+    sample: PositiveInt = 13
+    """For `sample`: how many atoms are drawn, by the campaign's seed. Default 13."""
 
     @field_validator("absorbers", mode="before")
     @classmethod
     def _known_absorbers(cls, value: Any) -> Any:
         listed = isinstance(value, list) and all(isinstance(one, int) and one >= 0 for one in value)
-        if not listed and value not in ("first_shell", "all"):
-            raise ValueError(f"{value!r} names no absorbers; give 'first_shell', 'all', or a list of atoms from 0")
+        if not listed and value not in ("first_shell", "all", "sample"):
+            raise ValueError(
+                f"{value!r} names no absorbers; give 'first_shell', 'all', 'sample', or a list of atoms from 0"
+            )
         return value
 
     @model_validator(mode="after")
@@ -315,6 +319,8 @@ class DisorderSection(_Section):
             raise ValueError(f"sigma_maximum {self.sigma_maximum} is below sigma_minimum {self.sigma_minimum}")
         if isinstance(self.absorbers, list) and len(set(self.absorbers)) != len(self.absorbers):
             raise ValueError("absorbers lists an atom twice")
+        if "sample" in self.model_fields_set and self.absorbers != "sample":
+            raise ValueError(f"sample is of no use with absorbers = {self.absorbers!r}; remove it, or set 'sample'")
         return self
 
 
@@ -414,9 +420,9 @@ class EngineSection(_Section):
     fms: Literal["native", "feff"] = "native"
     """For `feff10`: solver of the full multiple scattering; `native`, xanesml's, leaves to FEFF what it cannot solve.
     Default native."""
-    pot: Literal["native", "feff"] = "feff"
+    pot: Literal["native", "feff"] = "native"
     """For `feff10`: solver of the self-consistent potentials; `native`, xanesml's, leaves to FEFF what it cannot solve.
-    Default feff."""
+    Default native."""
     timeout: Positive = 1800.0
     """Time limit of a run, s; a run that exceeds it is killed with all its children. Default 1800."""
     max_failed: Annotated[float, Field(ge=0, le=1)] = 0.1
@@ -653,7 +659,7 @@ class Campaign(_Section):
     @model_validator(mode="after")
     def _images_or_random_displacements(self) -> Campaign:
         if self.structure.images is not None and self.disorder is not None:
-            for name in sorted(set(DisorderSection.model_fields) - {"absorbers"}):
+            for name in sorted(set(DisorderSection.model_fields) - {"absorbers", "sample"}):
                 if getattr(self.disorder, name) != DisorderSection.model_fields[name].default:
                     raise ValueError(
                         f"disorder.{name} does not go with structure.images, which are the disordered structures; "

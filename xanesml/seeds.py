@@ -49,6 +49,8 @@ class Stream(Enum):
     TRIALS = (9,)
     #: Species on shared sites of a crystal.
     OCCUPANCY = (12,)
+    #: Atoms that are a fair sample of a particle's absorbers.
+    ABSORBERS = (13,)
     #: Structures that calibrate intervals, of those that are not trained on.
     PARTICLE_CALIBRATION = (10,)
     #: Other divisions of held-out families into calibration and test.

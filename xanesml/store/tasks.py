@@ -427,7 +427,7 @@ def expand(campaign: Campaign) -> TaskTable:
     if campaign.distortion is not None:
         sites = structures.series_sites(cluster, campaign.distortion)
     if campaign.disorder is not None:
-        several = structures.absorbers(cluster, campaign.disorder).astype(np.int32)
+        several = structures.absorbers(cluster, campaign.disorder, campaign.seed).astype(np.int32)
         bonds.bonds(cluster, several, expected=bonds.expected_bonds(campaign.structure, campaign.disorder))
         for positions in trajectory.positions:
             bonds.bonds(cluster, several, positions=positions)

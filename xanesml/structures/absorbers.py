@@ -11,6 +11,7 @@ from xanesml.campaign import DisorderSection, DistortionSection
 from xanesml.errors import StructureError
 from xanesml.files.arrays import Indices, Wholes
 from xanesml.fms.point_group import point_group
+from xanesml.seeds import Stream, generator
 from xanesml.structures.cluster import Cluster, first_neighbors
 
 #: Largest distance between an atom and the image of an equivalent one, Å: files with three decimals keep their
@@ -44,23 +45,47 @@ class Sites:
         return len(self.atoms)
 
 
-def absorbers(cluster: Cluster, section: DisorderSection) -> Indices:
+def absorbers(cluster: Cluster, section: DisorderSection, seed: int | None = None) -> Indices:
     """Return the absorbers of a particle average.
+
+    Parameters
+    ----------
+    cluster : Cluster
+        The undistorted cluster.
+    section : DisorderSection
+        Its `absorbers` and `sample`.
+    seed : int, optional
+        Seed of the campaign, needed for a sample.
 
     Returns
     -------
     ndarray of int, shape (n,)
         The central absorber first, then its first neighbors of the same element by index; or
-        all atoms of that element by index; or the list as given.
+        all atoms of that element by index; or a sample of them, drawn by the campaign's seed; or the list as given.
 
     Raises
     ------
     StructureError
-        If a listed atom is not in the cluster or not of the absorber's element.
+        If a listed atom is not in the cluster or not of the absorber's element, or a sample is larger than what it is
+        drawn from.
     """
     element = cluster.numbers[cluster.absorber]
+    every = np.flatnonzero(cluster.numbers == element)
     if section.absorbers == "all":
-        return np.flatnonzero(cluster.numbers == element)
+        return every
+    if section.absorbers == "sample":
+        if seed is None:
+            raise ValueError("a sample of absorbers needs the seed of the campaign")
+        if section.sample > len(every):
+            raise StructureError(
+                f"disorder.sample is {section.sample}, but the cluster has {len(every)} atoms of "
+                f'{chemical_symbols[element]}; give fewer, or disorder.absorbers = "all"'
+            )
+        # By distance from the central absorber, so that the order of a file draws no other atoms.
+        away = np.linalg.norm(cluster.positions[every], axis=1)
+        ordered = every[np.lexsort((*np.round(cluster.positions[every].T, _DECIMALS), np.round(away, _DECIMALS)))]
+        drawn = generator(seed, Stream.ABSORBERS).choice(len(every), section.sample, replace=False)
+        return np.sort(ordered[drawn])
     if section.absorbers == "first_shell":
         neighbors = first_neighbors(cluster.positions, cluster.absorber, cluster.first_shell_cutoff)
         return np.concatenate(([cluster.absorber], neighbors[cluster.numbers[neighbors] == element]))

@@ -100,6 +100,7 @@ def build_cluster(section: StructureSection, seed: int | None = None) -> Cluster
         coordination=coordination[inside],
         radius=radius,
         like_bonds=like,
+        source=np.asarray(kept[inside]),
         notes=tuple(notes),
     )
 

@@ -34,6 +34,9 @@ class Cluster:
         Radius of the sphere that was cut from a periodic structure, Å; None for a whole particle.
     like_bonds : bool
         Whether only atoms of one element are first neighbors, not those of any.
+    source : ndarray of int, shape (A,), or None
+        The atom of the structure file that each atom is, a periodic image of one or itself; None where a store, which
+        does not keep it, was read.
     notes : tuple of str
         What was decided about a structure file, each in a line for the user.
     """
@@ -47,6 +50,7 @@ class Cluster:
     coordination: Wholes
     radius: float | None = None
     like_bonds: bool = False
+    source: Wholes | None = None
     notes: tuple[str, ...] = ()
 
 

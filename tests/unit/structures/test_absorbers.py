@@ -227,3 +227,26 @@ def test_all_absorbers_are_of_one_element_and_their_bonds_lead_to_others() -> No
     assert chosen.tolist() == [0, 2]
     # The bond between the two platinum atoms has no absorbing end.
     assert bonds(cluster, chosen).tolist() == [[0, 1], [0, 2], [2, 3]]
+
+
+def test_a_sample_is_drawn_by_the_seed_whatever_the_order_of_the_atoms() -> None:
+    cluster, section = cuboctahedron(147), DisorderSection(absorbers="sample", sample=12)
+    drawn = absorbers(cluster, section, 5)
+    assert len(set(drawn.tolist())) == 12
+    assert absorbers(cluster, section, 5).tolist() == drawn.tolist()
+    assert absorbers(cluster, section, 6).tolist() != drawn.tolist()
+    order = np.random.default_rng(1).permutation(147)
+    shuffled = replace(cluster, positions=cluster.positions[order], absorber=int(np.argsort(order)[cluster.absorber]))
+    again = shuffled.positions[absorbers(shuffled, section, 5)]
+    np.testing.assert_allclose(sorted(again.tolist()), sorted(cluster.positions[drawn].tolist()))
+    # Over many draws every atom is as likely as another: a fair sample has the particle's mean coordination.
+    counts = [cluster.coordination[absorbers(cluster, section, seed)].mean() for seed in range(200)]
+    spread = cluster.coordination.std() / np.sqrt(12 * 200)
+    assert abs(np.mean(counts) - cluster.coordination.mean()) < 4 * spread
+
+
+def test_a_sample_larger_than_the_particle_is_refused() -> None:
+    with pytest.raises(StructureError, match=r"disorder\.sample is 14, but the cluster has 13 atoms of Au"):
+        absorbers(cuboctahedron(13), DisorderSection(absorbers="sample", sample=14), 1)
+    with pytest.raises(ValueError, match="sample is of no use with absorbers = 'all'"):
+        DisorderSection(absorbers="all", sample=5)

@@ -24,10 +24,14 @@ def frames(count: int) -> list[Atoms]:
     return [Atoms("Au13", positions=GOLD.positions + move + [1.0, 2.0, 3.0]) for move in moves]
 
 
-def trajectory(folder: Path, images: list[Atoms], chosen: str = "::2") -> Trajectory:
+def section(folder: Path, chosen: str, radius: float | None = None) -> StructureSection:
+    return StructureSection(file=folder / "md.xyz", images=chosen, radius=radius, absorber=0 if radius else None)
+
+
+def trajectory(folder: Path, images: list[Atoms], chosen: str = "::2", radius: float | None = None) -> Trajectory:
     write(folder / "md.xyz", images, format="extxyz")
-    section = StructureSection(file=folder / "md.xyz", images=chosen)
-    return read_trajectory(section, build_cluster(section))
+    chosen_section = section(folder, chosen, radius)
+    return read_trajectory(chosen_section, build_cluster(chosen_section))
 
 
 @pytest.mark.parametrize(
@@ -72,10 +76,36 @@ def test_trajectories_that_cannot_be_used(tmp_path: Path) -> None:
     images[1].symbols[3] = "Ag"
     with pytest.raises(StructureError, match=r"image 1 of .* has other atoms than the first"):
         trajectory(tmp_path, images)
-    write(tmp_path / "bulk.xyz", [bulk("Au", cubic=True)] * 2, format="extxyz")
-    section = StructureSection(file=tmp_path / "bulk.xyz", images=":", radius=9.0)
-    with pytest.raises(StructureError, match="trajectory of a periodic structure"):
-        read_trajectory(section, build_cluster(section))
+
+
+def test_the_atoms_of_a_sphere_are_followed_through_the_cells_of_a_crystal(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    crystal = bulk("Au", cubic=True) * (2, 2, 2)
+    moves = [np.zeros((32, 3)), *rng.normal(0, 0.1, (2, 32, 3))]
+    images = []
+    for step, move in enumerate(moves):
+        atoms = crystal.copy()
+        atoms.positions += move
+        atoms.set_cell(crystal.cell * (1 + 0.01 * step), scale_atoms=True)
+        images.append(atoms)
+    plain = trajectory(tmp_path, images, ":", radius=7.0)
+    for step, (atoms, found) in enumerate(zip(images, plain.positions, strict=True)):
+        # Oracle: every atom is a periodic image of one, displaced from its place in the first image by that one's.
+        vectors = found / (1 + 0.01 * step) - plain.positions[0]
+        own = (moves[step] - moves[step][0])[build_cluster(section(tmp_path, ":", 7.0)).source]
+        np.testing.assert_allclose(vectors, own, atol=1e-6)
+        # It drifts, and atoms leave the cell through its faces.
+        atoms.translate([1.7 * step, -2.9 * step, 0.4])
+        atoms.wrap()
+    images[0].positions -= images[0].positions[0]
+    np.testing.assert_allclose(trajectory(tmp_path, images, ":", radius=7.0).positions, plain.positions, atol=1e-6)
+
+
+def test_a_slab_among_the_images_of_a_crystal_is_refused(tmp_path: Path) -> None:
+    images = [bulk("Au", cubic=True) * (2, 2, 2) for _ in range(2)]
+    images[1].pbc = (True, True, False)
+    with pytest.raises(StructureError, match=r"image 1 of .* is periodic along other axes than the first"):
+        trajectory(tmp_path, images, ":", radius=7.0)
 
 
 def test_images_are_the_disordered_structures_of_a_campaign(tmp_path: Path) -> None:
