@@ -319,7 +319,7 @@ class DisorderSection(_Section):
             raise ValueError(f"sigma_maximum {self.sigma_maximum} is below sigma_minimum {self.sigma_minimum}")
         if isinstance(self.absorbers, list) and len(set(self.absorbers)) != len(self.absorbers):
             raise ValueError("absorbers lists an atom twice")
-        if "sample" in self.model_fields_set and self.absorbers != "sample":
+        if self.absorbers != "sample" and self.sample != type(self).model_fields["sample"].default:
             raise ValueError(f"sample is of no use with absorbers = {self.absorbers!r}; remove it, or set 'sample'")
         return self
 

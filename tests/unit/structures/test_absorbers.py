@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from xanesml.campaign import MAGIC_NUMBERS, DisorderSection, DistortionSection, StructureSection
+from xanesml.errors import StructureError
 from xanesml.structures import Cluster, Sites, absorbers, build_cluster, series_sites, sites
 from xanesml.structures.bonds import bonds, coordination, expected_bonds
 
