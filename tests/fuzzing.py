@@ -29,8 +29,7 @@ from fms_run import phase_text
 from small_tensors import write_small
 
 from xanesml.campaign import Campaign, StructureSection
-from xanesml.errors import XanesmlError
-from xanesml.fms import FmsNotApplicable
+from xanesml.errors import NotApplicable, XanesmlError
 from xanesml.fms.phases import read_phases
 
 #: Longest time for one input, s.
@@ -118,7 +117,7 @@ def _here(target: Target, path: Path) -> str | None:
     signal.alarm(LIMIT)
     try:
         target.read(path)
-    except (XanesmlError, FmsNotApplicable) as error:
+    except (XanesmlError, NotApplicable) as error:
         return None if str(error) and "\n" not in str(error) else f"not one line: {str(error)!r}"
     except BaseException as error:  # noqa: BLE001 (it is what is looked for)
         last = traceback.extract_tb(error.__traceback__)[-1]

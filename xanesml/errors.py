@@ -52,3 +52,7 @@ class SpectrumError(XanesmlError):
 
 class EnvironmentProblem(XanesmlError):
     """A missing library or permission on this machine."""
+
+
+class NotApplicable(Exception):
+    """What a native solver leaves to FEFF's own stage; the message says why, in one line."""

@@ -62,7 +62,6 @@ def structures(element: str) -> dict[str, tuple[Atoms, dict[int, int]]]:
     made = {"crystal": (bulk(element, "fcc", a=constant, cubic=True) * (4, 4, 4), CRYSTAL)}
     for count, (length, cutoff) in PARTICLES.items():
         atoms = Octahedron(element, length, cutoff=cutoff, latticeconstant=constant)
-        assert len(atoms) == count
         atoms = Atoms(numbers=atoms.numbers, positions=atoms.positions, calculator=EMT())
         FIRE(atoms, logfile=None).run(fmax=0.01)
         made[f"particle{count}"] = (atoms, HEAT)

@@ -53,7 +53,7 @@ def test_gold_l3(tmp_path, engine, au13):
     assert spectrum.mu[[0, 10, -1]] == pytest.approx([6.2429e-5, 1.33032e-4, 3.59005e-4], rel=1e-3)
     assert len(spectrum.energy) == 83
     assert spectrum.cards == REQUEST.cards
-    assert result.solver == "xanesml fms: symmetric, 208 in blocks up to 16"
+    assert result.solver == "xanesml fms: symmetric, 208 in blocks up to 16; xanesml pot: scf 0"
     assert 0.2 < result.cpu_seconds < 2 * result.seconds
     assert result.memory > 100
 
@@ -95,24 +95,26 @@ def test_forked_stages_do_as_the_pipeline_does(tmp_path, au13):
 
 #: A solver in xanesml's place.
 SOLVER = """
-from xanesml.fms import FmsNotApplicable
+from xanesml.errors import NotApplicable
 class Report:
     solver = "xanesml LU"
 def solve_stage(folder, *, precision="single", method="auto", cache=None):
     assert (folder / "fms.inp").is_file()
     if REASON:
-        raise FmsNotApplicable(REASON)
+        raise NotApplicable(REASON)
     (folder / "gg.bin").write_text("solved")
     return Report()
 """
 
 
 def with_solver(tmp_path, monkeypatch, reason):
-    package = tmp_path / "packages" / "xanesml" / "fms"
-    package.mkdir(parents=True)
+    for stage in ("fms", "pot"):
+        package = tmp_path / "packages" / "xanesml" / stage
+        package.mkdir(parents=True)
+        (package / "__init__.py").write_text("")
+        (package / "stage.py").write_text(SOLVER.replace("REASON", repr(reason)))
     (package.parent / "__init__.py").write_text("")
-    (package / "__init__.py").write_text("class FmsNotApplicable(Exception): pass\n")
-    (package / "stage.py").write_text(SOLVER.replace("REASON", repr(reason)))
+    (package.parent / "errors.py").write_text("class NotApplicable(Exception): pass\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "packages"))
 
 
@@ -136,20 +138,20 @@ def test_feff_does_what_the_native_stage_does_not(tmp_path, monkeypatch, au13):
         tmp_path, monkeypatch, "Debye-Waller factors of a correlated\nmodel, which is too much for one short line"
     )
     done = stages(tmp_path / "run", au13, "rdinp", "xanesml-fms")
-    assert "xanesml-fms does not apply: Debye-Waller factors of a correlated model, which is too much" in done.stdout
+    assert "xanesml-fms leaves it to FEFF: Debye-Waller factors of a correlated model, which is too much" in done.stdout
     # FEFF's own stage, which misses what the stages before it would have written.
     assert done.returncode == 1
     assert "FMS calculation of full Green's function" in done.stdout
     assert "FeffPipelineError: stage 'xanesml-fms' failed (exit code: " in done.stderr
     solver = (tmp_path / "run" / "solver.txt").read_text()
-    assert solver.startswith("FEFF fms (native does not apply: Debye-Waller factors of a correlated model, which")
+    assert solver.startswith("FEFF fms, as Debye-Waller factors of a correlated model, which")
 
 
 SCF = FeffSection(scf=ScfSection(radius=3.1), fms_radius=3.1)
 
 
 def test_native_potentials_and_scattering_make_a_run(tmp_path):
-    engine = make_engine(EngineSection(timeout=120, pot="native"))
+    engine = make_engine(EngineSection(timeout=120))
     result = run_feff(engine, tmp_path, center_input(3, SCF), Request.of(SCF, absorber_number=79))
     assert (result.outcome, result.message) == (Outcome.DONE, "")
     assert result.spectrum.scf
@@ -158,21 +160,23 @@ def test_native_potentials_and_scattering_make_a_run(tmp_path):
 
 def test_feff_makes_the_potentials_that_the_native_stage_does_not(tmp_path):
     cards = FeffSection(scf=ScfSection(radius=3.1, lfms=1, iterations=3), fms_radius=3.1)
-    engine = make_engine(EngineSection(timeout=120, pot="native"))
+    engine = make_engine(EngineSection(timeout=120))
     result = run_feff(engine, tmp_path, center_input(3, cards), Request.of(cards, absorber_number=79))
     assert "; FEFF pot, as lfms1 (1 is a" in result.solver
     # FEFF's own loop was given too few iterations.
     assert result.outcome is Outcome.SCF_NOT_CONVERGED
 
 
-def test_a_native_stage_that_breaks_ends_the_run(tmp_path, monkeypatch, au13):
+@pytest.mark.parametrize(("stage", "feff"), [("xanesml-pot", "pot"), ("xanesml-fms", "fms")])
+def test_feff_does_a_native_stage_that_breaks(tmp_path, monkeypatch, au13, stage, feff):
     with_solver(tmp_path, monkeypatch, "")
-    (tmp_path / "packages" / "xanesml" / "fms" / "stage.py").write_text("raise ZeroDivisionError")
-    done = stages(tmp_path / "run", au13, "rdinp", "xanesml-fms", "mkgtr")
-    assert done.returncode == 1
+    (tmp_path / "packages" / "xanesml" / feff / "stage.py").write_text("raise ZeroDivisionError")
+    before = ["rdinp", "atomic", "pot", "xsph"]
+    done = stages(tmp_path / "run", au13, *before[: before.index("pot") if feff == "pot" else None], stage)
+    assert done.returncode == 0
     assert "ZeroDivisionError" in done.stderr
-    assert "stage 'xanesml-fms' failed (exit code: 1)" in done.stderr
-    assert "MKGTR" not in done.stdout
+    assert (tmp_path / "run" / "solver.txt").read_text() == f"FEFF {feff}, as ZeroDivisionError in ours\n"
+    assert (tmp_path / "run" / {"pot": "pot.bin", "fms": "gg.bin"}[feff]).stat().st_size > 1000
 
 
 def test_a_run_that_is_killed_leaves_its_time(tmp_path):

@@ -11,11 +11,11 @@ import pytest
 from ase.cluster import Octahedron
 
 from xanesml.campaign import FeffSection, ScfSection
+from xanesml.errors import NotApplicable
 from xanesml.feff.cards import feff_input
 from xanesml.feff.feff10 import stage_command
 from xanesml.feff.process import clean_environment, raise_stack_limit
 from xanesml.feff.xmu import read_xmu
-from xanesml.pot import PotNotApplicable
 from xanesml.pot.files import read_free_atoms, read_potentials, write_potentials
 from xanesml.pot.inputs import HARTREE
 from xanesml.pot.stage import read_occupations, solve_stage
@@ -128,12 +128,12 @@ def test_what_does_not_apply_writes_nothing(tmp_path: Path) -> None:
     assert "  30   0   0   0" in cards
     (folder / "pot.inp").write_text(cards.replace("  30   0   0   0", "   3   0   0   0"))
     before = (folder / "log1.dat").read_text()
-    with pytest.raises(PotNotApplicable, match="no convergence in 3 iterations"):
+    with pytest.raises(NotApplicable, match="no convergence in 3 iterations"):
         solve_stage(folder)
     assert not (folder / "pot.bin").exists()
     assert (folder / "log1.dat").read_text() == before
     free = read_free_atoms(folder / "apot.bin")
     assert read_occupations(folder / "config.dat", free).sum(axis=1).tolist() == [79, 79]
     (folder / "config.dat").write_text("")
-    with pytest.raises(PotNotApplicable, match=r"config\.dat does not tell"):
+    with pytest.raises(NotApplicable, match=r"config\.dat does not tell"):
         solve_stage(folder)

@@ -30,6 +30,8 @@ import feff10
 #: The stages in place of `pot` and `fms`.
 NATIVE_POT, NATIVE_FMS = "xanesml-pot", "xanesml-fms"
 _REPLACED = {NATIVE_POT: "pot", NATIVE_FMS: "fms"}
+#: What FEFF says is done when they are.
+_MODULES = {NATIVE_POT: "potentials", NATIVE_FMS: "FMS"}
 
 #: xanesml's stages around those that compute potentials, and what representatives.py does in them.
 ORDER = {"xanesml-first": "first", "xanesml-back": "back"}
@@ -103,8 +105,7 @@ def _stage(folder: Path, name: str) -> int:
         order = runpy.run_path(str(Path(__file__).with_name("representatives.py")))
         return int(order["main"](str(folder), ORDER[name]))
     if name in _REPLACED:
-        native = _native_pot if name == NATIVE_POT else _native_fms
-        status = _forked(lambda: native(folder))
+        status = _forked(lambda: _native(folder, name))
         return _feff_stage(folder, _REPLACED[name]) if status == NOT_DONE else status
     if name == "fms":
         _write_solver(folder, "FEFF fms")
@@ -139,27 +140,6 @@ def _worker(folder: Path, name: str) -> int:
     return NOT_DONE
 
 
-def _native_pot(folder: Path) -> int:
-    _find_xanesml()
-    # Imported here: FEFF's stages need no numpy.
-    from xanesml.pot import PotNotApplicable  # noqa: PLC0415
-    from xanesml.pot.stage import solve_stage  # noqa: PLC0415
-
-    try:
-        solver = solve_stage(folder).solver
-    except PotNotApplicable as reason:
-        _write_solver(folder, f"FEFF pot, as {reason}")
-        sys.stdout.write(f"{NATIVE_POT} does not apply: {' '.join(str(reason).split())}\n")
-        return NOT_DONE
-    except Exception as error:  # noqa: BLE001 (FEFF can do what a fault of ours cannot, and the row says so)
-        traceback.print_exc()
-        _write_solver(folder, f"FEFF pot, as {type(error).__name__} in ours")
-        return NOT_DONE
-    _write_solver(folder, solver)
-    sys.stdout.write(f"Done with module: potentials ({solver}).\n")
-    return 0
-
-
 def preload() -> None:
     """Import all that stages import in processes of their own, for a server that forks runs (`run_server.py`)."""
     _find_xanesml()
@@ -167,21 +147,26 @@ def preload() -> None:
         importlib.import_module(name)
 
 
-def _native_fms(folder: Path) -> int:
+def _native(folder: Path, name: str) -> int:
+    """Solve a stage ourselves; what we cannot solve, or break on, is left to FEFF, and the row says why."""
     _find_xanesml()
     # Imported here: FEFF's stages need no numpy.
-    from xanesml.fms import FmsNotApplicable  # noqa: PLC0415
-    from xanesml.fms.stage import solve_stage  # noqa: PLC0415
+    from xanesml.errors import NotApplicable  # noqa: PLC0415
 
     try:
-        solver = solve_stage(folder).solver
-    except FmsNotApplicable as reason:
-        _write_solver(folder, f"FEFF fms (native does not apply: {reason})")
-        sys.stdout.write(f"{NATIVE_FMS} does not apply: {' '.join(str(reason).split())}\n")
-        return NOT_DONE
-    _write_solver(folder, solver)
-    sys.stdout.write(f"Done with module: FMS ({solver}).\n")
-    return 0
+        solver = str(importlib.import_module(f"xanesml.{_REPLACED[name]}.stage").solve_stage(folder).solver)
+    except NotApplicable as reason:
+        why = str(reason)
+    except Exception as error:  # noqa: BLE001 (FEFF can do what a fault of ours cannot)
+        traceback.print_exc()
+        why = f"{type(error).__name__} in ours"
+    else:
+        _write_solver(folder, solver)
+        sys.stdout.write(f"Done with module: {_MODULES[name]} ({solver}).\n")
+        return 0
+    _write_solver(folder, f"FEFF {_REPLACED[name]}, as {why}")
+    sys.stdout.write(f"{name} leaves it to FEFF: {' '.join(why.split())}\n")
+    return NOT_DONE
 
 
 def _find_xanesml() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from xanesml.errors import NotApplicable
 from xanesml.files.arrays import Complexes, Floats, Indices
-from xanesml.fms import FmsNotApplicable
 from xanesml.fms.phases import Phases
 
 #: The bohr radius as FEFF has it, Å.
@@ -50,7 +50,7 @@ def read_input(folder: Path) -> FmsInput:
 
     Raises
     ------
-    FmsNotApplicable
+    NotApplicable
         If the run needs a method that is not implemented here, or a file is missing or unreadable.
 
     References
@@ -62,9 +62,9 @@ def read_input(folder: Path) -> FmsInput:
         limits = [int(word) for word in (folder / ".dimensions.dat").read_text().split()]
         return _cluster(folder, max_atoms=limits[0], lmax_limit=limits[1])
     except OSError as error:
-        raise FmsNotApplicable(f"cannot read {Path(str(error.filename)).name}: {error.strerror}") from error
+        raise NotApplicable(f"cannot read {Path(str(error.filename)).name}: {error.strerror}") from error
     except (ValueError, IndexError) as error:
-        raise FmsNotApplicable(f"cannot parse the run's input: {error}") from error
+        raise NotApplicable(f"cannot parse the run's input: {error}") from error
 
 
 def orbital_scattering(cluster: FmsInput, phases: Phases, order: Indices | None = None) -> Complexes:
@@ -104,9 +104,9 @@ def _refuse_other_methods(folder: Path) -> None:
     }
     for what, (got, expected) in wanted.items():
         if got != expected:
-            raise FmsNotApplicable(f"{what} is {got}; only {expected} is solved here")
+            raise NotApplicable(f"{what} is {got}; only {expected} is solved here")
     if debye_waller >= 0:
-        raise FmsNotApplicable(f"Debye-Waller factors of model {debye_waller} between all pairs are not implemented")
+        raise NotApplicable(f"Debye-Waller factors of model {debye_waller} between all pairs are not implemented")
 
 
 def _switch(folder: Path, name: str) -> int:
@@ -123,14 +123,14 @@ def _cluster(folder: Path, *, max_atoms: int, lmax_limit: int) -> FmsInput:
     atoms = np.array([[float(word) for word in words[1:5]] for words in geometry[rules[0] + 1 :] if words])
     potentials = atoms[:, 3].astype(np.intp)
     if np.count_nonzero(potentials == 0) != 1:
-        raise FmsNotApplicable("geom.dat does not have exactly one atom with potential 0")
+        raise NotApplicable("geom.dat does not have exactly one atom with potential 0")
     count = int(potentials.max()) + 1
     # Twenty per line.
     words = [word for line in records[7 : 7 + -(-count // 20)] for word in line][:count]
     lmax = np.array([int(word) for word in words], dtype=np.intp)
     lmax = np.where((lmax < 0) | (lmax > lmax_limit), lmax_limit, lmax)
     if records[7 + -(-count // 20) + 3][0].strip(".").upper().startswith("T"):
-        raise FmsNotApplicable("save_gg_slice asks for the whole Green's function")
+        raise NotApplicable("save_gg_slice asks for the whole Green's function")
 
     # FEFF's single precision and order decide whether an atom on the sphere's surface is inside.
     single = (atoms[:, :3] / BOHR).astype(np.float32)
@@ -140,9 +140,9 @@ def _cluster(folder: Path, *, max_atoms: int, lmax_limit: int) -> FmsInput:
     inside = min(outside[0] if outside.size else len(atoms), max_atoms)
     # A comparison with NaN would leave atoms or propagation out without a word.
     if not np.isfinite([radius, cutoff, sigma2, *atoms.ravel()]).all():
-        raise FmsNotApplicable("the run's input holds numbers that are not finite")
+        raise NotApplicable("the run's input holds numbers that are not finite")
     if inside < 2 or 0 not in potentials[:inside]:
-        raise FmsNotApplicable(f"the FMS sphere of {radius} Å holds no neighbor of the absorber")
+        raise NotApplicable(f"the FMS sphere of {radius} Å holds no neighbor of the absorber")
     return FmsInput(
         positions=single[:inside].astype(np.float64),
         potentials=potentials[:inside],

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from xanesml.errors import NotApplicable
 from xanesml.files.arrays import Complexes, Floats
-from xanesml.fms import FmsNotApplicable
 from xanesml.fms.pad import decode
 
 
@@ -44,17 +44,17 @@ def read_phases(path: Path) -> Phases:
 
     Raises
     ------
-    FmsNotApplicable
+    NotApplicable
         If the file is missing or incomplete, has two spins, or holds numbers that are not finite.
     """
     try:
         lines = iter(path.read_bytes().splitlines())
     except OSError as error:
-        raise FmsNotApplicable(f"cannot read {path.name}: {error.strerror}") from error
+        raise NotApplicable(f"cannot read {path.name}: {error.strerror}") from error
     try:
         spins, energies, _, _, last_potential, _, _, width = (int(word) for word in next(lines).split()[:8])
         if spins != 1:
-            raise FmsNotApplicable(f"{path.name} has {spins} spins; only 1 is solved here")
+            raise NotApplicable(f"{path.name} has {spins} spins; only 1 is solved here")
         _numbers(lines, 3, width)
         energy = _numbers(lines, 2 * energies, width).view(np.complex128)
         interstitial = _numbers(lines, 2 * energies, width).view(np.complex128)
@@ -64,10 +64,10 @@ def read_phases(path: Path) -> Phases:
             both_kappas = _numbers(lines, 2 * energies * (2 * lmax + 1), width).view(np.complex128)
             shifts.append(both_kappas.reshape(energies, 2 * lmax + 1)[:, lmax:])
     except (ValueError, IndexError, StopIteration) as error:
-        raise FmsNotApplicable(f"{path.name} is not a complete phase.bin of FEFF10") from error
+        raise NotApplicable(f"{path.name} is not a complete phase.bin of FEFF10") from error
     momentum = np.sqrt(2 * (energy - interstitial))
     if not all(np.isfinite(numbers).all() for numbers in (momentum, *shifts)):
-        raise FmsNotApplicable(f"{path.name} holds numbers that are not finite")
+        raise NotApplicable(f"{path.name} holds numbers that are not finite")
     return Phases(momentum=momentum, shifts=tuple(shifts))
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from xanesml.fms import FmsNotApplicable
+from xanesml.errors import NotApplicable
 from xanesml.fms.dense import solve_dense
 from xanesml.fms.green import feff_convention, green_text
 from xanesml.fms.inputs import FmsInput, read_input
@@ -51,7 +51,7 @@ def solve_stage(folder: Path, *, precision: Precision = "single", method: Method
 
     Raises
     ------
-    FmsNotApplicable
+    NotApplicable
         If the run needs a method that is not implemented here, lacks a file, or has no
         finite solution. Nothing is written then.
 
@@ -63,7 +63,7 @@ def solve_stage(folder: Path, *, precision: Precision = "single", method: Method
     cluster = read_input(folder)
     phases = read_phases(folder / "phase.bin")
     if len(phases.shifts) <= cluster.potentials.max():
-        raise FmsNotApplicable(f"phase.bin has {len(phases.shifts)} potentials, geom.dat has more")
+        raise NotApplicable(f"phase.bin has {len(phases.shifts)} potentials, geom.dat has more")
     try:
         # An overflow leaves a result that is not finite, which is checked below.
         with np.errstate(all="ignore"):
@@ -73,9 +73,9 @@ def solve_stage(folder: Path, *, precision: Precision = "single", method: Method
             # but no finite residual.
             finite = np.isfinite(green.astype(np.complex64)).all() and np.isfinite(solution.residual)
     except np.linalg.LinAlgError as error:
-        raise FmsNotApplicable(f"the equations have no solution: {error}") from error
+        raise NotApplicable(f"the equations have no solution: {error}") from error
     if not finite:
-        raise FmsNotApplicable("the Green's function is not finite at every energy")
+        raise NotApplicable("the Green's function is not finite at every energy")
     size, seconds = int(((cluster.lmax + 1) ** 2).sum()), time.perf_counter() - started
     report = StageReport(**vars(solution), size=size, seconds=seconds)
     (folder / "gg.bin").write_text(green_text(green), encoding="ascii")
@@ -97,7 +97,7 @@ def _solve(cluster: FmsInput, phases: Phases, method: Method, dtype: npt.DTypeLi
             return solution
         if method == "symmetric":
             why = "the cluster has no symmetry about the absorber" if solution is None else "no finite solution"
-            raise FmsNotApplicable(why)
+            raise NotApplicable(why)
     return solve_dense(cluster, phases, pivoting=method == "lu", dtype=dtype)
 
 

@@ -2,7 +2,3 @@
 
 #: Increased whenever the solver's numbers change: part of a task's identity.
 VERSION = 1
-
-
-class PotNotApplicable(Exception):
-    """A run that this solver leaves to FEFF's own stage; the message says why, in one line."""

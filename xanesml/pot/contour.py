@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xanesml.errors import NotApplicable
 from xanesml.files.arrays import Complexes, Floats
-from xanesml.pot import PotNotApplicable
 from xanesml.pot.inputs import HARTREE
 
 #: From energies, (E,) complex in Hartree, to densities of states, (P, E, L) complex, 1/Hartree for one spin.
@@ -84,7 +84,7 @@ def fill(
 
     Raises
     ------
-    PotNotApplicable
+    NotApplicable
         If there is no Fermi level.
 
     References
@@ -157,12 +157,12 @@ class _Search:
 
     def _step(self, energy: complex, floor: int) -> None:
         if len(self._energies) >= _LIMIT:
-            raise PotNotApplicable(f"no Fermi level among {_LIMIT} energies")
+            raise NotApplicable(f"no Fermi level among {_LIMIT} energies")
         if energy not in self._known:
             self._take(np.array([energy]))
         density = self._known[energy]
         if not np.isfinite(density):
-            raise PotNotApplicable("densities of states are not finite")
+            raise NotApplicable("densities of states are not finite")
         before = (self._energies[-1], self._densities[-1]) if self._energies else (complex(energy.real), density)
         self._path += (energy - before[0]) * (density + before[1])
         self._energies.append(energy)

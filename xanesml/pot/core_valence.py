@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from xanesml.errors import NotApplicable
 from xanesml.files.arrays import Complexes, Floats
-from xanesml.pot import PotNotApplicable
 from xanesml.pot.files import FreeAtoms
 from xanesml.pot.inputs import HARTREE
 from xanesml.pot.radial import ATOMIC
@@ -91,7 +91,7 @@ def separate(free: FreeAtoms, atoms: list[Atom], level: float, energy: float, se
 
     Raises
     ------
-    PotNotApplicable
+    NotApplicable
         If a level is not found.
 
     References
@@ -166,7 +166,7 @@ def find_levels(free: FreeAtoms, atoms: list[Atom], level: float, lowest: float)
         if missing:
             lowest -= _FURTHER
             if lowest < _LOWEST:
-                raise PotNotApplicable(f"no level of l = {missing[0][1]} of potential {missing[0][0]} was found")
+                raise NotApplicable(f"no level of l = {missing[0][1]} of potential {missing[0][0]} was found")
     return [suspects[place] for place in sorted(suspects, key=lambda place: (suspects[place].energy, place))]
 
 

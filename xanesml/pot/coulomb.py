@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from xanesml.errors import NotApplicable
 from xanesml.files.arrays import Floats
-from xanesml.pot import PotNotApplicable
 from xanesml.pot.radial import ATOMIC, integral, running_integral
 
 _TOLERANCE = 1e-10
@@ -24,7 +24,7 @@ def norman_radius(density: Floats, charge: float) -> float:
 
     Raises
     ------
-    PotNotApplicable
+    NotApplicable
         If there are too few electrons.
 
     References
@@ -35,7 +35,7 @@ def norman_radius(density: Floats, charge: float) -> float:
     enclosed = running_integral(shells * ATOMIC.r, ATOMIC.step)
     beyond = np.flatnonzero(enclosed >= charge)
     if not beyond.size or not 6 < beyond[0] < ATOMIC.size - 3:
-        raise PotNotApplicable(f"the electrons about a nucleus of charge {charge:g} do not balance it")
+        raise NotApplicable(f"the electrons about a nucleus of charge {charge:g} do not balance it")
     radius = float(ATOMIC.r[beyond[0] - 1])
     for _ in range(_ATTEMPTS):
         missing = charge - float(integral(ATOMIC, radius, 2.0) @ shells)
@@ -43,7 +43,7 @@ def norman_radius(density: Floats, charge: float) -> float:
         radius += change
         if abs(change) < _TOLERANCE:
             return radius
-    raise PotNotApplicable(f"no neutral sphere about a nucleus of charge {charge:g}")
+    raise NotApplicable(f"no neutral sphere about a nucleus of charge {charge:g}")
 
 
 def potential_change(before: Floats, after: Floats, charge: float, count: int) -> Floats:

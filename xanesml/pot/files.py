@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from xanesml.errors import NotApplicable
 from xanesml.files.arrays import Floats, Indices
 from xanesml.fms.pad import decode, encode
-from xanesml.pot import PotNotApplicable
 from xanesml.pot.radial import ATOMIC
 
 #: Places for orbitals of an atom, and coefficients of their series at the nucleus.
@@ -166,7 +166,7 @@ def read_free_atoms(path: Path) -> FreeAtoms:
 
     Raises
     ------
-    PotNotApplicable
+    NotApplicable
         If the file is missing or is not a complete apot.bin.
     """
     try:
@@ -208,9 +208,9 @@ def read_free_atoms(path: Path) -> FreeAtoms:
             small_series=small_series,
         )
     except OSError as error:
-        raise PotNotApplicable(f"cannot read {path.name}: {error.strerror}") from error
+        raise NotApplicable(f"cannot read {path.name}: {error.strerror}") from error
     except (ValueError, IndexError) as error:
-        raise PotNotApplicable(f"{path.name} is not a complete apot.bin of FEFF10") from error
+        raise NotApplicable(f"{path.name} is not a complete apot.bin of FEFF10") from error
 
 
 def _numbers_of(section: str) -> Floats:
@@ -263,7 +263,7 @@ def read_potentials(path: Path) -> Potentials:
 
     Raises
     ------
-    PotNotApplicable
+    NotApplicable
         If the file is missing or is not a complete pot.bin.
     """
     try:
@@ -294,9 +294,9 @@ def read_potentials(path: Path) -> Potentials:
                 values[field.name] = _packed(lines, int(np.prod(shape)), width).reshape(shape)
         return Potentials(**values)  # type: ignore[arg-type]
     except OSError as error:
-        raise PotNotApplicable(f"cannot read {path.name}: {error.strerror}") from error
+        raise NotApplicable(f"cannot read {path.name}: {error.strerror}") from error
     except (ValueError, StopIteration) as error:
-        raise PotNotApplicable(f"{path.name} is not a complete pot.bin of FEFF10") from error
+        raise NotApplicable(f"{path.name} is not a complete pot.bin of FEFF10") from error
 
 
 def _whole(lines: Iterator[bytes], count: int) -> Indices:

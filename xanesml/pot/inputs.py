@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from xanesml.errors import NotApplicable
 from xanesml.files.arrays import Floats, Indices
 from xanesml.fms.inputs import BOHR
-from xanesml.pot import PotNotApplicable
 
 #: The Hartree as FEFF has it, eV.
 HARTREE = 27.211396
@@ -87,7 +87,7 @@ def read_input(folder: Path) -> PotInput:
 
     Raises
     ------
-    PotNotApplicable
+    NotApplicable
         If the run needs a method that is not implemented here, or a file is missing or unreadable.
 
     References
@@ -100,9 +100,9 @@ def read_input(folder: Path) -> PotInput:
         lines = (folder / "pot.inp").read_text(encoding="latin-1").splitlines()
         return _parse(folder, lines)
     except OSError as error:
-        raise PotNotApplicable(f"cannot read {Path(str(error.filename)).name}: {error.strerror}") from error
+        raise NotApplicable(f"cannot read {Path(str(error.filename)).name}: {error.strerror}") from error
     except (ValueError, KeyError, IndexError, StopIteration) as error:
-        raise PotNotApplicable(f"cannot parse the run's input: {error}") from error
+        raise NotApplicable(f"cannot parse the run's input: {error}") from error
 
 
 def _refuse_other_methods(folder: Path) -> None:
@@ -120,7 +120,7 @@ def _refuse_other_methods(folder: Path) -> None:
 def _require(wanted: Mapping[str, tuple[object, object]]) -> None:
     for what, (got, expected) in wanted.items():
         if got != expected:
-            raise PotNotApplicable(f"{what} is {got}; only {expected} is solved here")
+            raise NotApplicable(f"{what} is {got}; only {expected} is solved here")
 
 
 def _switch(folder: Path, name: str) -> int:
@@ -161,12 +161,12 @@ def _parse(folder: Path, lines: list[str]) -> PotInput:
         }
     )
     if exchange not in EXCHANGES:
-        raise PotNotApplicable(f"exchange model {exchange} is not implemented; 0 and 5 are")
+        raise NotApplicable(f"exchange model {exchange} is not implemented; 0 and 5 are")
     if table[:, 0].min() < 2:
-        raise PotNotApplicable("hydrogen and empty spheres are not implemented")
+        raise NotApplicable("hydrogen and empty spheres are not implemented")
     # Measured: 2.2e-3 of μ in NiO after 23 iterations, for a reason that is not known.
     if len(set(table[:, 0])) > 1:
-        raise PotNotApplicable("several elements are not solved as exactly as one")
+        raise NotApplicable("several elements are not solved as exactly as one")
     words = (folder / ".dimensions.dat").read_text().split()
     lmax_limit = int(words[1])
     lmax = table[:, 1].astype(np.intp)

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from xanesml.errors import NotApplicable
 from xanesml.files.arrays import Booleans, Floats
-from xanesml.pot import PotNotApplicable
 from xanesml.pot.inputs import PotInput
 from xanesml.pot.radial import ATOMIC, integral, interpolation
 from xanesml.pot.spheres import SHELLS, cap, lens
@@ -39,7 +39,7 @@ class Overlap:
 
     Raises
     ------
-    PotNotApplicable
+    NotApplicable
         If spheres overlap too much, or leave no volume.
 
     References
@@ -76,7 +76,7 @@ class Overlap:
         spheres = cluster.volume or 4 * np.pi / 3 * float((cluster.multiplicities * norman**3).sum())
         self.volume = spheres - 4 * np.pi / 3 * float((cluster.multiplicities * radii**3).sum()) + shared
         if self.volume <= 0:
-            raise PotNotApplicable("the muffin-tin spheres leave no interstitial volume")
+            raise NotApplicable("the muffin-tin spheres leave no interstitial volume")
         self._inverse = np.linalg.inv(matrix)
         self._level = level
         # Averages over Norman's spheres, and electrons inside the muffin-tin spheres.

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from xanesml.errors import NotApplicable
 from xanesml.files.arrays import Floats, Indices
 from xanesml.fms.inputs import BOHR
-from xanesml.pot import PotNotApplicable
 from xanesml.pot.atoms import Spheres
 from xanesml.pot.clusters import Cluster
 from xanesml.pot.contour import fill
@@ -86,7 +86,7 @@ def solve(cluster: PotInput, free: FreeAtoms, occupations: Floats, log: Log) -> 
 
     Raises
     ------
-    PotNotApplicable
+    NotApplicable
         If the loop does not converge or its counts make no sense.
 
     References
@@ -194,18 +194,18 @@ class _Loop:
             if plain > 0:
                 # The mixing starts again, with what it has reached.
                 plain, iteration, self._broyden = plain - 1, 0, Broyden(cluster.mixing)
-        raise PotNotApplicable(f"no convergence in {cluster.iterations} iterations")
+        raise NotApplicable(f"no convergence in {cluster.iterations} iterations")
 
     def _check_counts(self, counts: Floats, *, first: bool) -> None:
         if not np.isfinite(counts).all():
-            raise PotNotApplicable("valence counts are not finite")
+            raise NotApplicable("valence counts are not finite")
         for degree, most in enumerate(_PLAUSIBLE):
             differences = np.abs(counts[:, degree] - self._wanted[:, degree])
             p = int(differences.argmax())
             if differences[p] > most:
                 self._log(" Found bad counts.")
                 if not first:
-                    raise PotNotApplicable(
+                    raise NotApplicable(
                         f"{counts[p, degree]:.3f} valence electrons with l = {degree} of potential {p}, "
                         f"where a free atom has {self._wanted[p, degree]:.3f}"
                     )

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xanesml.errors import NotApplicable
 from xanesml.files.arrays import Floats
-from xanesml.pot import PotNotApplicable
 from xanesml.pot.inputs import PotInput
 
 # Largest overlap: a sphere reaches this part of the way to the nearest atom.
@@ -64,7 +64,7 @@ def muffin_tins(cluster: PotInput, norman: Floats) -> MuffinTins:
 
     Raises
     ------
-    PotNotApplicable
+    NotApplicable
         If an atom overlaps with none, or a Norman sphere reaches the nearest atom.
 
     References
@@ -82,7 +82,7 @@ def muffin_tins(cluster: PotInput, norman: Floats) -> MuffinTins:
         others = norman[cluster.potentials]
         meet = norman[p] + others >= distances
         if not meet.any():
-            raise PotNotApplicable(f"the Norman sphere of potential {p} meets no other atom's")
+            raise NotApplicable(f"the Norman sphere of potential {p} meets no other atom's")
         shared = lens(norman[p], others[meet], distances[meet])
         radii = distances[meet] * norman[p] / (norman[p] + others[meet])
         touching[p] = (radii * shared).sum() / shared.sum()
@@ -90,7 +90,7 @@ def muffin_tins(cluster: PotInput, norman: Floats) -> MuffinTins:
         # Of equally near atoms the last.
         neighbor[p] = cluster.potentials[np.flatnonzero(distances == nearest[p])[-1]]
         if norman[p] >= nearest[p]:
-            raise PotNotApplicable(f"the Norman sphere of potential {p} reaches the nearest atom")
+            raise NotApplicable(f"the Norman sphere of potential {p} reaches the nearest atom")
     overlaps = np.minimum(cluster.overlaps, 1 - _SHARE + _SHARE * norman / touching)
     overlaps = np.minimum(overlaps, nearest / touching * _NEAREST)
     # The innermost shell of a neighbor that may overlap has to lie outside the Norman sphere.

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from xanesml.errors import NotApplicable
 from xanesml.files.arrays import Floats
 from xanesml.fms.inputs import BOHR
-from xanesml.pot import PotNotApplicable
 from xanesml.pot.files import ORBITALS, FreeAtoms, Potentials, read_free_atoms, write_potentials
 from xanesml.pot.inputs import PotInput, read_input
 from xanesml.pot.radial import ATOMIC
@@ -55,7 +55,7 @@ def solve_stage(folder: Path) -> StageReport:
 
     Raises
     ------
-    PotNotApplicable
+    NotApplicable
         If the run needs a method that is not implemented here, lacks a file, or has no
         converged solution that makes sense. Nothing is written then.
 
@@ -67,7 +67,7 @@ def solve_stage(folder: Path) -> StageReport:
     cluster = read_input(folder)
     free = read_free_atoms(folder / "apot.bin")
     if (free.charges != cluster.charges).any() or (free.representatives != cluster.representatives).any():
-        raise PotNotApplicable("apot.bin was made from other atoms than pot.inp and geom.dat have")
+        raise NotApplicable("apot.bin was made from other atoms than pot.inp and geom.dat have")
     occupations = read_occupations(folder / "config.dat", free)
     log = ["Calculating SCF potentials ...", "FEFF-serial using 1 thread."]
     try:
@@ -75,12 +75,12 @@ def solve_stage(folder: Path) -> StageReport:
         with np.errstate(all="ignore"):
             outcome = solve(cluster, free, occupations, log.append)
     except np.linalg.LinAlgError as error:
-        raise PotNotApplicable(f"the equations have no solution: {error}") from error
+        raise NotApplicable(f"the equations have no solution: {error}") from error
     potentials = _potentials(cluster, free, outcome)
     for field in fields(potentials):
         values = getattr(potentials, field.name)
         if isinstance(values, np.ndarray) and not np.isfinite(values).all():
-            raise PotNotApplicable(f"the potentials are not finite: {field.name}")
+            raise NotApplicable(f"the potentials are not finite: {field.name}")
     report = StageReport(outcome.iterations, len(cluster.charges), outcome.fermi, time.perf_counter() - started)
     write_potentials(folder / "pot.bin", potentials)
     log += [report.solver, f"{report.seconds:.2f} s", _DONE]
@@ -93,13 +93,13 @@ def read_occupations(path: Path, free: FreeAtoms) -> Floats:
 
     Raises
     ------
-    PotNotApplicable
+    NotApplicable
         If the file is missing or does not agree with the free atoms.
     """
     try:
         lines = path.read_text(encoding="latin-1").splitlines()
     except OSError as error:
-        raise PotNotApplicable(f"cannot read {path.name}: {error.strerror}") from error
+        raise NotApplicable(f"cannot read {path.name}: {error.strerror}") from error
     result = np.zeros((len(free.charges), ORBITALS))
     found = 0
     for line in lines:
@@ -113,7 +113,7 @@ def read_occupations(path: Path, free: FreeAtoms) -> Floats:
             result[found, :orbitals] = occupied
             found += 1
     if found < len(result):
-        raise PotNotApplicable(f"{path.name} does not tell the occupations of all orbitals of apot.bin")
+        raise NotApplicable(f"{path.name} does not tell the occupations of all orbitals of apot.bin")
     return result
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fms_run import BOHR, write_run
 
-from xanesml.fms import FmsNotApplicable
+from xanesml.errors import NotApplicable
 from xanesml.fms.inputs import orbital_scattering, read_input
 from xanesml.fms.phases import read_phases
 
@@ -82,18 +82,18 @@ def test_files_that_only_feff10_writes_may_be_missing(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_not_done_here_is_left_to_feff(tmp_path: Path, switches: dict[str, int], reason: str) -> None:
-    with pytest.raises(FmsNotApplicable, match=reason):
+    with pytest.raises(NotApplicable, match=reason):
         read_input(run(tmp_path, switches=switches))
 
 
 @pytest.mark.parametrize("radius", [-1.0, 1.5])
 def test_an_absorber_without_neighbors_is_left_to_feff(tmp_path: Path, radius: float) -> None:
-    with pytest.raises(FmsNotApplicable, match="no neighbor"):
+    with pytest.raises(NotApplicable, match="no neighbor"):
         read_input(run(tmp_path, radius=radius))
 
 
 def test_two_absorbers_are_left_to_feff(tmp_path: Path) -> None:
-    with pytest.raises(FmsNotApplicable, match="exactly one atom"):
+    with pytest.raises(NotApplicable, match="exactly one atom"):
         read_input(run(tmp_path, potentials=[0, 1, 0, 1, 1]))
 
 
@@ -106,7 +106,7 @@ def test_files_that_are_missing_or_not_understood_are_left_to_feff(
     (tmp_path / name).unlink()
     if content is not None:
         (tmp_path / name).write_text(content)
-    with pytest.raises(FmsNotApplicable, match=name.replace(".", r"\.") if content is None else "cannot parse"):
+    with pytest.raises(NotApplicable, match=name.replace(".", r"\.") if content is None else "cannot parse"):
         read_input(tmp_path)
 
 

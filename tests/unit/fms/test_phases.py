@@ -8,7 +8,7 @@ from fms_run import phase_text
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xanesml.fms import FmsNotApplicable
+from xanesml.errors import NotApplicable
 from xanesml.fms.phases import Phases, read_phases
 
 
@@ -38,12 +38,12 @@ def test_amplitudes_are_unitary_for_real_phase_shifts_and_zero_where_there_is_no
 def test_two_spins_are_left_to_feff(tmp_path: Path) -> None:
     path = tmp_path / "phase.bin"
     path.write_text(phase_text(np.ones(2, complex), [np.zeros((2, 2), complex)], spins=2))
-    with pytest.raises(FmsNotApplicable, match="2 spins"):
+    with pytest.raises(NotApplicable, match="2 spins"):
         read_phases(path)
 
 
 def test_a_missing_file_is_left_to_feff(tmp_path: Path) -> None:
-    with pytest.raises(FmsNotApplicable, match=r"cannot read phase\.bin"):
+    with pytest.raises(NotApplicable, match=r"cannot read phase\.bin"):
         read_phases(tmp_path / "phase.bin")
 
 
@@ -52,5 +52,5 @@ def test_a_cut_file_is_left_to_feff(tmp_path: Path, lines: int) -> None:
     text = phase_text(np.ones(9, complex), [np.ones((9, 3), complex)])
     path = tmp_path / "phase.bin"
     path.write_text("\n".join(text.splitlines()[:lines]))
-    with pytest.raises(FmsNotApplicable, match="not a complete phase"):
+    with pytest.raises(NotApplicable, match="not a complete phase"):
         read_phases(path)

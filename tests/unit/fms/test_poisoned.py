@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from fms_run import write_run
 
-from xanesml.fms import FmsNotApplicable, reduced, solve, stage
+from xanesml.errors import NotApplicable
+from xanesml.fms import reduced, solve, stage
 from xanesml.fms.phases import Phases
 from xanesml.fms.solve import Returned, worst_of
 from xanesml.fms.stage import solve_stage
@@ -91,7 +92,7 @@ def test_a_poisoned_stage_leads_to_a_fallback(
                         )
                     try:
                         report = solve_stage(folder, method=method)
-                    except FmsNotApplicable:
+                    except NotApplicable:
                         fell_back += 1
                         assert {path.name for path in folder.iterdir()} == before
                         continue
@@ -112,7 +113,7 @@ def test_poisoned_input_is_left_to_feff(tmp_path: Path, what: str, poison: float
         positions[3, 1] = poison
         changes = {"positions": positions}
     folder = run(tmp_path, **changes)
-    with pytest.raises(FmsNotApplicable):
+    with pytest.raises(NotApplicable):
         solve_stage(folder)
     assert not (folder / "gg.bin").exists()
 
@@ -134,7 +135,7 @@ def test_poisoned_phases_are_left_to_feff(
         return Phases(momentum, tuple(shifts))
 
     monkeypatch.setattr(stage, "read_phases", bad)
-    with pytest.raises(FmsNotApplicable):
+    with pytest.raises(NotApplicable):
         solve_stage(folder)
     assert not (folder / "gg.bin").exists()
 

@@ -12,8 +12,8 @@ from fms_run import write_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from xanesml.errors import NotApplicable
 from xanesml.files.layout import text_width
-from xanesml.fms import FmsNotApplicable
 from xanesml.fms.dense import solve_dense
 from xanesml.fms.green import feff_convention, green_text
 from xanesml.fms.inputs import read_input
@@ -74,7 +74,7 @@ def test_without_symmetry_auto_takes_ldl(tmp_path: Path) -> None:
 
 
 def test_symmetry_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FmsNotApplicable, match="no symmetry"):
+    with pytest.raises(NotApplicable, match="no symmetry"):
         solve_stage(run(tmp_path, moved=0.05), method="symmetric")
 
 
@@ -113,7 +113,7 @@ def test_where_the_stage_does_not_apply_nothing_is_written(
         # Shifts with an imaginary part so negative that their amplitudes overflow.
         changes = {"shifts": [np.full((3, 3), -400j), np.full((3, 3), -400j)]}
     before = written(run(tmp_path, **changes))
-    with pytest.raises(FmsNotApplicable, match=reason):
+    with pytest.raises(NotApplicable, match=reason):
         solve_stage(tmp_path)
     assert written(tmp_path) == before
 

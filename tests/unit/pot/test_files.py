@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pot_run import random_potentials
 
-from xanesml.pot import PotNotApplicable
+from xanesml.errors import NotApplicable
 from xanesml.pot.files import read_free_atoms, read_potentials, write_potentials
 
 
@@ -42,16 +42,16 @@ def test_a_cut_file_is_not_a_pot_bin(tmp_path: Path, keep: int) -> None:
     write_potentials(tmp_path / "pot.bin", random_potentials(2))
     lines = (tmp_path / "pot.bin").read_bytes().splitlines(keepends=True)
     (tmp_path / "pot.bin").write_bytes(b"".join(lines[:keep]))
-    with pytest.raises(PotNotApplicable, match=r"not a complete pot\.bin"):
+    with pytest.raises(NotApplicable, match=r"not a complete pot\.bin"):
         read_potentials(tmp_path / "pot.bin")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(PotNotApplicable, match=r"cannot read apot\.bin"):
+    with pytest.raises(NotApplicable, match=r"cannot read apot\.bin"):
         read_free_atoms(tmp_path / "apot.bin")
 
 
 def test_what_is_not_an_apot_bin_is_refused(tmp_path: Path) -> None:
     (tmp_path / "apot.bin").write_text("#SN#   Section:    1\n  1 2\n")
-    with pytest.raises(PotNotApplicable, match=r"not a complete apot\.bin"):
+    with pytest.raises(NotApplicable, match=r"not a complete apot\.bin"):
         read_free_atoms(tmp_path / "apot.bin")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pot_run import BOHR, make_run
 
-from xanesml.pot import PotNotApplicable
+from xanesml.errors import NotApplicable
 from xanesml.pot.inputs import HARTREE, read_input
 
 
@@ -59,7 +59,7 @@ def test_the_first_row_stands_for_its_potential(tmp_path: Path) -> None:
     ],
 )
 def test_other_methods_are_refused_with_the_reason(tmp_path: Path, old: str, new: str, reason: str) -> None:
-    with pytest.raises(PotNotApplicable, match=reason):
+    with pytest.raises(NotApplicable, match=reason):
         read_input(make_run(tmp_path, old=old, new=new))
 
 
@@ -67,12 +67,12 @@ def test_spin_is_refused(tmp_path: Path) -> None:
     make_run(tmp_path)
     text = (tmp_path / "global.inp").read_text()
     (tmp_path / "global.inp").write_text(text.replace("    0    0    0      0.0000", "    0    1    0      0.0000"))
-    with pytest.raises(PotNotApplicable, match="ispin is 1"):
+    with pytest.raises(NotApplicable, match="ispin is 1"):
         read_input(tmp_path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     make_run(tmp_path)
     (tmp_path / "geom.dat").unlink()
-    with pytest.raises(PotNotApplicable, match=r"cannot read geom\.dat"):
+    with pytest.raises(NotApplicable, match=r"cannot read geom\.dat"):
         read_input(tmp_path)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from pot_run import cluster, gold
 
+from xanesml.errors import NotApplicable
 from xanesml.fms.propagator import degrees
-from xanesml.pot import PotNotApplicable, core_valence
+from xanesml.pot import core_valence
 from xanesml.pot.clusters import Cluster, _eliminate
 from xanesml.pot.contour import contour, fill
 from xanesml.pot.coulomb import norman_radius, potential_change
@@ -72,9 +73,9 @@ def test_the_contour_goes_up_along_and_down() -> None:
 
 
 def test_without_states_there_is_no_fermi_level() -> None:
-    with pytest.raises(PotNotApplicable, match="no Fermi level"):
+    with pytest.raises(NotApplicable, match="no Fermi level"):
         fill(lambda energies: np.zeros((1, len(energies), 1), complex), np.ones(1), 5.0, LOWEST, -0.2, first=True)
-    with pytest.raises(PotNotApplicable, match="not finite"):
+    with pytest.raises(NotApplicable, match="not finite"):
         fill(lambda energies: np.full((1, len(energies), 1), np.nan + 0j), np.ones(1), 5.0, LOWEST, -0.2, first=True)
 
 
@@ -96,7 +97,7 @@ def test_the_norman_sphere_of_an_exponential() -> None:
     density = 4 * 30.0 * np.exp(-2 * ATOMIC.r)
     radius = norman_radius(density, 29.0)
     assert 30 * (1 - np.exp(-2 * radius) * (1 + 2 * radius + 2 * radius**2)) == pytest.approx(29.0, abs=1e-5)
-    with pytest.raises(PotNotApplicable, match="do not balance"):
+    with pytest.raises(NotApplicable, match="do not balance"):
         norman_radius(density, 31.0)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pot_run import cluster, gold
 
-from xanesml.pot import PotNotApplicable
+from xanesml.errors import NotApplicable
 from xanesml.pot.exchange_correlation import potential
 from xanesml.pot.fields import Interstitial, make_fields
 from xanesml.pot.interstitial import Overlap
@@ -46,7 +46,7 @@ def test_a_card_limits_the_overlap() -> None:
 
 @pytest.mark.parametrize(("norman", "reason"), [(1.0, "meets no other"), (6.0, "reaches the nearest")])
 def test_norman_radii_that_make_no_sense_are_refused(norman: float, reason: str) -> None:
-    with pytest.raises(PotNotApplicable, match=reason):
+    with pytest.raises(NotApplicable, match=reason):
         muffin_tins(cluster(), np.array([norman, norman]))
 
 
