@@ -330,6 +330,21 @@ def tune(
 
 
 @app.command()
+def pool(
+    pool_file: Annotated[
+        Path, typer.Argument(metavar="POOL", help="Pool file (TOML): its stores, what it allows for.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder of pool.h5. Default: the pool's name.")
+    ] = None,
+) -> None:
+    """Mix the runs of several stores into a pool, which reads spectra beside references."""
+    from hpc.pooling import make_pool
+
+    make_pool(pool_file, output, _echo)
+
+
+@app.command()
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a trained model.")],
     spectra: Annotated[

@@ -51,6 +51,8 @@ class Stream(Enum):
     OCCUPANCY = (12,)
     #: Atoms that are a fair sample of a particle's absorbers.
     ABSORBERS = (13,)
+    #: Mixtures of the environments of a pool.
+    MIXTURES = (14,)
     #: Structures that calibrate intervals, of those that are not trained on.
     PARTICLE_CALIBRATION = (10,)
     #: Other divisions of held-out families into calibration and test.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -81,15 +82,17 @@ class Environments:
         return spectra, labels
 
 
-def load_environments(folders: Sequence[Path], energy: Floats) -> Environments:
+def load_environments(folders: Sequence[Path], *, last: float, step: float) -> Environments:
     """Read the environments of stores onto one mesh.
 
     Parameters
     ----------
     folders : sequence of Path
         Output folders of campaigns, or their stores. Only runs that are done count.
-    energy : ndarray, shape (M,), float64, eV
-        Photon energies from the edge, ascending.
+    last : float, eV
+        Last energy of the mesh from the edge; the first is the lowest multiple of the step that all spectra cover.
+    step : float, eV
+        Step of the mesh.
 
     Returns
     -------
@@ -102,34 +105,31 @@ def load_environments(folders: Sequence[Path], energy: Floats) -> Environments:
         If a store cannot be read, holds no finished run or other absorbers than the first, or a spectrum does not
         cover the mesh.
     """
-    parts: list[Environments] = []
-    kind: tuple[str, str] | None = None
-    for folder in folders:
-        path = folder / "store.h5" if folder.is_dir() else folder
-        with open_store(path) as store:
-            campaign = store.campaign
-            own = (campaign.structure.element, campaign.feff.edge)
-            kind = kind or own
-            if kind != own:
-                raise StoreError(f"{path} holds {' '.join(own)}, the stores before it {' '.join(kind)}")
-            found = store.spectra()
-            if not len(found):
-                raise StoreError(f"{path} holds no finished run; complete it with `xanesml simulate`")
-            edge = parts[0].edge if parts else float(np.mean(found.coordinates["edge"]))
-            part = _environments(store, found, energy, edge)
-        first = int(parts[-1].group[-1]) + 1 if parts else 0
-        parts.append(replace(part, group=part.group + first, store=part.store + len(parts), names=(path.parent.name,)))
-    if not parts:
+    if not folders:
         raise StoreError("a pool needs at least one store")
+    with ExitStack() as opened:
+        stores = [opened.enter_context(open_store(path / "store.h5" if path.is_dir() else path)) for path in folders]
+        kinds = [(store.campaign.structure.element, store.campaign.feff.edge) for store in stores]
+        found = [store.spectra() for store in stores]
+        for store, kind, spectra in zip(stores, kinds, found, strict=True):
+            if kind != kinds[0]:
+                raise StoreError(f"{store.path} holds {' '.join(kind)}, the stores before it {' '.join(kinds[0])}")
+            if not len(spectra):
+                raise StoreError(f"{store.path} holds no finished run; complete it with `xanesml simulate`")
+        edge = float(np.mean(found[0].coordinates["edge"]))
+        first = max(float(spectra.energy[:, 0].max()) for spectra in found) - edge
+        energy = np.arange(np.ceil(first / step), np.floor(last / step) + 1) * step
+        parts = [_environments(store, spectra, energy, edge) for store, spectra in zip(stores, found, strict=True)]
+    groups = np.cumsum([0, *(int(part.group[-1]) + 1 for part in parts)])
     return Environments(
         energy=energy,
         mu=np.concatenate([part.mu for part in parts]),
         step=np.concatenate([part.step for part in parts]),
         bonds=np.concatenate([part.bonds for part in parts]),
-        group=np.concatenate([part.group for part in parts]),
-        store=np.concatenate([part.store for part in parts]),
-        names=tuple(part.names[0] for part in parts),
-        edge=parts[0].edge,
+        group=np.concatenate([part.group + before for part, before in zip(parts, groups, strict=False)]),
+        store=np.repeat(np.arange(len(parts)), [len(part) for part in parts]),
+        names=tuple(path.name if path.is_dir() else path.parent.name for path in folders),
+        edge=edge,
     )
 
 

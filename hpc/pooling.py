@@ -1,0 +1,135 @@
+"""Pools on the command line: made from stores, and measured spectra read with them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from xanesml.averages.mesh import NORMALIZATION_OFFSET
+from xanesml.errors import SpectrumError
+from xanesml.files.table import write_csv
+from xanesml.files.whole import write_text
+from xanesml.measured import Treatment
+from xanesml.measured.normalization import NormalizedSpectrum
+from xanesml.pools.model import Pool
+from xanesml.pools.pool_file import PoolFile
+from xanesml.pools.reading import KnownSample, Reader, Reading
+from xanesml.prediction.files import spectra_of
+from xanesml.prediction.reference import Wanted
+
+#: Standard uncertainty of an MSD by EXAFS, where none is given, Å².
+USUAL_ERROR = 5e-4
+#: A misfit from which a spectrum is told to lie outside the pool.
+UNLIKE = 1.5
+
+_COLUMNS = (
+    *("source", "msd", "msd_error", "msd_low", "msd_high", "bond_minus_reference", "bond_error"),
+    *("coordination", "coordination_error", "shift_eV", "misfit"),
+)
+
+
+def make_pool(path: Path, output: Path | None, echo: Callable[[str], object]) -> None:
+    """Make the pool that a file asks for, and print what it holds."""
+    asked = PoolFile.load(path)
+    pool = Pool.make(asked)
+    written = pool.save(output or Path(asked.name))
+    labels, crystal = pool.mixtures.labels, pool.mixtures.crystal
+    runs = sum(one["done"] for one in pool.sources)
+    echo(f"{written}: {len(labels)} mixtures of {runs} runs in {len(pool.sources)} stores, {pool.element} {pool.shell}")
+    for name, rows in (("crystal", crystal), ("samples", ~crystal)):
+        (msd, bond, number) = ((column.min(), column.max()) for column in labels[rows].T)
+        echo(
+            f"  {name}: MSD {msd[0]:.4f} … {msd[1]:.4f} Å², bonds {bond[0]:.3f} … {bond[1]:.3f} Å, "
+            f"{number[0]:.1f} … {number[1]:.1f} neighbors"
+        )
+    echo(f"next: xanesml predict {written.parent} SPECTRUM --reference FOIL --reference-msd MSD")
+
+
+def read_beside(
+    folder: Path,
+    spectra: Sequence[Path],
+    references: Sequence[tuple[Path, float, float | None]],
+    *,
+    crystal: bool,
+    element: str | None,
+    edge: str | None,
+    signal: str | None,
+    treatment: Treatment,
+    output: Path,
+    figures: bool | None,
+    echo: Callable[[str], object],
+) -> list[str]:
+    """Read spectra beside references, print and write the readings; return the refusals, a line each.
+
+    Raises
+    ------
+    SpectrumError
+        If a reference, or every spectrum, cannot be used.
+    """
+    pool = Pool.load(folder)
+    wanted = Wanted(pool.element, pool.shell, NORMALIZATION_OFFSET)
+    known = [
+        KnownSample(
+            wanted.normalized(wanted.read(path, element, edge, None)[0], treatment),
+            msd,
+            USUAL_ERROR if error is None else error,
+        )
+        for path, msd, error in references
+    ]
+    reader = Reader(pool, known, crystal=crystal)
+    readings: list[Reading] = []
+    samples: list[NormalizedSpectrum] = []
+    refused: list[str] = []
+    for path in spectra_of(spectra):
+        try:
+            found = wanted.read(path, element, edge, signal, lambda line: refused.append(str(line)))
+            for measured in found:
+                sample = wanted.normalized(measured, treatment)
+                readings += reader.read([sample])
+                samples.append(sample)
+        except SpectrumError as error:
+            refused.append(str(error))
+    if not readings:
+        raise SpectrumError("; ".join(refused) or "no spectrum was found")
+    for sample, one in zip(samples, readings, strict=True):
+        for line in _lines(sample, one, crystal=crystal):
+            echo(line)
+    write_csv(output / "readings.csv", _COLUMNS, [_row(one) for one in readings])
+    content = {
+        "pool": {"name": pool.name, "sources": pool.sources, "errors": pool.errors.model_dump()},
+        "references": [{"source": one.spectrum.source, "msd": one.msd, "msd_error": one.error} for one in known],
+        "readings": [asdict(one) for one in readings],
+        "refused": refused,
+    }
+    write_text(output / "readings.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    if figures is not False:
+        from xanesml.plots.readings import draw_readings  # noqa: PLC0415 (slow)
+
+        draw_readings(readings, known, output / "figures" / "readings.png")
+    echo(f"table: {output / 'readings.csv'}")
+    return refused
+
+
+def _row(one: Reading) -> tuple[str | float, ...]:
+    return (
+        *(one.source, one.msd, one.msd_error, *one.interval, one.bond, one.bond_error),
+        *(one.coordination, one.coordination_error, one.shift, one.misfit),
+    )
+
+
+def _lines(sample: NormalizedSpectrum, one: Reading, *, crystal: bool) -> list[str]:
+    neighbors = "first neighbors" if crystal else "first neighbors more than the reference"
+    lines = [
+        f"{one.source}: MSD {one.msd:.4f} Å², 90 % in {one.interval[0]:.4f} … {one.interval[1]:.4f}; "
+        f"bonds {one.bond:+.3f} ± {one.bond_error:.3f} Å against the reference; "
+        f"{one.coordination:.1f} ± {one.coordination_error:.1f} {neighbors}; shifted {one.shift:+.2f} eV"
+    ]
+    if one.misfit > UNLIKE:
+        lines.append(
+            f"  warning: it lies {one.misfit:.1f} standard deviations outside what the pool and its errors allow: "
+            "another phase, another element, or a fault of the spectrum; its interval does not hold"
+        )
+    lines += [f"  warning: {doubt}" for doubt in sample.doubts]
+    return lines

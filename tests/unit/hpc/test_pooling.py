@@ -1,0 +1,74 @@
+"""Pools on the command line: made, and used to read spectra beside a reference."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from hpc.cli import app
+from hpc.pooling import read_beside
+from xanesml.errors import SpectrumError
+from xanesml.measured import Treatment
+
+ROOT = Path(__file__).parents[3]
+POOLS = ROOT / "reference" / "pools"
+FOIL = ROOT / "examples" / "Au_Foil_L3_rt_2016Foils.xdi"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base = tmp_path_factory.mktemp("pool")
+    stores = [str(POOLS / "au-crystal"), str(POOLS / "au-particle147")]
+    (base / "pool.toml").write_text(
+        f'name = "small"\nstores = {stores}\ncrystals = ["au-crystal"]\nmixtures = 800\n'.replace("'", '"')
+    )
+    done = CliRunner().invoke(app, ["pool", str(base / "pool.toml"), "--output", str(base / "out")])
+    assert done.exit_code == 0, done.output
+    assert "800 mixtures of 164 runs in 2 stores, Au L3" in done.output
+    assert "  crystal: MSD 0." in done.output
+    return base / "out"
+
+
+def read(folder: Path, output: Path, *spectra: Path, msd: float = 0.008) -> list[str]:
+    lines: list[str] = []
+    read_beside(
+        folder,
+        spectra,
+        [(FOIL, msd, None)],
+        crystal=True,
+        element=None,
+        edge=None,
+        signal=None,
+        treatment=Treatment(),
+        output=output,
+        figures=True,
+        echo=lines.append,
+    )
+    return lines
+
+
+def test_a_foil_beside_itself_is_as_disordered_as_it_is(folder: Path, tmp_path: Path) -> None:
+    lines = read(folder, tmp_path, FOIL)
+    (row,) = csv.DictReader((tmp_path / "readings.csv").open())
+    assert float(row["msd"]) == pytest.approx(0.008, abs=0.0007)
+    assert abs(float(row["bond_minus_reference"])) < float(row["bond_error"])
+    assert float(row["coordination"]) == pytest.approx(12.0, abs=0.4)
+    assert float(row["shift_eV"]) == pytest.approx(0.0, abs=0.01)
+    assert f"{FOIL}: MSD 0.00" in lines[0]
+    content = json.loads((tmp_path / "readings.json").read_text())
+    assert content["references"] == [{"source": str(FOIL), "msd": 0.008, "msd_error": 5e-4}]
+    assert (tmp_path / "figures" / "readings.png").stat().st_size > 10_000
+
+
+def test_what_cannot_be_read_is_told_and_nothing_is_left(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(SpectrumError, match="outside"):
+        read(folder, tmp_path / "a", FOIL, msd=0.2)
+    (tmp_path / "notes.dat").write_text("no spectrum\n")
+    with pytest.raises(SpectrumError, match=r"notes\.dat"):
+        read(folder, tmp_path / "b", tmp_path / "notes.dat")
+    assert not (tmp_path / "a").exists()
+    assert not (tmp_path / "b").exists()

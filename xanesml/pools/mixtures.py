@@ -1,0 +1,82 @@
+"""Random mixtures of the environments of a pool: what samples may look like, with exact labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from xanesml.errors import StoreError
+from xanesml.files.arrays import Booleans, Floats
+from xanesml.pools.environments import Environments
+from xanesml.seeds import Stream, generator
+
+#: Structures in a mixture, at most; and the share of mixtures of the crystal alone.
+MOST_STRUCTURES = 4
+CRYSTAL_SHARE = 0.35
+
+
+@dataclass(frozen=True)
+class Mixtures:
+    """Mixtures of environments.
+
+    Attributes
+    ----------
+    spectra : ndarray, shape (n, M), float64, edge steps
+        Normalized once, after mixing.
+    labels : ndarray, shape (n, 3), float64
+        `xanesml.pools.environments.LABELS` of each.
+    crystal : ndarray, shape (n,), bool
+        Whether it holds environments of the crystal alone: what a foil may be.
+    """
+
+    spectra: Floats
+    labels: Floats
+    crystal: Booleans
+
+    def __len__(self) -> int:
+        return len(self.spectra)
+
+
+def draw(environments: Environments, crystals: Booleans, *, count: int, seed: int) -> Mixtures:
+    """Draw mixtures of environments.
+
+    A mixture has some structures with random shares, of each a bootstrap sample of its absorbers. Every store has the
+    same chance, whatever the number of its runs.
+
+    Parameters
+    ----------
+    environments : Environments
+        The pool.
+    crystals : ndarray, shape (stores,), bool
+        Which stores are of crystals.
+    count : int
+        Number of mixtures.
+    seed : int
+        Seed of the draws.
+
+    Returns
+    -------
+    Mixtures
+        The same for the same seed.
+
+    Raises
+    ------
+    StoreError
+        If no store is of a crystal.
+    """
+    if not crystals.any():
+        raise StoreError("a pool needs a crystal, what the foil is compared with; name it in crystals")
+    rng = generator(seed, Stream.MIXTURES)
+    members = [np.flatnonzero(environments.group == group) for group in range(int(environments.group.max()) + 1)]
+    of_store = np.array([environments.store[rows[0]] for rows in members])
+    by_store = [np.flatnonzero(of_store == store) for store in range(len(crystals))]
+    weights = np.zeros((count, len(environments)))
+    crystal = rng.random(count) < CRYSTAL_SHARE
+    for mixture in range(count):
+        stores = np.flatnonzero(crystals) if crystal[mixture] else np.arange(len(crystals))
+        for share in rng.dirichlet(np.ones(rng.integers(1, MOST_STRUCTURES + 1))):
+            rows = members[rng.choice(by_store[rng.choice(stores)])]
+            weights[mixture, rows] += share * rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows))) / len(rows)
+    spectra, labels = environments.mixed(weights)
+    return Mixtures(spectra, labels, crystal)

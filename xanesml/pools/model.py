@@ -1,0 +1,150 @@
+"""A pool made ready to read spectra: its mixtures in one small file, which needs neither networks nor stores."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from xanesml.errors import StoreError
+from xanesml.files.arrays import Floats
+from xanesml.files.hdf5 import package_versions
+from xanesml.files.whole import whole_file
+from xanesml.pools.environments import LABELS, load_environments
+from xanesml.pools.mixtures import Mixtures, draw
+from xanesml.pools.pool_file import Errors, PoolFile, Window
+from xanesml.store.reader import open_store
+
+#: The file, and the version of its format.
+POOL_FILE = "pool.h5"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Mixtures of environments, and what to allow for.
+
+    Attributes
+    ----------
+    name : str
+        Name of the pool.
+    element, shell : str
+        Absorber and edge, such as Au and L3.
+    energy : ndarray, shape (M,), float64, eV
+        Photon energies from the edge.
+    edge : float, eV
+        The theory's edge.
+    mixtures : Mixtures
+        Random mixtures with their labels.
+    window : Window
+        What is read.
+    errors : Errors
+        What is allowed for.
+    sources : tuple of dict
+        Name, campaign digest, engine and number of runs of every store.
+    """
+
+    name: str
+    element: str
+    shell: str
+    energy: Floats
+    edge: float
+    mixtures: Mixtures
+    window: Window
+    errors: Errors
+    sources: tuple[dict[str, Any], ...]
+
+    @classmethod
+    def make(cls, asked: PoolFile) -> Pool:
+        """Mix the environments of the stores that a file asks for.
+
+        Raises
+        ------
+        StoreError
+            If a store cannot be read, is of another element or edge than the first, or does not reach the window's end.
+        """
+        window = asked.window
+        found = load_environments(asked.stores, last=window.last, step=window.step)
+        crystals = np.array([name in asked.crystals for name in found.names])
+        sources = []
+        for path in asked.stores:
+            with open_store(path / "store.h5" if path.is_dir() else path) as store:
+                campaign = store.campaign
+                digest = str(store.file.attrs["campaign_digest"])
+                done = store.outcomes.get("done", 0)
+                sources.append({"name": path.name, "campaign_digest": digest, "engine": store.engine, "done": done})
+        return cls(
+            name=asked.name,
+            element=campaign.structure.element,
+            shell=campaign.feff.edge,
+            energy=found.energy,
+            edge=found.edge,
+            mixtures=draw(found, crystals, count=asked.mixtures, seed=asked.seed),
+            window=window,
+            errors=asked.errors,
+            sources=tuple(sources),
+        )
+
+    def save(self, folder: Path) -> Path:
+        """Write the pool into a folder, whole or not at all; return the file."""
+        path = folder / POOL_FILE
+        with whole_file(path) as partial, h5py.File(partial, "w") as file:
+            file.attrs["format"] = "xanesml pool"
+            file.attrs["schema_version"] = VERSION
+            file.attrs["versions"] = package_versions()
+            for name in ("name", "element", "shell", "edge"):
+                file.attrs[name] = getattr(self, name)
+            file.attrs["window"], file.attrs["errors"] = self.window.model_dump_json(), self.errors.model_dump_json()
+            file.attrs["sources"] = json.dumps(self.sources)
+            file["energy"] = self.energy
+            file["energy"].attrs["units"] = "eV"
+            packed = {"compression": "gzip", "shuffle": True}
+            file.create_dataset("mixtures/spectra", data=self.mixtures.spectra.astype(np.float32), **packed)
+            for column, (label, unit) in enumerate(zip(LABELS, ("angstrom^2", "angstrom", ""), strict=True)):
+                file.create_dataset(f"mixtures/{label}", data=self.mixtures.labels[:, column], **packed)
+                file[f"mixtures/{label}"].attrs["units"] = unit
+            file["mixtures/crystal"] = self.mixtures.crystal
+        return path
+
+    @classmethod
+    def load(cls, folder: Path) -> Pool:
+        """Read a pool from its folder or file.
+
+        Raises
+        ------
+        StoreError
+            If it is missing, damaged or of another version.
+        """
+        path = folder / POOL_FILE if folder.is_dir() else folder
+        try:
+            with h5py.File(path, "r") as file:
+                if file.attrs.get("format") != "xanesml pool":
+                    raise StoreError(f"{path} is no pool; make one by `xanesml pool`")
+                if file.attrs["schema_version"] != VERSION:
+                    raise StoreError(
+                        f"{path} has version {file.attrs['schema_version']}, this xanesml reads {VERSION}; make it anew"
+                    )
+                mixtures = Mixtures(
+                    file["mixtures/spectra"][:].astype(np.float64),
+                    np.column_stack([file[f"mixtures/{label}"][:] for label in LABELS]),
+                    file["mixtures/crystal"][:].astype(np.bool_),
+                )
+                return cls(
+                    name=str(file.attrs["name"]),
+                    element=str(file.attrs["element"]),
+                    shell=str(file.attrs["shell"]),
+                    energy=file["energy"][:],
+                    edge=float(file.attrs["edge"]),
+                    mixtures=mixtures,
+                    window=Window.model_validate_json(str(file.attrs["window"])),
+                    errors=Errors.model_validate_json(str(file.attrs["errors"])),
+                    sources=tuple(json.loads(str(file.attrs["sources"]))),
+                )
+        except FileNotFoundError as error:
+            raise StoreError(f"{path} does not exist; make it by `xanesml pool`") from error
+        except (OSError, KeyError, ValueError) as error:
+            raise StoreError(f"{path} cannot be read as a pool: {' '.join(str(error).split())}") from error

@@ -1,0 +1,236 @@
+"""Measured spectra read beside references of known disorder, by the mixtures of a pool."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import truncnorm
+
+from xanesml.errors import SpectrumError
+from xanesml.files.arrays import Floats
+from xanesml.measured.alike import clean, paired, relative_shift, shifted
+from xanesml.measured.broadening import broadened
+from xanesml.measured.calibration import Calibration, calibrate
+from xanesml.measured.normalization import NormalizedSpectrum
+from xanesml.pools.gaussian import Moments, conditioned, smooth
+from xanesml.pools.mixtures import Mixtures
+from xanesml.pools.model import Pool
+
+#: Mixtures that may be the reference: their MSD is this near to its known one, standard deviation, Å².
+REFERENCE_WIDTH = 1.2e-3
+#: Mixtures that a sample is compared with at last: within this of what was read, standard deviation, Å².
+SAMPLE_WIDTH = 5e-3
+#: Where edges are compared, eV from the edge.
+COMPARED = (-5.0, 45.0)
+#: Largest root mean square difference of two edges, shares of their rise.
+LARGEST_MISFIT = 0.05
+#: Share of the noise that is the same over the noise's length.
+_TOGETHER = 0.7
+#: Quantiles of the intervals.
+QUANTILES = (0.05, 0.95)
+
+
+@dataclass(frozen=True)
+class KnownSample:
+    """A measured spectrum of known disorder.
+
+    Attributes
+    ----------
+    spectrum : NormalizedSpectrum
+        The spectrum.
+    msd, error : float, Å²
+        Its mean squared displacement, and the standard uncertainty.
+    """
+
+    spectrum: NormalizedSpectrum
+    msd: float
+    error: float = 0.0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read off a spectrum.
+
+    Attributes
+    ----------
+    source : str
+        The file.
+    msd, msd_error : float, Å²
+        Mean squared displacement of the first-shell bonds, and its standard uncertainty.
+    interval : tuple of float, Å²
+        90 % of the probability lies in it; never below 0.
+    bond, bond_error : float, Å
+        Mean bond length minus that of the first reference.
+    coordination, coordination_error : float
+        Mean number of first neighbors; minus that of the first reference where this is no crystal.
+    shift : float, eV
+        Added to the energies to put them on the first reference's.
+    misfit : float
+        How far the spectrum lies outside what pool and errors allow: root mean square over the window, standard
+        deviations; some 1 for a spectrum that belongs to the pool.
+    """
+
+    source: str
+    msd: float
+    msd_error: float
+    interval: tuple[float, float]
+    bond: float
+    bond_error: float
+    coordination: float
+    coordination_error: float
+    shift: float
+    misfit: float
+
+
+class Reader:
+    """A pool put on the energies and the resolution of a session by its first reference.
+
+    Parameters
+    ----------
+    pool : Pool
+        The pool.
+    references : sequence of KnownSample
+        The first is what all others are compared with; further ones fix what the first cannot.
+    crystal : bool
+        Whether the first is a crystal, such as a foil.
+
+    Raises
+    ------
+    SpectrumError
+        If there is no reference, the pool has no mixture like the first, or it cannot be put on the pool's energies.
+    """
+
+    def __init__(self, pool: Pool, references: Sequence[KnownSample], *, crystal: bool = True) -> None:
+        if not references:
+            raise SpectrumError("a pool reads differences: give a spectrum of known MSD as reference")
+        self.pool, self.crystal = pool, crystal
+        self.first, self.others = references[0], list(references[1:])
+        near = self._near(self.first.msd)
+        mesh = pool.energy + pool.edge
+        mean = near @ pool.mixtures.spectra / near.sum()
+        self.calibration: Calibration = calibrate(self.first.spectrum, mesh, mean, edge=pool.edge)
+        spectra = broadened(pool.mixtures.spectra, mesh, self.calibration.broadening)
+        self._mean = near @ spectra / near.sum()
+        self._slope = np.gradient(self._mean, pool.energy)
+        self._within = (pool.energy >= pool.window.first) & (pool.energy <= pool.window.last)
+        self._align = self._aligner()
+        features = self._features(spectra)
+        self._moments = Moments.of(features, pool.mixtures.labels, near)
+        self._all = features
+
+    def read(self, samples: Sequence[NormalizedSpectrum]) -> list[Reading]:
+        """Read samples, each by itself beside the references.
+
+        Raises
+        ------
+        SpectrumError
+            If one does not cover the pool's energies, or its edge is not found near the first reference's.
+        """
+        others = [self._difference(one.spectrum)[0] for one in self.others]
+        return [self._read(sample, others) for sample in samples]
+
+    def _read(self, sample: NormalizedSpectrum, others: list[Floats]) -> Reading:
+        difference, shift = self._difference(sample)
+        known = np.array([np.nan, *(one.msd - self.first.msd for one in self.others)])
+        known_error = np.array([np.nan, *(np.hypot(one.error, self.first.error) for one in self.others)])
+        labels = self.pool.mixtures.labels
+        # Mixtures of the crystal alone are what a foil may be; those of all stores hold the crystal as well.
+        kind = (~self.pool.mixtures.crystal).astype(np.float64)
+        weights, noise, theory = kind, self._noise(), self._theory()
+        measured, signal = np.array([difference, *others]), None
+        # Twice: the second time with mixtures about as disordered as the sample, where all is closer to linear, and
+        # with the difference that was found in place of any.
+        for _ in range(2):
+            moments = Moments.of(self._all, labels, weights)
+            found = conditioned(
+                measured, moments, self._moments, known, known_error, noise=noise, theory=theory, signal=signal
+            )
+            mean, signal = found.mean, found.signal
+            msd = self.first.msd + float(mean[0, 0])
+            weights = kind * (np.exp(-0.5 * ((labels[:, 0] - msd) / SAMPLE_WIDTH) ** 2) + 1e-6)
+        errors = np.sqrt(np.diag(found.covariance[0, :, 0]))
+        msd_error = float(np.hypot(errors[0], self.first.error))
+        own = moments.xx + self._moments.xx + theory * found.signal[0, :, 0] + noise
+        away = difference - moments.x + self._moments.x
+        neighbors = float(self._moments.y[2]) if self.crystal else 0.0
+        return Reading(
+            source=sample.source,
+            msd=max(msd, 0.0),
+            msd_error=msd_error,
+            interval=_interval(msd, msd_error),
+            bond=float(mean[0, 1]),
+            bond_error=float(errors[1]),
+            coordination=neighbors + float(mean[0, 2]),
+            coordination_error=float(errors[2]),
+            shift=shift,
+            misfit=float(np.sqrt(away @ np.linalg.solve(own, away) / len(away))),
+        )
+
+    def _near(self, msd: float) -> Floats:
+        """Return the weights, (n,), of mixtures that may be a reference of a known MSD, Å²."""
+        mixtures: Mixtures = self.pool.mixtures
+        of_kind = mixtures.crystal if self.crystal else np.ones(len(mixtures), dtype=np.bool_)
+        held = mixtures.labels[of_kind, 0]
+        if not held.min() <= msd <= held.max():
+            kind = "crystals" if self.crystal else "mixtures"
+            raise SpectrumError(
+                f"the reference's MSD {msd} Å² lies outside the {held.min():.4f} … {held.max():.4f} Å² of the "
+                f"{kind} in the pool {self.pool.name}"
+            )
+        return np.asarray(of_kind * np.exp(-0.5 * ((mixtures.labels[:, 0] - msd) / REFERENCE_WIDTH) ** 2))
+
+    def _aligner(self) -> Floats:
+        """Return what takes a difference to its shift: by least squares with gain, offset and slope."""
+        energy = self.pool.energy
+        compared = (energy >= COMPARED[0]) & (energy <= COMPARED[1])
+        columns = np.column_stack([self._slope, self._mean, np.ones_like(energy), energy / COMPARED[1]])
+        full = np.zeros(len(energy))
+        full[compared] = np.linalg.pinv(columns[compared])[0]
+        return full
+
+    def _features(self, spectra: Floats) -> Floats:
+        """Return aligned spectra, (n, M), or differences, in the window: (n, m)."""
+        aligned = spectra - np.outer(spectra @ self._align, self._slope)
+        return np.asarray(aligned[:, self._within])
+
+    def _difference(self, sample: NormalizedSpectrum) -> tuple[Floats, float]:
+        """Return the features of a sample minus the first reference, (m,), and the shift that aligned it, eV."""
+        reference = self.first.spectrum
+        found = relative_shift(*clean(sample), *clean(reference), reference.e0)
+        if found is None or found.misfit > LARGEST_MISFIT:
+            raise SpectrumError(
+                f"{sample.source}: no edge like the reference's, {reference.source}, is found within 10 eV of it; "
+                "give spectra that reach from 25 eV before to 55 eV behind the edge, of one element, edge and phase"
+            )
+        sample, shift = shifted(sample, found.shift), found.shift
+        pair = paired(sample, reference)
+        if pair is not None:
+            sample, reference = pair.sample, pair.reference
+        mesh = self.pool.energy + self.pool.edge
+        apart = self.calibration.apply(sample, mesh) - self.calibration.apply(reference, mesh)
+        return self._features(apart[np.newaxis])[0], shift
+
+    def _noise(self) -> Floats:
+        errors, energy = self.pool.errors, self.pool.energy[self._within]
+        noise = _TOGETHER * smooth(energy, errors.noise_length) + (1 - _TOGETHER) * np.eye(len(energy))
+        covariance = errors.noise**2 * noise
+        for size, shape in (
+            (errors.gain, self._mean[self._within]),
+            (errors.slope, energy / 50.0),
+            (errors.offset, np.ones_like(energy)),
+            (errors.shift, self._slope[self._within]),
+        ):
+            covariance += size**2 * np.outer(shape, shape)
+        return np.asarray(covariance)
+
+    def _theory(self) -> Floats:
+        errors = self.pool.errors
+        return np.asarray(errors.theory**2 * smooth(self.pool.energy[self._within], errors.theory_length))
+
+
+def _interval(msd: float, error: float) -> tuple[float, float]:
+    """Return the 90 % interval of a normal distribution that is cut off at 0, Å²."""
+    low, high = truncnorm.ppf(QUANTILES, (0.0 - msd) / error, np.inf, loc=msd, scale=error)
+    return float(low), float(high)
