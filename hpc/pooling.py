@@ -44,6 +44,8 @@ def make_pool(path: Path, output: Path | None, echo: Callable[[str], object]) ->
             f"  {name}: MSD {msd[0]:.4f} … {msd[1]:.4f} Å², bonds {bond[0]:.3f} … {bond[1]:.3f} Å, "
             f"{number[0]:.1f} … {number[1]:.1f} neighbors"
         )
+    for name, size in pool.theory.by_cards.items():
+        echo(f"  cards {name}: {size:.0%} of a difference, root mean square over the window")
     echo(f"next: xanesml predict {written.parent} SPECTRUM --reference FOIL --reference-msd MSD")
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,9 @@ from xanesml.structures.neighbors import neighbor_pairs
 
 #: Labels of a mixture, in this order: mean squared displacement, Å²; mean bond length, Å; mean number of bonds.
 LABELS = ("msd", "bond", "coordination")
+
+#: Decimals to which positions are the same, Å.
+_DECIMALS = 5
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class Environments:
         Structure that it belongs to; numbered over all stores.
     store : ndarray, shape (N,), int
         Store that it comes from.
+    keys : ndarray, shape (N,), S32
+        What it is, whatever the cards: a hash of the positions around the absorber, and of its elements.
     names : tuple of str
         Names of the stores.
     edge : float, eV
@@ -54,11 +60,17 @@ class Environments:
     bonds: Floats
     group: Wholes
     store: Wholes
+    keys: NDArray[np.bytes_]
     names: tuple[str, ...]
     edge: float
 
     def __len__(self) -> int:
         return len(self.mu)
+
+    def chosen(self, rows: Wholes) -> Environments:
+        """Return some of the environments, in the order of the rows."""
+        parts = {name: getattr(self, name)[rows] for name in ("mu", "step", "bonds", "group", "store", "keys")}
+        return replace(self, **parts)
 
     def mixed(self, weights: Floats) -> tuple[Floats, Floats]:
         """Mix the environments.
@@ -127,6 +139,7 @@ def load_environments(folders: Sequence[Path], *, last: float, step: float) -> E
         step=np.concatenate([part.step for part in parts]),
         bonds=np.concatenate([part.bonds for part in parts]),
         group=np.concatenate([part.group + before for part, before in zip(parts, groups, strict=False)]),
+        keys=np.concatenate([part.keys for part in parts]),
         store=np.repeat(np.arange(len(parts)), [len(part) for part in parts]),
         names=tuple(path.name if path.is_dir() else path.parent.name for path in folders),
         edge=edge,
@@ -141,28 +154,34 @@ def _environments(store: Store, found: Spectra, energy: Floats, edge: float) -> 
     mu = onto_mesh(found.energy, found.mu, points, mesh, tasks=found.tasks)
     background = onto_mesh(found.energy, found.mu0, points, np.array([edge + NORMALIZATION_OFFSET]), tasks=found.tasks)
     _, group = np.unique(columns["structure"], return_inverse=True)
+    bonds, keys = _geometry(store, columns["structure"], columns["absorber"])
     return Environments(
-        energy,
-        mu,
-        background[:, 0],
-        _bonds(store, columns["structure"], columns["absorber"]),
-        group,
-        np.zeros(len(mu), dtype=np.int64),
-        (),
-        edge,
+        energy=energy,
+        mu=mu,
+        step=background[:, 0],
+        bonds=bonds,
+        group=group,
+        store=np.zeros(len(mu), dtype=np.int64),
+        keys=keys,
+        names=(),
+        edge=edge,
     )
 
 
-def _bonds(store: Store, structure: NDArray[np.int32], absorber: NDArray[np.int32]) -> Floats:
-    """Return n, Σ r and Σ r² of every absorber's first-shell bonds, shape (N, 3), at its structure's positions."""
+def _geometry(
+    store: Store, structure: NDArray[np.int32], absorber: NDArray[np.int32]
+) -> tuple[Floats, NDArray[np.bytes_]]:
+    """Return n, Σ r and Σ r² of every absorber's first-shell bonds, shape (N, 3), and the keys, (N,)."""
     cluster = stored_cluster(store.file)
-    result = np.empty((len(structure), 3))
+    bonds, keys = np.empty((len(structure), 3)), np.empty(len(structure), dtype="S32")
     for one in np.unique(structure):
         positions = store.structure(int(one)).positions
         pairs = neighbor_pairs(cluster.numbers, positions, cluster.first_shell_cutoff, like=cluster.like_bonds)
         lengths = np.linalg.norm(positions[pairs[:, 0]] - positions[pairs[:, 1]], axis=1)
-        rows = np.flatnonzero(structure == one)
-        for row in rows:
+        for row in np.flatnonzero(structure == one):
             own = lengths[(pairs == absorber[row]).any(axis=1)]
-            result[row] = len(own), own.sum(), (own**2).sum()
-    return result
+            bonds[row] = len(own), own.sum(), (own**2).sum()
+            around = np.rint((positions - positions[absorber[row]]) * 10.0**_DECIMALS).astype("<i8")
+            content = around.tobytes() + cluster.numbers.astype("<i4").tobytes()
+            keys[row] = hashlib.blake2b(content, digest_size=16).hexdigest()
+    return bonds, keys

@@ -67,16 +67,23 @@ def draw(environments: Environments, crystals: Booleans, *, count: int, seed: in
     """
     if not crystals.any():
         raise StoreError("a pool needs a crystal, what the foil is compared with; name it in crystals")
+    weights, crystal = random_weights(environments, crystals, count=count, seed=seed)
+    spectra, labels = environments.mixed(weights)
+    return Mixtures(spectra, labels, crystal)
+
+
+def random_weights(environments: Environments, crystals: Booleans, *, count: int, seed: int) -> tuple[Floats, Booleans]:
+    """Return the weights of environments in mixtures, (count, N), and which hold the crystal alone; see `draw`."""
     rng = generator(seed, Stream.MIXTURES)
-    members = [np.flatnonzero(environments.group == group) for group in range(int(environments.group.max()) + 1)]
+    members = [np.flatnonzero(environments.group == group) for group in np.unique(environments.group)]
     of_store = np.array([environments.store[rows[0]] for rows in members])
-    by_store = [np.flatnonzero(of_store == store) for store in range(len(crystals))]
+    filled = np.unique(of_store)
+    by_store = {store: np.flatnonzero(of_store == store) for store in filled.tolist()}
     weights = np.zeros((count, len(environments)))
     crystal = rng.random(count) < CRYSTAL_SHARE
     for mixture in range(count):
-        stores = np.flatnonzero(crystals) if crystal[mixture] else np.arange(len(crystals))
+        stores = filled[crystals[filled]] if crystal[mixture] else filled
         for share in rng.dirichlet(np.ones(rng.integers(1, MOST_STRUCTURES + 1))):
-            rows = members[rng.choice(by_store[rng.choice(stores)])]
+            rows = members[rng.choice(by_store[int(rng.choice(stores))])]
             weights[mixture, rows] += share * rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows))) / len(rows)
-    spectra, labels = environments.mixed(weights)
-    return Mixtures(spectra, labels, crystal)
+    return weights, crystal

@@ -17,6 +17,7 @@ from xanesml.files.whole import whole_file
 from xanesml.pools.environments import LABELS, load_environments
 from xanesml.pools.mixtures import Mixtures, draw
 from xanesml.pools.pool_file import Errors, PoolFile, Window
+from xanesml.pools.theory import TheoryError, theory_error
 from xanesml.store.reader import open_store
 
 #: The file, and the version of its format.
@@ -44,6 +45,8 @@ class Pool:
         What is read.
     errors : Errors
         What is allowed for.
+    theory : TheoryError
+        The error of theory.
     sources : tuple of dict
         Name, campaign digest, engine and number of runs of every store.
     """
@@ -56,6 +59,7 @@ class Pool:
     mixtures: Mixtures
     window: Window
     errors: Errors
+    theory: TheoryError
     sources: tuple[dict[str, Any], ...]
 
     @classmethod
@@ -70,8 +74,16 @@ class Pool:
         window = asked.window
         found = load_environments(asked.stores, last=window.last, step=window.step)
         crystals = np.array([name in asked.crystals for name in found.names])
+        others = {
+            name: load_environments(stores, last=window.last, step=window.step) for name, stores in asked.cards.items()
+        }
+        size = np.full(len(found.energy), asked.errors.theory)
+        theory = TheoryError(size, asked.errors.theory_length, {})
+        if others:
+            read = (window.first, window.last)
+            theory = theory_error(found, others, crystals, window=read, seed=asked.seed)
         sources = []
-        for path in asked.stores:
+        for path in [*asked.stores, *(path for stores in asked.cards.values() for path in stores)]:
             with open_store(path / "store.h5" if path.is_dir() else path) as store:
                 campaign = store.campaign
                 digest = str(store.file.attrs["campaign_digest"])
@@ -86,6 +98,7 @@ class Pool:
             mixtures=draw(found, crystals, count=asked.mixtures, seed=asked.seed),
             window=window,
             errors=asked.errors,
+            theory=theory,
             sources=tuple(sources),
         )
 
@@ -102,6 +115,9 @@ class Pool:
             file.attrs["sources"] = json.dumps(self.sources)
             file["energy"] = self.energy
             file["energy"].attrs["units"] = "eV"
+            file["theory/size"] = self.theory.size
+            file["theory"].attrs["length"] = self.theory.length
+            file["theory"].attrs["by_cards"] = json.dumps(self.theory.by_cards)
             packed = {"compression": "gzip", "shuffle": True}
             file.create_dataset("mixtures/spectra", data=self.mixtures.spectra.astype(np.float32), **packed)
             for column, (label, unit) in enumerate(zip(LABELS, ("angstrom^2", "angstrom", ""), strict=True)):
@@ -142,6 +158,11 @@ class Pool:
                     mixtures=mixtures,
                     window=Window.model_validate_json(str(file.attrs["window"])),
                     errors=Errors.model_validate_json(str(file.attrs["errors"])),
+                    theory=TheoryError(
+                        file["theory/size"][:],
+                        float(file["theory"].attrs["length"]),
+                        json.loads(str(file["theory"].attrs["by_cards"])),
+                    ),
                     sources=tuple(json.loads(str(file.attrs["sources"]))),
                 )
         except FileNotFoundError as error:

@@ -40,9 +40,9 @@ class Errors(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     theory: Positive = 0.3
-    """Relative error of theory, the same for all samples of a session."""
+    """Relative error of theory, the same for all samples of a session, where no card sets tell it."""
     theory_length: Positive = 8.0
-    """Energy over which it is the same, eV."""
+    """Energy over which it is the same, eV, where no card sets tell it."""
     noise: Positive = 0.006
     """Noise of a difference, edge steps."""
     noise_length: Positive = 1.0
@@ -68,6 +68,8 @@ class PoolFile(BaseModel):
     """Output folders of campaigns, relative to this file."""
     crystals: Annotated[list[str], Field(min_length=1)]
     """Names of the folders among them that hold a crystal: what a foil is."""
+    cards: dict[str, list[Path]] = {}
+    """Output folders of campaigns with other cards, by a name for the cards; they tell the error of theory."""
     mixtures: Annotated[int, Field(ge=200, le=100_000)] = 4000
     """Number of mixtures."""
     seed: Annotated[int, Field(ge=0)] = 20250101
@@ -105,4 +107,6 @@ class PoolFile(BaseModel):
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "the file"
             raise CampaignError(f"{path}: {where}: {first['msg']}") from error
-        return pool.model_copy(update={"stores": [path.parent / one for one in pool.stores]})
+        beside = {"stores": [path.parent / one for one in pool.stores]}
+        cards = {name: [path.parent / one for one in stores] for name, stores in pool.cards.items()}
+        return pool.model_copy(update=beside | {"cards": cards})

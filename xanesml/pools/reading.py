@@ -226,8 +226,9 @@ class Reader:
         return np.asarray(covariance)
 
     def _theory(self) -> Floats:
-        errors = self.pool.errors
-        return np.asarray(errors.theory**2 * smooth(self.pool.energy[self._within], errors.theory_length))
+        theory, energy = self.pool.theory, self.pool.energy[self._within]
+        size = theory.size[self._within]
+        return np.asarray(np.outer(size, size) * smooth(energy, theory.length))
 
 
 def _interval(msd: float, error: float) -> tuple[float, float]:

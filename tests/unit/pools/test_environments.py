@@ -24,6 +24,7 @@ def test_mixed_labels_are_those_of_all_bonds_together() -> None:
         bonds=bonds,
         group=np.array([0, 1]),
         store=np.zeros(2, dtype=int),
+        keys=np.array([b"a", b"b"]),
         names=("a",),
         edge=0.0,
     )

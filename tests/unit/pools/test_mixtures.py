@@ -21,6 +21,7 @@ def pool(sizes: tuple[int, ...] = (4, 40)) -> Environments:
         bonds=np.tile([12.0, 12 * 2.88, 12 * (2.88**2 + 0.01)], (count, 1)),
         group=np.arange(count) // 2,
         store=store,
+        keys=np.arange(count).astype("S32"),
         names=tuple("abc"[: len(sizes)]),
         edge=0.0,
     )

@@ -31,6 +31,8 @@ def test_a_pool_is_read_back_as_it_was_made(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.mixtures.labels, pool.mixtures.labels)
     np.testing.assert_allclose(again.mixtures.spectra, pool.mixtures.spectra, atol=1e-6)
     assert (again.window, again.errors, again.sources) == (pool.window, pool.errors, pool.sources)
+    np.testing.assert_array_equal(again.theory.size, pool.theory.size)
+    assert (again.theory.length, again.theory.by_cards) == (8.0, {})
     assert pool.sources[0]["done"] == 91
     assert [one.name for one in (tmp_path / "out").iterdir()] == [POOL_FILE]
 
