@@ -10,8 +10,7 @@ from fuzzing import Target, fault, mutated, targets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-#: All but NeXus, on which HDF5 raises errors of any kind: benchmarks/fuzz.py reads that too.
-TARGETS = {target.name: target for target in targets(measured=find_spec("larch") is not None) if target.name != "NeXus"}
+TARGETS = {target.name: target for target in targets(measured=find_spec("larch") is not None)}
 
 
 @pytest.mark.filterwarnings("ignore")

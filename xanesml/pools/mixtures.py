@@ -14,6 +14,8 @@ from xanesml.seeds import Stream, generator
 #: Structures in a mixture, at most; and the share of mixtures of the crystal alone.
 MOST_STRUCTURES = 4
 CRYSTAL_SHARE = 0.35
+#: Mixtures that may be a reference: their MSD is this near to its known one, standard deviation, Å².
+REFERENCE_WIDTH = 1.2e-3
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,11 @@ class Mixtures:
 
     def __len__(self) -> int:
         return len(self.spectra)
+
+    def near(self, msd: float, *, crystal: bool) -> Floats:
+        """Return the weights, (n,), of mixtures that may be a reference of a known MSD, Å²: of the crystal, or any."""
+        of_kind = self.crystal if crystal else np.ones(len(self), dtype=np.bool_)
+        return np.asarray(of_kind * np.exp(-0.5 * ((self.labels[:, 0] - msd) / REFERENCE_WIDTH) ** 2))
 
 
 def draw(environments: Environments, crystals: Booleans, *, count: int, seed: int) -> Mixtures:

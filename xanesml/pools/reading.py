@@ -14,20 +14,15 @@ from xanesml.measured.alike import clean, paired, relative_shift, shifted
 from xanesml.measured.broadening import broadened
 from xanesml.measured.calibration import Calibration, calibrate
 from xanesml.measured.normalization import NormalizedSpectrum
-from xanesml.pools.gaussian import Moments, conditioned, smooth
+from xanesml.pools.gaussian import Moments, conditioned
+from xanesml.pools.measurement import Measurement
 from xanesml.pools.mixtures import Mixtures
 from xanesml.pools.model import Pool
 
-#: Mixtures that may be the reference: their MSD is this near to its known one, standard deviation, Å².
-REFERENCE_WIDTH = 1.2e-3
 #: Mixtures that a sample is compared with at last: within this of what was read, standard deviation, Å².
 SAMPLE_WIDTH = 5e-3
-#: Where edges are compared, eV from the edge.
-COMPARED = (-5.0, 45.0)
 #: Largest root mean square difference of two edges, shares of their rise.
 LARGEST_MISFIT = 0.05
-#: Share of the noise that is the same over the noise's length.
-_TOGETHER = 0.7
 #: Quantiles of the intervals.
 QUANTILES = (0.05, 0.95)
 
@@ -112,11 +107,8 @@ class Reader:
         mean = near @ pool.mixtures.spectra / near.sum()
         self.calibration: Calibration = calibrate(self.first.spectrum, mesh, mean, edge=pool.edge)
         spectra = broadened(pool.mixtures.spectra, mesh, self.calibration.broadening)
-        self._mean = near @ spectra / near.sum()
-        self._slope = np.gradient(self._mean, pool.energy)
-        self._within = (pool.energy >= pool.window.first) & (pool.energy <= pool.window.last)
-        self._align = self._aligner()
-        features = self._features(spectra)
+        self._measurement = Measurement.of(pool, spectra, near)
+        features = self._measurement.features(spectra)
         self._moments = Moments.of(features, pool.mixtures.labels, near)
         self._all = features
 
@@ -138,7 +130,7 @@ class Reader:
         labels = self.pool.mixtures.labels
         # Mixtures of the crystal alone are what a foil may be; those of all stores hold the crystal as well.
         kind = (~self.pool.mixtures.crystal).astype(np.float64)
-        weights, noise, theory = kind, self._noise(), self._theory()
+        weights, noise, theory = kind, self._measurement.noise, self._measurement.theory
         measured, signal = np.array([difference, *others]), None
         # Twice: the second time with mixtures about as disordered as the sample, where all is closer to linear, and
         # with the difference that was found in place of any.
@@ -179,21 +171,7 @@ class Reader:
                 f"the reference's MSD {msd} Å² lies outside the {held.min():.4f} … {held.max():.4f} Å² of the "
                 f"{kind} in the pool {self.pool.name}"
             )
-        return np.asarray(of_kind * np.exp(-0.5 * ((mixtures.labels[:, 0] - msd) / REFERENCE_WIDTH) ** 2))
-
-    def _aligner(self) -> Floats:
-        """Return what takes a difference to its shift: by least squares with gain, offset and slope."""
-        energy = self.pool.energy
-        compared = (energy >= COMPARED[0]) & (energy <= COMPARED[1])
-        columns = np.column_stack([self._slope, self._mean, np.ones_like(energy), energy / COMPARED[1]])
-        full = np.zeros(len(energy))
-        full[compared] = np.linalg.pinv(columns[compared])[0]
-        return full
-
-    def _features(self, spectra: Floats) -> Floats:
-        """Return aligned spectra, (n, M), or differences, in the window: (n, m)."""
-        aligned = spectra - np.outer(spectra @ self._align, self._slope)
-        return np.asarray(aligned[:, self._within])
+        return mixtures.near(msd, crystal=self.crystal)
 
     def _difference(self, sample: NormalizedSpectrum) -> tuple[Floats, float]:
         """Return the features of a sample minus the first reference, (m,), and the shift that aligned it, eV."""
@@ -210,25 +188,7 @@ class Reader:
             sample, reference = pair.sample, pair.reference
         mesh = self.pool.energy + self.pool.edge
         apart = self.calibration.apply(sample, mesh) - self.calibration.apply(reference, mesh)
-        return self._features(apart[np.newaxis])[0], shift
-
-    def _noise(self) -> Floats:
-        errors, energy = self.pool.errors, self.pool.energy[self._within]
-        noise = _TOGETHER * smooth(energy, errors.noise_length) + (1 - _TOGETHER) * np.eye(len(energy))
-        covariance = errors.noise**2 * noise
-        for size, shape in (
-            (errors.gain, self._mean[self._within]),
-            (errors.slope, energy / 50.0),
-            (errors.offset, np.ones_like(energy)),
-            (errors.shift, self._slope[self._within]),
-        ):
-            covariance += size**2 * np.outer(shape, shape)
-        return np.asarray(covariance)
-
-    def _theory(self) -> Floats:
-        theory, energy = self.pool.theory, self.pool.energy[self._within]
-        size = theory.size[self._within]
-        return np.asarray(np.outer(size, size) * smooth(energy, theory.length))
+        return self._measurement.features(apart[np.newaxis])[0], shift
 
 
 def _interval(msd: float, error: float) -> tuple[float, float]:
