@@ -101,6 +101,8 @@ HOSTS = ("ip", "unshare", "setpriv", "mount", "dropbear", "ssh", "ssh-keygen", "
 REQUIREMENTS = {
     "import-linter": _module("importlinter", "dev"),
     "jsonschema": _module("jsonschema", "dev"),
+    "nexusformat": _module("nexusformat", "dev"),
+    "silx": _module("silx", "dev"),
     "shellcheck": Requirement(
         lambda: "" if Path(sys.executable).with_name("shellcheck").exists() else "not installed",
         "`make setup` or `pip install 'xanesml[dev]'`",
