@@ -454,10 +454,11 @@ def predict(
 
 @app.command()
 def report(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
-    """Write summary.md: the files, and how good the model is."""
+    """Write summary.md and report.html: the files, the figures, and how good the model is. At any stage."""
     from xanesml.assessment.summary import write_summary
     from xanesml.files.hdf5 import open_file
     from xanesml.files.layout import TENSORS
+    from xanesml.page import write_page
     from xanesml.store.rows import open_store_file, outcome_counts
 
     campaign, folder = _campaign(None, campaign_file, output)
@@ -471,6 +472,7 @@ def report(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
             for kind in ("statistical", "particle"):
                 averages[f"{kind} averages"] = file[f"{kind}/spectra"].shape[0]
     _echo(write_summary(folder, campaign, outcomes=outcomes, tensors=averages))
+    _echo(f"page: {write_page(folder, campaign)}")
 
 
 @app.command()
