@@ -20,13 +20,13 @@ from xanesml.page.ticks import linear_ticks, logarithmic_ticks, tick_text
 
 #: Size of a figure and margins of its plot, in units of the drawing.
 WIDTH, HEIGHT = 560, 330
-LEFT, RIGHT, TOP, BOTTOM = 66, 14, 12, 46
+LEFT, RIGHT, TOP, BOTTOM = 66, 22, 12, 46
 
 #: Points of a curve, more than which are thinned evenly.
 MOST_POINTS = 400
 
 #: Colors that the style sheet has for series.
-COLORS = 6
+COLORS = 7
 
 Look = Literal["line", "dots", "steps"]
 
@@ -66,6 +66,11 @@ class Mark:
     key: str = ""
     legend: bool = True
     dashed: bool = False
+
+    @property
+    def style(self) -> str:
+        """Class of its color in the style sheet."""
+        return "ramp" if isinstance(self.color, float) else f"s{self.color % COLORS}"
 
 
 @dataclass(frozen=True)
@@ -264,9 +269,8 @@ class _Drawing:
             yield f'<path class="level" d="M{LEFT} {level:.1f}H{WIDTH - RIGHT}"/>'
 
     def _mark(self, mark: Mark) -> str:
-        ramp = isinstance(mark.color, float)
-        color = f'style="--at:{100 * mark.color:.0f}%"' if ramp else ""
-        classes = f"{mark.look} {'ramp' if ramp else f's{int(mark.color) % COLORS}'}{' dashed' * mark.dashed}"
+        color = f'style="--at:{100 * mark.color:.0f}%"' if isinstance(mark.color, float) else ""
+        classes = f"{mark.look} {mark.style}{' dashed' * mark.dashed}"
         key = f' data-key="{escape(mark.key)}"' if mark.key else ""
         label = f'data-label="{escape(mark.label)}"{key} {color}'
         x, y = self._x.places(mark.x), self._y.places(mark.y)

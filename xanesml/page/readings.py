@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from xanesml.assessment.report import LABELS
+from xanesml.assessment.summary import FOIL_MSD, reduction_warning
+from xanesml.campaign import Campaign
 from xanesml.errors import StoreError
 from xanesml.files.records import read_json
 from xanesml.page.chart import Axis, Chart, Mark
@@ -20,8 +22,8 @@ MOST_READINGS = 40
 _REMEDY = "make it again with `xanesml predict`"
 
 
-def readings_section(path: Path) -> Section:
-    """Return the section on measured spectra, from `predictions.json`.
+def readings_section(path: Path, campaign: Campaign) -> Section:
+    """Return the section on measured spectra, from `predictions.json` and the campaign that the model was made of.
 
     Raises
     ------
@@ -32,6 +34,8 @@ def readings_section(path: Path) -> Section:
     content = read_json(path, _REMEDY)
     try:
         predictions, refused = content["predictions"], content["refused"]
+        if predictions and (warning := reduction_warning(campaign)):
+            section.paragraphs.append(f"Not for publication. {warning}")
         if predictions:
             section.tables.append(_table(predictions))
             section.charts.append(_chart(predictions[:MOST_READINGS]))
@@ -87,14 +91,17 @@ def _chart(predictions: Sequence[Mapping[str, Any]]) -> Chart:
     msd = 1e3 * np.array([one["msd"] for one in predictions], dtype=np.float64)
     ends = 1e3 * np.array([one["interval"] for one in predictions], dtype=np.float64)
     nearest = 1e3 * np.array([one["nearest"]["msd"] for one in predictions], dtype=np.float64)
+    gold = all((one["element"], one["edge"]) == ("Au", "L3") for one in predictions)
+    foil = f" The thin line is bulk gold foil at room temperature by EXAFS, {FOIL_MSD:.4f} Å²." if gold else ""
     return Chart(
         "readings-msd",
         "MSD of the measured spectra",
-        f"With intervals of {predictions[0]['confidence']:.0%}, in the order of the table.",
+        f"With intervals of {predictions[0]['confidence']:.0%}, in the order of the table.{foil}",
         Axis("spectrum", names=tuple(str(number + 1) for number in range(len(predictions)))),
         Axis("MSD (10⁻³ Å²)"),
         [
             Mark("MSD with its interval", place, msd, "dots", 0, ends[:, 0], ends[:, 1]),
             Mark("nearest simulated spectrum", place, nearest, "dots", 1),
         ],
+        levels=(1e3 * FOIL_MSD,) if gold else (),
     )

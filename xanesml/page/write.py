@@ -93,7 +93,7 @@ def collect(folder: Path, campaign: Campaign) -> list[Section]:
     add("learning", "Learning", lambda: training_sections(model), no_model)
     readings = folder / "predictions.json"
     no_readings = "" if readings.exists() else "No measured spectrum has been read yet; run `xanesml predict`."
-    add("readings", "Measured spectra", lambda: readings_section(readings), no_readings)
+    add("readings", "Measured spectra", lambda: readings_section(readings, campaign), no_readings)
     add("provenance", "Provenance", lambda: provenance_section(folder, campaign))
     return sections
 
