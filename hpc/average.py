@@ -17,6 +17,7 @@ from xanesml.errors import XanesmlError
 from xanesml.files.hdf5 import mark_complete, open_file
 from xanesml.files.layout import TENSORS
 from xanesml.files.lock import WriteLock
+from xanesml.files.means import write_means
 from xanesml.files.whole import whole_file
 from xanesml.store.rows import open_store_file
 
@@ -128,6 +129,7 @@ def _write_all(comm: Comm, file: h5py.File, mine: Iterator[Block]) -> XanesmlErr
 
 def _complete(partial: Path) -> None:
     with open_file(partial, TENSORS, mode="r+") as file:
+        write_means(file)
         mark_complete(file)
 
 

@@ -5,6 +5,7 @@ Heavy modules are imported inside the commands, so that `--help` answers at once
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from enum import Enum
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hpc.closing import Closing
 from hpc.comm import Ranks, Writer, exit_with, from_root, keep_status, silent, world, world_or_alone
 from xanesml.errors import XanesmlError, printable
 
@@ -104,6 +106,7 @@ def plan(
         _echo(campaign_text(feff_input), nl=False)
         return
     assert campaign_file is not None  # noqa: S101 (of the two exactly one is given)
+    closing = Closing(campaign_file)
     from xanesml.feff.engine import make_engine
     from xanesml.store.cost import table_seconds
     from xanesml.store.geometry import geometry
@@ -139,6 +142,7 @@ def plan(
 
         first_shell_figure(table, figure)
         _echo(f"figure:      {figure.with_suffix('.png')}, {figure.with_suffix('.pdf').name}")
+    _echo(closing.line(["a plan"], closing.command("simulate", ranks=True)))
 
 
 @app.command()
@@ -159,6 +163,7 @@ def simulate(
     ] = None,
 ) -> None:
     """Run every FEFF task that is not done yet. Start it under mpirun."""
+    closing = Closing(campaign_file, output)
     from xanesml.feff.process import serve_runs
 
     serve_runs()
@@ -186,18 +191,23 @@ def simulate(
         f"store: {folder / 'store.h5'}: {counts}; {report.ran} runs in {report.seconds:.0f} s on {comm.size} ranks, "
         f"{report.share:.1%} of their time in FEFF"
     )
+    ran = [f"{report.ran} FEFF runs in {folder / 'store.h5'}"]
     if report.too_many_failed:
         echo(
             f"too many tasks failed: `xanesml status {campaign_file}` lists the latest, {folder / 'failed'} has some "
             "folders; repair the cause, or raise engine.max_failed, and start the same command again"
         )
+        echo(closing.line(ran, closing.command("status")))
         raise typer.Exit(TOO_MANY_FAILED)
     if report.drained:
         echo("stopped with tasks left to run: start the same command again")
+        echo(closing.line(ran, closing.command("simulate", ranks=True)))
         raise typer.Exit(RESUBMIT)
     if report.outcomes.get(Outcome.DONE.label, 0) < total:
         echo(f"some runs are not done; their folders are in {folder / 'failed'}; the same command retries them")
+        echo(closing.line(ran, closing.command("status")))
         raise typer.Exit(SOME_FAILED)
+    echo(closing.line(ran, closing.command("average", ranks=True)))
 
 
 @app.command()
@@ -207,6 +217,7 @@ def average(
     writer: Annotated[Writer, typer.Option(help=_WRITER_HELP.format(""))] = Writer.auto,
 ) -> None:
     """Average the spectra of the store into training tensors."""
+    closing = Closing(campaign_file, output)
     comm = world()
     echo = _echo if comm.rank == 0 else silent
 
@@ -214,11 +225,13 @@ def average(
 
     campaign, folder = _campaign(comm, campaign_file, output)
     run(comm, campaign, folder / "store.h5", folder / "tensors.h5", writer=writer, echo=echo)
+    echo(closing.line([folder / "tensors.h5"], closing.command("train", ranks=True)))
 
 
 @app.command()
 def plot(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
     """Draw the series and the averages made from it."""
+    closing = Closing(campaign_file, output)
     from xanesml.plots import averaging_figures
 
     _, folder = _campaign(None, campaign_file, output)
@@ -226,11 +239,13 @@ def plot(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
     if drawn.left_out:
         _echo(f"left out: {drawn.reasons()}")
     _echo(f"figures: {folder / 'figures'}: {len(drawn.figures)}, each as PNG and PDF")
+    _echo(closing.line([folder / "figures"], closing.command("train", ranks=True)))
 
 
 @app.command()
 def compare(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
     """Compare particle averages with statistical ones."""
+    closing = Closing(campaign_file, output)
     from xanesml.averages.comparison import compare as run
     from xanesml.averages.comparison import write_table
     from xanesml.plots import comparison_figures
@@ -245,6 +260,7 @@ def compare(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
         _echo(f"left out: {drawn.reasons()}")
     files = ", ".join(f"{name}.png, {name}.pdf" for name in drawn.figures)
     _echo(f"table: {folder / 'comparison.csv'}; figures: {folder / 'figures'}: {files}")
+    _echo(closing.line([folder / "comparison.csv", folder / "figures"], closing.command("train", ranks=True)))
 
 
 @app.command()
@@ -269,6 +285,7 @@ def train(
     ] = 1,
 ) -> None:
     """Train the networks, data-parallel with Horovod under mpirun."""
+    closing = Closing(campaign_file, output)
     comm = world_or_alone()
 
     from hpc.drain import RESUBMIT, Drain, time_left
@@ -289,10 +306,12 @@ def train(
         ranks_per_network=ranks_per_network,
     )
     if report is None:
+        if comm.rank == 0:
+            _echo(closing.line([f"{model}.unfinished"], closing.command("train", ranks=True)))
         raise typer.Exit(RESUBMIT)
     if comm.rank == 0:
         plots.training_figures(folder / "tensors.h5", model, figures)
-        _echo(f"model: {model}; figures: {figures}")
+        _echo(closing.line([model, figures], f"xanesml predict {shlex.quote(str(model))} SPECTRUM"))
 
 
 @app.command()
@@ -304,6 +323,7 @@ def tune(
     ] = 1,
 ) -> None:
     """Search for better training settings by short trials."""
+    closing = Closing(campaign_file, output)
     comm = world_or_alone()
 
     from hpc.drain import RESUBMIT, Drain, time_left
@@ -326,7 +346,10 @@ def tune(
     if not report.complete:
         if comm.rank == 0:
             _echo("stopped with trials left to run: start the same command again")
+            _echo(closing.line([folder / "tuning"], closing.command("tune", ranks=True)))
         raise typer.Exit(RESUBMIT)
+    if comm.rank == 0:
+        _echo(closing.line([folder / "tuning"], closing.command("train", ranks=True)))
 
 
 @app.command()
@@ -418,6 +441,7 @@ def predict(
     ] = None,
 ) -> None:
     """Read the mean squared displacement off measured spectra."""
+    closing = Closing(None, output or model.parent)
     from hpc.predicting import Results, energy_range, expected_elements, read_spectra, watch_folder
     from xanesml.assessment.report import NETWORK
     from xanesml.errors import SpectrumError
@@ -448,16 +472,20 @@ def predict(
         results.add(read_spectra(loaded, spectra, options, jobs, _echo))
     if watch is not None:
         watch_folder(loaded, watch, options, results, every)
+    written = (output or model.parent) / "predictions.json"
+    _echo(closing.line([written] if written.exists() else [], closing.command("report")))
     if results.refused:
         raise typer.Exit(SOME_FAILED)
 
 
 @app.command()
 def report(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
-    """Write summary.md: the files, and how good the model is."""
+    """Write summary.md and report.html: the files, the figures, and how good the model is. At any stage."""
+    closing = Closing(campaign_file, output)
     from xanesml.assessment.summary import write_summary
     from xanesml.files.hdf5 import open_file
     from xanesml.files.layout import TENSORS
+    from xanesml.page import write_page
     from xanesml.store.rows import open_store_file, outcome_counts
 
     campaign, folder = _campaign(None, campaign_file, output)
@@ -471,6 +499,18 @@ def report(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
             for kind in ("statistical", "particle"):
                 averages[f"{kind} averages"] = file[f"{kind}/spectra"].shape[0]
     _echo(write_summary(folder, campaign, outcomes=outcomes, tensors=averages))
+    page = write_page(folder, campaign)
+    _echo(closing.line([folder / "summary.md", page], _after_report(closing, folder, page)))
+
+
+def _after_report(closing: Closing, folder: Path, page: Path) -> str:
+    """Return the command of the first stage that is missing in a campaign's folder, or how to see its page."""
+    for name, verb in (("store.h5", "simulate"), ("tensors.h5", "average"), ("model", "train")):
+        if not (folder / name).exists():
+            return closing.command(verb, ranks=True)
+    if not (folder / "predictions.json").exists():
+        return f"xanesml predict {shlex.quote(str(folder / 'model'))} SPECTRUM"
+    return f"open {shlex.quote(str(page))} in a browser"
 
 
 @app.command()
@@ -478,11 +518,27 @@ def status(
     campaign_file: CampaignFile,
     output: OutputFolder = None,
     failures: Annotated[int, typer.Option(help="How many failed runs to list.")] = 5,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Keep showing it until the call of simulate has ended, or Ctrl-C.")
+    ] = False,
+    every: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", min=0.05, help="How often --follow looks. Default: 1 on a terminal, else 30."),
+    ] = None,
 ) -> None:
     """Show the progress of a simulation, also while it runs."""
     from xanesml.store.status import read_status, status_lines
 
     _, folder = _campaign(None, campaign_file, output)
+    if follow:
+        from rich.console import Console
+
+        from hpc.follow import follow as run
+        from hpc.progress import on_terminal
+
+        console = Console() if on_terminal() else None
+        run(folder / "store.h5", failures=failures, every=every, console=console, echo=_echo)
+        return
     for line in status_lines(read_status(folder / "store.h5"), failures=failures, now=time.time()):
         _echo(line)
 

@@ -31,7 +31,7 @@ class ProgressLine:
         self._done = 0
         self._began = self._told = time.monotonic()
         self._bar: Progress | None = None
-        if _on_terminal():
+        if on_terminal():
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
             self._bar = Progress(*columns)
             self._bar.start()
@@ -55,7 +55,7 @@ class ProgressLine:
             self._bar.stop()
 
 
-def _on_terminal() -> bool:
+def on_terminal() -> bool:
     """Return whether the output is seen: Open MPI gives rank 0 a pseudo-terminal even if mpirun writes to a file."""
     if not sys.stdout.isatty():
         return False

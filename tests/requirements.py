@@ -101,6 +101,8 @@ HOSTS = ("ip", "unshare", "setpriv", "mount", "dropbear", "ssh", "ssh-keygen", "
 REQUIREMENTS = {
     "import-linter": _module("importlinter", "dev"),
     "jsonschema": _module("jsonschema", "dev"),
+    "nexusformat": _module("nexusformat", "dev"),
+    "silx": _module("silx", "dev"),
     "shellcheck": Requirement(
         lambda: "" if Path(sys.executable).with_name("shellcheck").exists() else "not installed",
         "`make setup` or `pip install 'xanesml[dev]'`",
@@ -117,6 +119,10 @@ REQUIREMENTS = {
     "horovod": Requirement(lambda: "" if find_spec("horovod") else "no module horovod", "`make setup`"),
     "mpi": Requirement(lambda: _programs("mpirun"), "`make setup`"),
     "mpio": Requirement(lambda: "" if h5py.get_config().mpi else "h5py was built without MPI", "`make setup`"),
+    "browser": Requirement(
+        lambda: _programs("chromium") or ("" if find_spec("playwright") else "no module playwright"),
+        "`make setup-tests`",
+    ),
     "jax": Requirement(
         lambda: "" if (ROOT / ".venv-jax/bin/xanesml").exists() else "no .venv-jax", "`make setup-tests`"
     ),

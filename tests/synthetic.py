@@ -11,6 +11,7 @@ from xanesml.averages.distributions import skew_normal_weights
 from xanesml.campaign import Campaign, DistortionSection, TrainingSection
 from xanesml.files.hdf5 import create
 from xanesml.files.layout import TENSORS
+from xanesml.files.means import write_means
 
 FIRST_SHELL = 2.8837
 DELTA = np.round(np.linspace(-0.45, 0.45, 91), 10)
@@ -94,6 +95,7 @@ def write_tensors(
         }
         | statistical
         | particle,
+        fill=write_means,
     )
 
 

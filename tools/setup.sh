@@ -2,12 +2,12 @@
 # Build the environment that `make demo` and `make test` use: system packages,
 # .venv, h5py against parallel HDF5, Horovod against TensorFlow.
 #   setup.sh [--tests]
-# With --tests, install also what only tests need: Slurm, an SSH server, and .venv-jax.
+# With --tests, install also what only tests need: Slurm, an SSH server, Chromium, and .venv-jax.
 #
 # Each step leaves a stamp named after its inputs, so a second call does nothing
 # and a changed input repeats only its own step. Nothing is installed outside
 # the two environments but the Debian/Ubuntu packages below, and those only where they are missing.
-# Where Slurm or the SSH server cannot be installed, their tests are skipped, or fail if CI is set.
+# Where Slurm, the SSH server or Chromium cannot be installed, their tests are skipped, or fail if CI is set.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -86,6 +86,12 @@ install_slurm() {
   slurm_is_complete && return
   [[ ${SLURM:-yes} == yes ]] && has_apt && (apt_install "${SLURM_PACKAGES[@]}") && return
   say "continuing without Slurm (${SLURM_PACKAGES[*]}): its tests will be skipped, or fail if CI is set"
+}
+
+install_browser() {
+  command -v chromium >/dev/null && return
+  has_apt && (apt_install chromium) && return
+  say "continuing without Chromium: the tests of the report's page in a browser will be skipped, or fail if CI is set"
 }
 
 find_python() {
@@ -198,6 +204,7 @@ wait "$h5py_build" || exit 1
 install_project
 if [[ ${1:-} == --tests ]]; then
   install_slurm
+  install_browser
   make_jax_venv
 fi
 verify

@@ -82,6 +82,9 @@ def test_the_file_is_the_same_for_any_ranks_and_writer_and_sound(case: Case) -> 
         done = case.average(ranks, writer)
         assert done.returncode == 0, done.stderr
         files.append(case.tensors.read_bytes())
+        last = done.stdout.splitlines()[-1]
+        assert last.startswith(f"made {case.tensors} in ")
+        assert "; next: mpirun xanesml train " in last
         assert done.stdout.count("has no particle average: 12 of 13 absorbers are done, 0 may be missing") == 2
     assert files[1:] == files[:-1]
     assert validate(case.tensors).ok

@@ -49,6 +49,9 @@ def test_every_task_is_done_whatever_the_ranks(
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{TASKS} done; {TASKS} runs" in done.stdout
     assert done.stdout.count("laid out for") == 1, "only rank 0 talks"
+    last, store = done.stdout.splitlines()[-1], tmp_path / "out" / "store.h5"
+    assert last.startswith(f"made {TASKS} FEFF runs in {store} in ")
+    assert last.endswith(f"; next: mpirun xanesml average {fake_campaign} --output {tmp_path / 'out'}")
     assert different_spectra(tmp_path / "out" / "store.h5", reference) == 0
 
 
@@ -62,6 +65,7 @@ def test_started_again_only_what_is_missing_runs(
     assert 0 < failed < TASKS
     assert first.returncode == 3
     assert f"{failed} crashed, {TASKS - failed} done" in first.stdout
+    assert first.stdout.endswith(f"; next: xanesml status {fake_campaign} --output {tmp_path / 'out'}\n")
     assert np.isnan(mu[outcome != 2]).all(), "a failed run leaves no numbers"
     runs = [json.loads(line) for line in (tmp_path / "out" / "store.journal").read_text().splitlines()]
     failures = Counter(run["rank"] for run in runs if run.get("outcome") == "crashed")

@@ -72,7 +72,8 @@ def test_two_ranks_share_a_study_and_run_no_trial_twice(mpirun: MpiRun, xanesml:
     assert len({process for _, process in ended}) == 2
     best = min(table(tmp_path), key=lambda row: float(row["validation_mae"]))
     own = float(table(tmp_path)[0]["validation_mae"])
-    assert done.stdout.splitlines()[-1] == (
+    assert done.stdout.endswith(f"; next: mpirun xanesml train {file} --output {tmp_path}\n")
+    assert done.stdout.splitlines()[-2] == (
         f"tuning: {tmp_path / 'tuning'}: best validation MAE {float(best['validation_mae']):.3g} Å² "
         f"(trial {best['trial']}), {own:.3g} Å² with the campaign's own settings; 4 trials, 0 pruned"
     )

@@ -71,16 +71,23 @@ def write_summary(
         ["## Errors on held-out spectra", "", *_errors(output / "model" / REPORT_FILE)],
         ["## Measured spectra", "", *_predictions(output / "predictions.json")],
     ]
-    if reductions := reduced_cards(campaign):
-        warning = (
-            f"The campaign is reduced: {'; '.join(reductions)}. A single number from cheap cards has no known "
-            "uncertainty; agreement with another number proves nothing."
-        )
+    if warning := reduction_warning(campaign):
         sections.append(["## Not for publication", "", warning])
     text = "\n\n".join("\n".join(lines) for lines in sections) + "\n"
     with WriteLock(output / "summary.md"):
         write_text(output / "summary.md", text)
     return text
+
+
+def reduction_warning(campaign: Campaign) -> str:
+    """Return what to think of numbers from a campaign with cheap cards; empty for one without."""
+    reductions = reduced_cards(campaign)
+    if not reductions:
+        return ""
+    return (
+        f"The campaign is reduced: {'; '.join(reductions)}. A single number from cheap cards has no known uncertainty; "
+        "agreement with another number proves nothing."
+    )
 
 
 def reduced_cards(campaign: Campaign) -> list[str]:

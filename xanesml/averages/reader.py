@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from xanesml.averages.series import Series
 from xanesml.averages.trace import Group, trace_lines
 from xanesml.errors import StoreError
-from xanesml.files.layout import TENSORS, Array
+from xanesml.files.layout import MEANS, TENSORS, Array
 from xanesml.files.notebook import Card, Entry, OpenedFile, notebook_library
 
 if TYPE_CHECKING:
@@ -136,7 +136,8 @@ class Averages(Card):
     @property
     def names(self) -> list[str]:
         """Names of the columns, such as `spectra` and `msd`; `weights` only where the file keeps them."""
-        arrays = [array for array in TENSORS.arrays if array.path.startswith(f"{self._group}/")]
+        of_group = [array for array in TENSORS.arrays if array.path.startswith(f"{self._group}/")]
+        arrays = [array for array in of_group if array.path not in MEANS]
         names = [array.path.split("/")[1] for array in arrays]
         kept = len(self._tensors.file[f"{self._group}/weights"]) > 0
         return [name for name in names if kept or name != "weights"]

@@ -28,7 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xanesml.errors import EnvironmentProblem, StoreError
-from xanesml.files.layout import CONVERTIBLE, SIZES, Layout
+from xanesml.files.layout import CONVERTIBLE, SIZES, UNPLOTTED, Layout
+from xanesml.files.nexus import Rows, write_plots
 from xanesml.files.whole import reason, system_words, whole_file
 
 _PACKAGES = (
@@ -70,6 +71,7 @@ def create(
     attributes: Mapping[str, str | bytes | float | int],
     initial: Mapping[str, NDArray[Any]],
     fill: Callable[[h5py.File], None] | None = None,
+    rows: Rows | None = None,
 ) -> None:
     """Lay a file out whole: all datasets at full size, contiguous and allocated.
 
@@ -89,6 +91,8 @@ def create(
         Called with the open file after that, to write what is too large to be held at
         once, and to modify attributes of fixed length (`numpy.bytes_`) that depend on it.
         Other attributes would go behind the datasets, where a truncated file has lost them.
+    rows : mapping, optional
+        Rows that the layout's plots name, see `xanesml.files.nexus.write_plots`.
 
     Raises
     ------
@@ -97,7 +101,7 @@ def create(
     """
     with whole_file(path) as partial:
         with h5py.File(
-            partial, "w", libver=("earliest", "v108"), meta_block_size=METADATA_BYTES, locking=False
+            partial, "w", libver=("earliest", "v110"), meta_block_size=METADATA_BYTES, locking=False
         ) as file:
             sizes = {**SIZES, **sizes}
             file.attrs.update(schema=layout.schema, schema_version=layout.version, versions=package_versions())
@@ -119,6 +123,7 @@ def create(
                 if array.coordinates:
                     dataset.attrs["coordinates"] = array.coordinates
             _name_dimensions(file, layout, sizes)
+            write_plots(file, layout.plots, rows or {})
             # Only now, when all names and attributes are in the file, are the datasets allocated behind them.
             for array in layout.arrays:
                 dataset = file[array.path]
@@ -236,7 +241,7 @@ def open_file(path: Path, layout: Layout, *, mode: Literal["r", "r+"] = "r", com
     if away is not None:
         file.close()
         raise StoreError(f"{path}: {away} leads to another file, which is not read; restore {path.name} from a copy")
-    if schema != layout.schema or found != layout.version:
+    if schema != layout.schema or found not in (layout.version, UNPLOTTED):
         file.close()
         remedy = f"make it with `{made_by} CAMPAIGN` in another --output folder"
         if schema == layout.schema and found in CONVERTIBLE:

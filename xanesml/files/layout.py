@@ -7,10 +7,15 @@ file is laid out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from xanesml.files.plots import ROOT_ATTRIBUTES, STORE_PLOTS, TENSOR_PLOTS, Plot
 
 #: Versions of both formats that `xanesml convert` brings to the present one.
-CONVERTIBLE = (2, 3)
+CONVERTIBLE = (2, 3, 4)
+
+#: The one of them that is read and written as it is: it lacks plots, and the mean spectra that they draw.
+UNPLOTTED = 4
 
 #: Dimensions of the same size in every file.
 SIZES = {"xyz": 3}
@@ -50,7 +55,7 @@ class Array:
 
 @dataclass(frozen=True)
 class Layout:
-    """A file format: its name, version, dimensions, root attributes and datasets.
+    """A file format: its name, version, dimensions, root attributes, datasets and plots.
 
     A dataset of one dimension that has the dimension's name holds the values along it. A dimension
     without one is a dataset of that name in the root, which holds nothing. Either is an HDF5
@@ -62,6 +67,7 @@ class Layout:
     dimensions: dict[str, str]
     attributes: dict[str, str]
     arrays: tuple[Array, ...] = field(default=())
+    plots: tuple[Plot, ...] = ()
 
     def __getitem__(self, path: str) -> Array:
         return next(array for array in self.arrays if array.path == path)
@@ -78,6 +84,17 @@ class Layout:
         used = {(array.path.split("/")[0], name) for array in self.arrays for name in array.shape}
         own = {f"{group}/{name}": self.scales[name] for group, name in sorted(used)}
         return {link: path for link, path in own.items() if "/" in path and link != path}
+
+    @property
+    def unplotted(self) -> Layout:
+        """The same format in version `UNPLOTTED`."""
+        return replace(
+            self,
+            version=UNPLOTTED,
+            attributes={name: text for name, text in self.attributes.items() if name not in ROOT_ATTRIBUTES},
+            arrays=tuple(array for array in self.arrays if array.path not in MEANS),
+            plots=(),
+        )
 
 
 def row_arrays(layout: Layout) -> list[Array]:
@@ -103,11 +120,11 @@ _COMMON_ATTRIBUTES = {
     "campaign": "resolved campaign, JSON",
     "campaign_digest": "BLAKE2b of the resolved campaign, 32 hexadecimal digits",
     "versions": "versions of xanesml and of the packages that made the file, JSON",
-}
+} | ROOT_ATTRIBUTES
 
 STORE = Layout(
     schema="xanesml-store",
-    version=4,
+    version=5,
     dimensions={
         "structure": "structures",
         "atom": "atoms of a structure",
@@ -239,11 +256,15 @@ STORE = Layout(
         Array("runs/checksum", ("task",), "<u4", "", "CRC-32 of the row's spectra and runs, outcome included"),
         Array("runs/outcome", ("task",), "|u1", "", "outcome code, written last"),
     ),
+    plots=STORE_PLOTS,
 )
+
+#: Spectra of a tensor file that a plot draws and nothing else reads.
+MEANS = ("statistical/mean_spectrum", "particle/mean_spectrum")
 
 TENSORS = Layout(
     schema="xanesml-tensors",
-    version=4,
+    version=5,
     dimensions={
         "energy": "points of the common energy mesh",
         "r": "bins of the bond length",
@@ -370,7 +391,17 @@ TENSORS = Layout(
             "bonds shared out linearly over the series; the statistical average of these weights is the comparison",
         ),
         Array("particle/outside", ("structure",), "<f8", "", "share of the bonds outside the series"),
+        Array("statistical/mean_spectrum", ("energy",), "<f8", "", "mean of all statistical averages", NAN),
+        Array(
+            "particle/mean_spectrum",
+            ("energy",),
+            "<f8",
+            "",
+            "mean of all particle averages; NaN where there are none",
+            NAN,
+        ),
     ),
+    plots=TENSOR_PLOTS,
 )
 
 LAYOUTS = {layout.schema: layout for layout in (STORE, TENSORS)}

@@ -32,9 +32,11 @@ from xanesml.files.hdf5 import (
     text_attribute,
     unreadable,
 )
-from xanesml.files.layout import CONVERTIBLE, LAYOUTS, STORE, Layout, fixed_arrays
+from xanesml.files.layout import CONVERTIBLE, LAYOUTS, MEANS, STORE, TENSORS, Layout, fixed_arrays
 from xanesml.files.lock import WriteLock, unused
+from xanesml.files.means import mean_row, source_of_mean
 from xanesml.files.whole import reason
+from xanesml.store.create import plotted_rows
 from xanesml.store.potentials import CampaignPotentials
 from xanesml.structures import Cluster, first_neighbors
 
@@ -140,11 +142,12 @@ def _write(target: Path, old: h5py.File, layout: Layout) -> None:
     }
     fixed = [array.path for array in fixed_arrays(layout)]
     digested = [sources[path].name for path in fixed if path in sources]
-    if layout is STORE:
+    if layout is STORE and "classes" not in attributes:
         added, more = _potentials(sources, attributes)
         sources |= added
         attributes |= more
     sources |= _sites(sources, json.loads(attributes["campaign"]))
+    sources |= {path: mean_row(old[source_of_mean(path)]) for path in MEANS if layout is TENSORS}
     sizes: dict[str, int] = {}
     for array in layout.arrays:
         sizes |= zip(array.shape, sources[array.path].shape, strict=True)
@@ -160,9 +163,6 @@ def _write(target: Path, old: h5py.File, layout: Layout) -> None:
                 new[path][start : start + len(block)] = block
             if content_digest(new, [path]) != content_digest(old, [source.name]):
                 raise RuntimeError(f"{path} did not read back as it was written")
-        if COMPLETE in layout.attributes:
-            # Earlier versions have no mark: their files got their name when they were complete.
-            mark_complete(new)
         # The digest of damaged structures stays, so that it does not match.
         if layout is STORE and text_attribute(old, "inputs_digest") == content_digest(old, digested):
             new.attrs.modify("inputs_digest", np.bytes_(content_digest(new, fixed)))
@@ -170,7 +170,10 @@ def _write(target: Path, old: h5py.File, layout: Layout) -> None:
             # Earlier versions have no mark: their files got their name when they were complete.
             mark_complete(new)
 
-    create(target, layout, sizes=sizes, attributes=attributes, initial={}, fill=fill)
+    rows = {}
+    if layout is STORE:
+        rows = plotted_rows(*(sources[path][:] for path in ("structures/kind", "structures/delta", "tasks/structure")))
+    create(target, layout, sizes=sizes, attributes=attributes, initial={}, fill=fill, rows=rows)
 
 
 def _potentials(

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from xanesml import structures
 from xanesml.campaign import Campaign, task_differences
 from xanesml.errors import StoreError
+from xanesml.files.arrays import Floats, Wholes
 from xanesml.files.hdf5 import content_digest, create, text_attribute
 from xanesml.files.layout import STORE, fixed_arrays
 from xanesml.store.rows import StoreView
@@ -96,7 +97,36 @@ def lay_out(path: Path, campaign: Campaign, table: TaskTable, engine: str) -> No
             **{f"tasks/{name}": getattr(table, name) for name in ("structure", "absorber", "multiplicity")},
         },
         fill=fill,
+        rows=plotted_rows(table.kind, table.delta, table.structure),
     )
+
+
+def plotted_rows(kind: Wholes, delta: Floats, structure: Wholes) -> dict[str, slice | int]:
+    """Return the rows of a store that its plots show, by the names that `xanesml.files.plots.STORE_PLOTS` gives them.
+
+    Parameters
+    ----------
+    kind, delta : ndarray, shape (structures,)
+        Kind and δ (Å) of the structures, those of the series first.
+    structure : ndarray of int, shape (tasks,)
+        Structure of each task, ascending.
+
+    Returns
+    -------
+    dict
+        Of each distorted structure the first absorber's row, and that of the smallest |δ|; without a series, the
+        first row alone.
+    """
+    count = int(np.count_nonzero(kind == Kind.DISTORTED))
+    if not count or not len(structure):
+        return {"undistorted": 0}
+    # Every structure of the series has the same absorbers.
+    sites = int(np.count_nonzero(structure == structure[0]))
+    return {
+        "distorted": slice(0, count),
+        "series": slice(0, count * sites, sites),
+        "undistorted": sites * int(np.argmin(np.abs(delta[:count]))),
+    }
 
 
 def inputs_digest(file: h5py.File) -> str:

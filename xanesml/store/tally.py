@@ -54,6 +54,8 @@ class Status:
         Ranks of the call.
     outcomes : Counter
         Runs of the call by outcome label.
+    hosts : Counter
+        Runs of the call by host.
     busy : dict of int to float
         Seconds that each rank spent in FEFF runs that have ended.
     running : dict
@@ -74,6 +76,7 @@ class Status:
     pending: int = 0
     ranks: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
+    hosts: Counter[str] = field(default_factory=Counter)
     busy: dict[int, float] = field(default_factory=dict)
     running: dict[int, tuple[float, list[int]]] = field(default_factory=dict)
     slowest: list[Finished] = field(default_factory=list)
@@ -98,6 +101,7 @@ class Status:
             case "give":
                 self.running[entry["rank"]] = entry["time"], entry["tasks"]
             case "run":
+                self.hosts[entry.get("host", "")] += 1
                 self._note_run(
                     Finished(entry["seconds"], entry["task"], entry["outcome"], entry["rank"], entry.get("message", ""))
                 )
@@ -135,7 +139,7 @@ class Status:
         values = json.loads(text)
         return cls(
             **values
-            | {name: Counter(values[name]) for name in ("before", "outcomes")}
+            | {name: Counter(values[name]) for name in ("before", "outcomes", "hosts")}
             | {name: [Finished(*run) for run in values[name]] for name in ("slowest", "failed")}
             # JSON has no numbers for names.
             | {name: {int(rank): value for rank, value in values[name].items()} for name in ("busy", "retired")}

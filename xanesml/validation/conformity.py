@@ -11,7 +11,9 @@ import h5py
 
 from xanesml.campaign import Campaign, digest_of
 from xanesml.files.hdf5 import leads_away
-from xanesml.files.layout import CONVERTIBLE, LAYOUTS, SIZES, Array, Layout
+from xanesml.files.layout import CONVERTIBLE, LAYOUTS, SIZES, UNPLOTTED, Array, Layout
+from xanesml.files.nexus import plot_problems
+from xanesml.files.plots import ENTRY
 from xanesml.validation.opening import DAMAGE, Extent
 
 
@@ -53,10 +55,11 @@ def examine_form(file: h5py.File, extent: Extent) -> Form:
         known = " or ".join(LAYOUTS)
         return Form(problems=[f"no file of xanesml: the root attribute schema is {schema!r}, not {known}"])
     form = Form(content=f"{schema} version {version}")
-    if version != layout.version:
+    if version not in (layout.version, UNPLOTTED):
         remedy = f"run `xanesml convert {extent.path}`" if version in CONVERTIBLE else "use the xanesml that wrote it"
         form.problems.append(f"has version {version} of its format, not {layout.version}; {remedy}")
         return form
+    present, layout = layout, layout if version == layout.version else layout.unplotted
     if extent.truncated:
         form.problems.append(f"truncated: {extent.size} of {extent.whole} bytes are there")
     try:
@@ -76,7 +79,7 @@ def examine_form(file: h5py.File, extent: Extent) -> Form:
     if damaged:
         form.problems += [*damaged, "its content was not checked"]
     else:
-        form.layout = layout
+        form.layout = present
     return form
 
 
@@ -142,6 +145,8 @@ def _form_problems(file: h5py.File, layout: Layout) -> list[str]:
     if away := leads_away(file, layout):
         return [f"{away} leads to another file, which is not read"]
     for name in file:
+        if layout.plots and name == ENTRY:
+            continue
         if name in groups and isinstance(file[name], h5py.Group):
             found |= {f"{name}/{inner}": _own(file[name], inner) for inner in file[name]}
         else:
@@ -201,4 +206,4 @@ def _dimension_problems(file: h5py.File, layout: Layout, sizes: Mapping[str, int
                 if not h5py.h5ds.is_attached(file[array.path].id, scales[name].id, axis):
                     problems.append(f"{array.path} does not name its dimension {name}")
     problems += [f"{link} is not {path}" for link, path in layout.links.items() if file.get(link) != file[path]]
-    return problems
+    return problems + (plot_problems(file, layout.plots) if layout.plots else [])

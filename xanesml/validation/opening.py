@@ -94,7 +94,8 @@ class Extent:
     def plausible(self, file: h5py.File) -> bool:
         """Whether the datasets of a sound file end about where the file itself says that it ends."""
         items = [item for group in file.values() if isinstance(group, h5py.Group) for item in group.values()]
-        return self.whole <= max([METADATA_BYTES, *map(end_of, items)]) + _SLACK
+        ends = [end_of(item) for item in items if isinstance(item, h5py.Dataset)]
+        return self.whole <= max([METADATA_BYTES, *ends]) + _SLACK
 
 
 def end_of(dataset: h5py.Dataset) -> int:

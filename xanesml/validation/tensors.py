@@ -12,7 +12,8 @@ import numpy as np
 from xanesml.campaign import Campaign
 from xanesml.files.arrays import Integers
 from xanesml.files.hdf5 import COMPLETE, blocks
-from xanesml.files.layout import TENSORS
+from xanesml.files.layout import MEANS, TENSORS
+from xanesml.files.means import mean_row, source_of_mean
 from xanesml.files.rows_text import about
 from xanesml.validation.averages import Fault, average_problems, lines
 from xanesml.validation.conformity import attribute
@@ -22,6 +23,9 @@ _SHARE = (0.0, 1.0)
 
 #: Largest excess of a share over 1, in single precision.
 _ROUNDING = 1e-6
+
+#: Largest difference of a mean spectrum from the mean of the averages, edge steps.
+_MEAN = 1e-9
 
 #: Largest difference of the steps of an evenly spaced grid, in steps.
 _UNEVEN = 1e-6
@@ -38,7 +42,7 @@ def tensor_problems(file: h5py.File, campaign: Campaign | None) -> list[str]:
         Its campaign; None where it does not parse.
     """
     families = campaign.averaging.families if campaign is not None else None
-    return [
+    problems = [
         *_complete(file),
         *lines(_not_finite(file)),
         *lines(_roughness(file)),
@@ -49,12 +53,14 @@ def tensor_problems(file: h5py.File, campaign: Campaign | None) -> list[str]:
         *_normalization(file),
         *_how_made(file, campaign),
     ]
+    # Of averages that are wrong the mean is too.
+    return problems or _means(file)
 
 
 def _not_finite(file: h5py.File) -> Iterator[Fault]:
     for array in TENSORS.arrays:
         # The coordination of a converted file may not be known.
-        if not array.dtype.startswith("<f") or array.path in ("series/roughness", "statistical/coordination"):
+        if not array.dtype.startswith("<f") or array.path in (*MEANS, "series/roughness", "statistical/coordination"):
             continue
         group, name = array.path.split("/")
         # Undefined for a distribution without width.
@@ -74,6 +80,17 @@ def _roughness(file: h5py.File) -> Iterator[Fault]:
     end = (places == 0) | (places == len(values) - 1)
     yield Fault(path, "is|are not finite", places[~end & ~np.isfinite(values)])
     yield Fault(path, "is|are at an|the end|ends and not NaN", places[end & ~np.isnan(values)])
+
+
+def _means(file: h5py.File) -> list[str]:
+    """Compare the mean spectra with the averages that they are of."""
+    problems = []
+    # Files of the version without plots have none.
+    for path in (path for path in MEANS if path in file):
+        source = source_of_mean(path)
+        if not np.allclose(file[path][:], mean_row(file[source]), rtol=0, atol=_MEAN, equal_nan=True):
+            problems.append(f"{path} is not the mean of {source}")
+    return problems
 
 
 def _ranges(file: h5py.File, families: int | None) -> list[str]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from xanesml.files.layout import SIZES, STORE, TENSORS, Layout
 
 SCHEMAS = ROOT / "data_schema"
 PAIRS = [(STORE, "store.json"), (TENSORS, "tensors.json")]
+
+#: Rows that the plots of a store show.
+ROWS = {"undistorted": 2, "series": slice(0, 4, 2), "distorted": slice(0, 2)}
 
 
 def definition(name: str) -> dict[str, Any]:
@@ -47,6 +51,7 @@ def test_code_and_data_schema_agree(layout: Layout, name: str) -> None:
         for array in layout.arrays
     ]
     assert formal["datasets"] == ours
+    assert formal["plots"] == json.loads(json.dumps([asdict(plot) for plot in layout.plots]))
 
 
 def test_outcome_codes_are_those_of_data_schema() -> None:
@@ -57,13 +62,14 @@ def test_outcome_codes_are_those_of_data_schema() -> None:
 def test_a_file_is_laid_out_as_data_schema_says(layout: Layout, name: str, tmp_path: Path) -> None:
     sizes = {name: 4 + i for i, name in enumerate(layout.dimensions)} | SIZES
     path = tmp_path / "file.h5"
-    create(path, layout, sizes=sizes, attributes={}, initial={})
+    create(path, layout, sizes=sizes, attributes={}, initial={}, rows=ROWS)
     formal = definition(name)
     with h5py.File(path) as file:
         found: list[str] = []
         file.visititems_links(lambda p, _: found.append(p) if isinstance(file[p], h5py.Dataset) else None)
         datasets = {entry["path"] for entry in formal["datasets"]}
-        assert sorted(found) == sorted(datasets | set(formal["scales"].values()) | formal["links"].keys())
+        plots = {f"entry/{plot['name']}/{member['name']}" for plot in formal["plots"] for member in plot["members"]}
+        assert sorted(found) == sorted(datasets | set(formal["scales"].values()) | formal["links"].keys() | plots)
         for entry in formal["datasets"]:
             dataset = file[entry["path"]]
             assert dataset.shape == tuple(sizes[name] for name in entry["shape"])

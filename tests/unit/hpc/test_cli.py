@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from campaign_folder import averaged, half_simulated, predicted, small, trained
 from conftest import ROOT
 from small_tensors import write_small
 from synthetic import campaign, write_tensors
@@ -27,7 +28,7 @@ SERIES = 'name = "x"\n[distortion]\nstep = 0.45\n'
 
 
 #: Commands that neither start MPI nor load TensorFlow, so that they need no process of their own.
-LIGHT = ("plan", "plot", "compare", "trace", "status")
+LIGHT = ("plan", "plot", "compare", "trace", "status", "report")
 
 
 def run(xanesml: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -170,6 +171,7 @@ def test_plan_counts_prints_and_touches_nothing(xanesml: str, tmp_path: Path) ->
     assert "core-hours" in done.stdout
     assert "absorber 35 (Au) of 55 atoms" in done.stdout
     assert "12 neighbors at 2.8837 Å, up to a cutoff of 3.4293 Å" in done.stdout
+    assert done.stdout.endswith(f"; next: mpirun xanesml simulate {demo}\n")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -187,7 +189,7 @@ def test_plan_draws_when_asked(xanesml: str, tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_text(SERIES + "[structure]\natoms = 13\n")
     done = run(xanesml, "plan", "x.toml", "--figure", "shell.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "figure:      shell.png, shell.pdf"
+    assert done.stdout.splitlines()[-2] == "figure:      shell.png, shell.pdf"
     assert {path.name for path in tmp_path.iterdir()} == {"x.toml", "shell.png", "shell.pdf"}
 
 
@@ -201,7 +203,9 @@ def test_plot_draws_and_says_what_it_left_out(xanesml: str, tmp_path: Path) -> N
     write_small(tmp_path / "out" / "tensors.h5", particles=0, averages=0)
     done = run(xanesml, "plot", "x.toml", "-o", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    left_out, drawn = done.stdout.splitlines()
+    left_out, drawn, last = done.stdout.splitlines()
+    assert last.startswith("made out/figures in ")
+    assert last.endswith("; next: mpirun xanesml train x.toml --output out")
     assert left_out == (
         "left out: weightings: the file has no statistical averages; "
         "disordered, differences, distribution, comparison, comparison_rms: the file has no particle averages"
@@ -216,7 +220,9 @@ def test_compare_prints_its_numbers_and_names_its_files(xanesml: str, tmp_path: 
     tensors = write_small(tmp_path / "x" / "tensors.h5")
     done = run(xanesml, "compare", "x.toml", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    *numbers, files = done.stdout.splitlines()
+    *numbers, files, last = done.stdout.splitlines()
+    assert last.startswith("made x/comparison.csv, x/figures in ")
+    assert last.endswith("; next: mpirun xanesml train x.toml")
     assert numbers == compare(tensors).lines()
     assert files == (
         "table: x/comparison.csv; figures: x/figures: "
@@ -254,8 +260,39 @@ def test_an_old_file_names_the_command_that_converts_it(xanesml: str, tmp_path: 
     assert refused.stderr.endswith("run `xanesml convert tensors.h5`\n")
     converted = run(xanesml, "convert", "tensors.h5", cwd=tmp_path)
     assert converted.returncode == 0, converted.stderr
-    assert converted.stdout == "tensors.h5: converted from xanesml-tensors version 2 to version 4\n"
+    assert converted.stdout == "tensors.h5: converted from xanesml-tensors version 2 to version 5\n"
     mixed = run(xanesml, "convert", "none.h5", "tensors.h5", cwd=tmp_path)
-    assert (mixed.returncode, mixed.stdout) == (3, "tensors.h5: xanesml-tensors version 4 already\n")
+    assert (mixed.returncode, mixed.stdout) == (3, "tensors.h5: xanesml-tensors version 5 already\n")
     assert mixed.stderr.startswith("refused: none.h5 does not exist")
     assert run(xanesml, "trace", "tensors.h5", "0", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("stage", ["planned", "simulated", "averaged", "trained", "predicted"])
+def test_a_report_is_a_page_beside_the_summary_and_names_the_next_command(
+    xanesml: str, tmp_path: Path, stage: str
+) -> None:
+    (tmp_path / "x.toml").write_text(SERIES)
+    out = tmp_path / "out"
+    done = ["planned", "simulated", "averaged", "trained", "predicted"].index(stage)
+    for make in (
+        lambda: half_simulated(out, small()),
+        lambda: averaged(out),
+        lambda: trained(out),
+        lambda: predicted(out),
+    )[:done]:
+        make()
+    said = run(xanesml, "report", "x.toml", "-o", "out", cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    last = said.stdout.splitlines()[-1]
+    assert last.startswith("made out/summary.md, out/report.html in ")
+    assert last.endswith(
+        {
+            "planned": "; next: mpirun xanesml simulate x.toml --output out",
+            "simulated": "; next: mpirun xanesml average x.toml --output out",
+            "averaged": "; next: mpirun xanesml train x.toml --output out",
+            "trained": "; next: xanesml predict out/model SPECTRUM",
+            "predicted": "; next: open out/report.html in a browser",
+        }[stage]
+    )
+    assert (out / "report.html").read_text().startswith("<!DOCTYPE html>")
+    assert (out / "summary.md").exists()

@@ -335,7 +335,7 @@ def _shorten(file: h5py.File) -> None:
         (lambda file: file.attrs.__setitem__("schema", "x"), "no file of xanesml: the root attribute schema is 'x'"),
         (
             lambda file: file.attrs.__setitem__("schema_version", 1),
-            "has version 1 of its format, not 4; use the xanesml that wrote it",
+            f"has version 1 of its format, not {STORE.version}; use the xanesml that wrote it",
         ),
         (lambda file: file.attrs.__setitem__("central_absorber", 13), "the root attribute central_absorber is"),
         (lambda file: file.attrs.__setitem__("campaign", "{}"), "the root attribute campaign does not match"),
