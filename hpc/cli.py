@@ -392,6 +392,10 @@ def predict(
     post_edge: Annotated[
         str | None, typer.Option(metavar="FROM,TO", help="Range of the post-edge polynomial, eV from the edge.")
     ] = None,
+    nvict: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, max=4, help="Pre-edge (a + b E)/E^N: 0, a line (default), to 4, Victoreen's."),
+    ] = None,
     project_ranges: Annotated[
         bool, typer.Option("--project-ranges", help="Take the ranges that Athena projects hold.")
     ] = False,
@@ -444,6 +448,7 @@ def predict(
         project_ranges=project_ranges,
         leave_out_glitches=leave_out_glitches,
         others=expected_elements(others),
+        nvict=nvict,
     )
     stated = None if reference_msd is None else reference_disorder(reference_msd, reference_error)
     loaded = load_model(model)
@@ -498,6 +503,7 @@ def exafs(
     element: Annotated[str | None, typer.Option(help="Absorbing element of files that do not name it.")] = None,
     edge: Annotated[str | None, typer.Option(help="Edge of files that do not name it.")] = None,
     signal: Annotated[str | None, typer.Option(metavar="SIGNAL", help="As for predict.")] = None,
+    nvict: Annotated[int | None, typer.Option(metavar="N", min=0, max=4, help="Pre-edge, as for predict.")] = None,
     others: Annotated[
         str | None, typer.Option("--others", metavar="SYMBOLS", help="Other elements in the sample, such as Se,Hg.")
     ] = None,
@@ -520,7 +526,7 @@ def exafs(
     if campaign_file is not None:
         campaign, folder = _campaign(None, campaign_file, output)
         element, edge = element or campaign.structure.element, edge or campaign.feff.edge
-    shell = Shell(campaign, choices, Treatment(others=expected_elements(others)))
+    shell = Shell(campaign, choices, Treatment(others=expected_elements(others), nvict=nvict))
     refused: list[str] = []
     found = fit_files(shell, spectra_of(spectra), element=element, edge=edge, signal=signal, refuse=refused.append)
     if not found:
