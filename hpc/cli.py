@@ -267,9 +267,15 @@ def train(
     ranks_per_network: Annotated[
         int, typer.Option(metavar="N", min=1, help="Smallest number of ranks that train a network together.")
     ] = 1,
+    check: Annotated[
+        bool, typer.Option("--check", help="Do not train: check in a minute whether the network can learn; no mpirun.")
+    ] = False,
 ) -> None:
     """Train the networks, data-parallel with Horovod under mpirun."""
     comm = world_or_alone()
+    if check:
+        _check_training(comm, campaign_file, output)
+        return
 
     from hpc.drain import RESUBMIT, Drain, time_left
     from hpc.training.train import train as run
@@ -293,6 +299,20 @@ def train(
     if comm.rank == 0:
         plots.training_figures(folder / "tensors.h5", model, figures)
         _echo(f"model: {model}; figures: {figures}")
+
+
+def _check_training(comm: Ranks, campaign_file: Path, output: Path | None) -> None:
+    from hpc.training.check import check_training
+    from xanesml.errors import CampaignError
+
+    if comm.size > 1:
+        raise CampaignError("train --check runs in one process; start it without mpirun")
+    campaign, folder = _campaign(comm, campaign_file, output)
+    started = time.monotonic()
+    passed = check_training(campaign, folder / "tensors.h5", echo=_echo)
+    _echo(f"check {'passed' if passed else 'failed'} in {time.monotonic() - started:.0f} s; nothing was written")
+    if not passed:
+        raise typer.Exit(SOME_FAILED)
 
 
 @app.command()
