@@ -152,7 +152,7 @@ class Setting:
     def fit(self, source: Batches, collective: Collective) -> list[Epoch]:
         """Return the epochs of our loop but the first."""
         held_out = HeldOut(self.scaling.scale_features(self.data.spectra[:8]), self.data.msd[:8])
-        schedule = Schedule(EPOCHS, SECTION.learning_rate, SECTION.warmup_epochs, SECTION.head_weight, 1, (0,), "")
+        schedule = Schedule(SECTION.model_copy(update={"epochs": EPOCHS}), 1, (0,), "")
         fitted = fit(
             self.network(),
             collective,

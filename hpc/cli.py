@@ -283,10 +283,16 @@ def train(
     ranks_per_network: Annotated[
         int, typer.Option(metavar="N", min=1, help="Smallest number of ranks that train a network together.")
     ] = 1,
+    check: Annotated[
+        bool, typer.Option("--check", help="Do not train: check in a minute whether the network can learn; no mpirun.")
+    ] = False,
 ) -> None:
     """Train the networks, data-parallel with Horovod under mpirun."""
     closing = Closing(campaign_file, output)
     comm = world_or_alone()
+    if check:
+        _check_training(comm, campaign_file, output)
+        return
 
     from hpc.drain import RESUBMIT, Drain, time_left
     from hpc.training.train import train as run
@@ -312,6 +318,20 @@ def train(
     if comm.rank == 0:
         plots.training_figures(folder / "tensors.h5", model, figures)
         _echo(closing.line([model, figures], f"xanesml predict {shlex.quote(str(model))} SPECTRUM"))
+
+
+def _check_training(comm: Ranks, campaign_file: Path, output: Path | None) -> None:
+    from hpc.training.check import check_training
+    from xanesml.errors import CampaignError
+
+    if comm.size > 1:
+        raise CampaignError("train --check runs in one process; start it without mpirun")
+    campaign, folder = _campaign(comm, campaign_file, output)
+    started = time.monotonic()
+    passed = check_training(campaign, folder / "tensors.h5", echo=_echo)
+    _echo(f"check {'passed' if passed else 'failed'} in {time.monotonic() - started:.0f} s; nothing was written")
+    if not passed:
+        raise typer.Exit(SOME_FAILED)
 
 
 @app.command()
@@ -386,12 +406,15 @@ def predict(
         Path | None, typer.Option(metavar="SPECTRUM", help="A spectrum of known MSD from the same session.")
     ] = None,
     reference_msd: Annotated[
-        float | None,
-        typer.Option(metavar="MSD", help="MSD of the reference, Å²."),
+        str | None,
+        typer.Option(metavar="MSD", help="MSD of the reference, Å²; exafs: by a fit of its first shell."),
     ] = None,
     reference_error: Annotated[
-        float, typer.Option(metavar="ERROR", help="Standard uncertainty of the reference's MSD, Å².", min=0.0)
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            metavar="ERROR", help="Standard uncertainty of the reference's MSD, Å². Default: 0, or the fit's.", min=0.0
+        ),
+    ] = None,
     baseline: Annotated[
         str | None,
         typer.Option("--with", metavar="BASELINE", help="Predict with this baseline of the model, not its networks."),
@@ -412,6 +435,10 @@ def predict(
     post_edge: Annotated[
         str | None, typer.Option(metavar="FROM,TO", help="Range of the post-edge polynomial, eV from the edge.")
     ] = None,
+    nvict: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, max=4, help="Pre-edge (a + b E)/E^N: 0, a line (default), to 4, Victoreen's."),
+    ] = None,
     project_ranges: Annotated[
         bool, typer.Option("--project-ranges", help="Take the ranges that Athena projects hold.")
     ] = False,
@@ -425,6 +452,9 @@ def predict(
         str,
         typer.Option(help="What puts energies on the reference's: foil (measured with both), edge (itself) or none."),
     ] = "foil",
+    exafs: Annotated[
+        bool, typer.Option("--exafs", help="Set σ² by EXAFS beside the readings of spectra that reach far enough.")
+    ] = False,
     watch: Annotated[
         Path | None,
         typer.Option(metavar="FOLDER", help="Predict the spectra of a folder as they come, until Ctrl-C."),
@@ -442,9 +472,11 @@ def predict(
 ) -> None:
     """Read the mean squared displacement off measured spectra."""
     closing = Closing(None, output or model.parent)
+    from hpc.exafs import Shell, fit_beside, fit_reference, reference_disorder
     from hpc.predicting import Results, energy_range, expected_elements, read_spectra, watch_folder
     from xanesml.assessment.report import NETWORK
     from xanesml.errors import SpectrumError
+    from xanesml.exafs import FitChoices
     from xanesml.measured import Treatment
     from xanesml.prediction.model import load_model
 
@@ -460,21 +492,96 @@ def predict(
         project_ranges=project_ranges,
         leave_out_glitches=leave_out_glitches,
         others=expected_elements(others),
+        nvict=nvict,
     )
+    stated = None if reference_msd is None else reference_disorder(reference_msd, reference_error)
     loaded = load_model(model)
+    folder, metadata = output or model.parent, loaded.trained.metadata
+    wanted: dict[str, Any] = {"element": element or metadata.element, "edge": edge or metadata.edge}
     options: dict[str, Any] = {"element": element, "edge": edge, "treatment": treatment}
+    shell = Shell(metadata.campaign, FitChoices(), treatment)
     known = None
-    if reference is not None and reference_msd is not None:
-        known = loaded.reference(reference, reference_msd, reference_error, **options)
+    if reference is not None:
+        disorder = stated or fit_reference(shell, reference, **wanted, folder=folder / "reference", echo=_echo)
+        known = loaded.reference(reference, *disorder, **options)
     options |= {"signal": signal, "reference": known, "predictor": baseline or NETWORK, "align": align}
-    results = Results(output or model.parent, project=project, figures=figures, echo=_echo)
+    results = Results(folder, project=project, figures=figures, echo=_echo)
     if spectra:
-        results.add(read_spectra(loaded, spectra, options, jobs, _echo))
+        found = read_spectra(loaded, spectra, options, jobs, _echo)
+        results.add(found)
+        if exafs:
+            fit_beside(shell, spectra, found, **wanted, signal=signal, folder=folder, echo=_echo)
     if watch is not None:
         watch_folder(loaded, watch, options, results, every)
     written = (output or model.parent) / "predictions.json"
     _echo(closing.line([written] if written.exists() else [], closing.command("report")))
     if results.refused:
+        raise typer.Exit(SOME_FAILED)
+
+
+@app.command()
+def exafs(
+    spectra: Annotated[
+        list[Path],
+        typer.Argument(metavar="SPECTRUM", help="Measured spectra, as for predict, to 420 eV above the edge or more."),
+    ],
+    campaign_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--campaign",
+            metavar="FILE",
+            help="Campaign whose undistorted structure FEFF's path is for. Default: the fcc crystal of the element.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder of the results. Default: the campaign's name, or exafs."),
+    ] = None,
+    k_range: Annotated[
+        str | None, typer.Option(metavar="FROM,TO", help="Range of the fit, 1/Å. Default: 3,12, or to the data's end.")
+    ] = None,
+    r_range: Annotated[
+        str | None,
+        typer.Option(metavar="FROM,TO", help="Range of the transform, Å. Default: around the path's length."),
+    ] = None,
+    k_weights: Annotated[str, typer.Option(metavar="LIST", help="Powers of k, fitted together.")] = "1,2,3",
+    third_cumulant: Annotated[bool, typer.Option("--third-cumulant", help="Fit the third cumulant too.")] = False,
+    element: Annotated[str | None, typer.Option(help="Absorbing element of files that do not name it.")] = None,
+    edge: Annotated[str | None, typer.Option(help="Edge of files that do not name it.")] = None,
+    signal: Annotated[str | None, typer.Option(metavar="SIGNAL", help="As for predict.")] = None,
+    nvict: Annotated[int | None, typer.Option(metavar="N", min=0, max=4, help="Pre-edge, as for predict.")] = None,
+    others: Annotated[
+        str | None, typer.Option("--others", metavar="SYMBOLS", help="Other elements in the sample, such as Se,Hg.")
+    ] = None,
+) -> None:
+    """Fit the first shell of measured spectra: σ², bond length, amplitude."""
+    from hpc.exafs import Shell, fit_files, range_of, weights_of, write_fits
+    from hpc.predicting import expected_elements
+    from xanesml.errors import SpectrumError
+    from xanesml.exafs import FitChoices
+    from xanesml.measured import Treatment
+    from xanesml.prediction.files import spectra_of
+
+    choices = FitChoices(
+        k_range=range_of("--k-range", k_range),
+        k_weights=weights_of(k_weights),
+        r_range=range_of("--r-range", r_range),
+        third_cumulant=third_cumulant,
+    )
+    campaign, folder = (None, output or Path("exafs"))
+    if campaign_file is not None:
+        campaign, folder = _campaign(None, campaign_file, output)
+        element, edge = element or campaign.structure.element, edge or campaign.feff.edge
+    shell = Shell(campaign, choices, Treatment(others=expected_elements(others), nvict=nvict))
+    refused: list[str] = []
+    found = fit_files(shell, spectra_of(spectra), element=element, edge=edge, signal=signal, refuse=refused.append)
+    if not found:
+        raise SpectrumError("; ".join(refused) or "there are no spectra to fit")
+    write_fits(folder, found, echo=_echo)
+    for reason in refused:
+        _echo(f"refused: {reason}", err=True)
+    _echo(f"table: {folder / 'exafs.csv'}; figures: {folder / 'figures'}")
+    if refused:
         raise typer.Exit(SOME_FAILED)
 
 

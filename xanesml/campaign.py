@@ -75,6 +75,19 @@ EARLIER_VALUES: dict[str, dict[str, Any]] = {
     "engine": {"pot": "feff"},
 }
 
+#: Keys of two sections that change nothing at their defaults: there they are no part of a campaign's identity, and
+#: files made without them have the same one.
+NEUTRAL_KEYS = (
+    *("block_dropout", "activation", "pooling", "stride", "initial_weights", "optimizer", "momentum"),
+    *("weight_decay", "l1", "l2"),
+)
+
+#: What a network is made of, and how it is trained; names of Keras.
+Activation = Literal["relu", "leaky_relu", "elu", "selu", "silu", "gelu", "tanh"]
+Pooling = Literal["max", "average", "none"]
+InitialWeights = Literal["he_normal", "he_uniform", "glorot_normal", "glorot_uniform", "lecun_normal"]
+Optimizer = Literal["adam", "adamw", "sgd", "rmsprop"]
+
 #: How spectra are measured: alone, or with a reference of known disorder.
 Mode = Literal["direct", "reference"]
 
@@ -528,8 +541,19 @@ class TrainingSection(_Section):
     """Units of the dense layers before the outputs. Default [64]."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Dropout rate before the dense layers. Default 0.1."""
+    block_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout rate after each convolution block. Default 0."""
     batch_normalization: bool = True
     """Batch normalization after each convolution. Default true."""
+    activation: Activation = "relu"
+    """Activation of the convolutions and dense layers. Default relu."""
+    pooling: Pooling = "max"
+    """Pooling by two at the end of each block; `none` leaves it out. Default max."""
+    stride: PositiveInt = 1
+    """Step of the convolutions, mesh points. Default 1."""
+    initial_weights: InitialWeights = "he_normal"
+    """Distribution of the initial weights before an activation; before an output it is Glorot's uniform one.
+    Default he_normal."""
     heads: list[Literal["mean_shift", "skewness", "distribution"]] = ["mean_shift", "skewness", "distribution"]
     """Outputs of the network besides the MSD. Default ["mean_shift", "skewness", "distribution"]."""
     head_weight: NonNegative = 0.1
@@ -542,10 +566,21 @@ class TrainingSection(_Section):
     """Spectra per step on each rank. Default 128."""
     epochs: PositiveInt = 50
     """Passes over the training split. Default 50."""
+    optimizer: Optimizer = "adam"
+    """Optimizer; `adamw` is Adam with `weight_decay`. Default adam."""
+    momentum: Share = 0.9
+    """Momentum of `sgd`. Default 0.9."""
     learning_rate: Positive = 1e-3
-    """Adam's learning rate for one rank; scaled by the number of ranks that share a network. Default 1e-3."""
+    """Learning rate for one rank; scaled by the number of ranks that share a network. Default 1e-3."""
     warmup_epochs: NonNegative = 2
     """Epochs over which the learning rate rises to its value. Default 2."""
+    weight_decay: NonNegative = 0.0
+    """Share of the kernels taken off in each step, in units of the learning rate, beside the gradient; 0 is off.
+    Default 0."""
+    l1: NonNegative = 0.0
+    """Penalty on the sum of the kernels' absolute values, in the loss; 0 is off. Default 0."""
+    l2: NonNegative = 0.0
+    """Penalty on the sum of the kernels' squares, in the loss; 0 is off. Default 0."""
     source: Literal["tensors", "on_the_fly"] = "tensors"
     """`tensors`: train on the stored averages; `on_the_fly`: on new ones in every step, on the GPU if there is one.
     Default tensors."""
@@ -585,9 +620,18 @@ class TrainingSection(_Section):
             raise ValueError(f"{', '.join(value)} has a repeat; give each once")
         return value
 
+    @model_validator(mode="after")
+    def _adamw_decays(self) -> TrainingSection:
+        if self.optimizer == "adamw" and not self.weight_decay:
+            raise ValueError("the optimizer adamw is Adam with weight decay; give weight_decay, such as 0.004, or adam")
+        return self
+
 
 #: Training settings that tuning searches; both sections use these names.
-SEARCHED = ("learning_rate", "batch_size", "filters", "kernel", "dense", "dropout", "head_weight")
+SEARCHED = (
+    *("learning_rate", "batch_size", "filters", "kernel", "dense", "dropout", "head_weight"),
+    *NEUTRAL_KEYS,
+)
 
 
 class TuningSection(_Section):
@@ -611,6 +655,26 @@ class TuningSection(_Section):
     """Range of the dropout rate. Default [0, 0.3]."""
     head_weight: OrFalse[Range[Positive]] = (0.03, 1.0)
     """Range of the weight of the outputs besides the MSD, on a logarithmic scale. Default [0.03, 1]."""
+    block_dropout: OrFalse[Range[Share]] = None
+    """Range of the dropout rate after each block, such as [0, 0.3]. Default: not searched."""
+    activation: OrFalse[Choices[Activation]] = None
+    """Activations to choose from. Default: not searched."""
+    pooling: OrFalse[Choices[Pooling]] = None
+    """Poolings to choose from. Default: not searched."""
+    stride: OrFalse[Choices[PositiveInt]] = None
+    """Steps of the convolutions to choose from, mesh points. Default: not searched."""
+    initial_weights: OrFalse[Choices[InitialWeights]] = None
+    """Distributions of the initial weights to choose from. Default: not searched."""
+    optimizer: OrFalse[Choices[Optimizer]] = None
+    """Optimizers to choose from; `adamw` needs weight decay. Default: not searched."""
+    momentum: OrFalse[Range[Share]] = None
+    """Range of the momentum of `sgd`, such as [0, 0.99]. Default: not searched."""
+    weight_decay: OrFalse[Range[Positive]] = None
+    """Range of the weight decay, on a logarithmic scale, such as [1e-5, 0.1]. Default: not searched."""
+    l1: OrFalse[Range[Positive]] = None
+    """Range of the penalty L1, on a logarithmic scale, such as [1e-7, 1e-4]. Default: not searched."""
+    l2: OrFalse[Range[Positive]] = None
+    """Range of the penalty L2, on a logarithmic scale, such as [1e-6, 1e-3]. Default: not searched."""
 
     @model_validator(mode="after")
     def _something_to_search(self) -> TuningSection:
@@ -698,6 +762,15 @@ class Campaign(_Section):
         return self
 
     @model_validator(mode="after")
+    def _adamw_with_weight_decay(self) -> Campaign:
+        if "adamw" in (self.tuning.optimizer or ()) and not self.training.weight_decay and not self.tuning.weight_decay:
+            raise ValueError(
+                "tuning.optimizer has adamw, which needs weight decay; give tuning.weight_decay a range, such as "
+                "[1e-5, 0.1], or training.weight_decay a value"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _mixing_that_feff10_takes(self) -> Campaign:
         if self.engine.kind == "feff10":
             given = [*(() if self.feff.scf is None else (self.feff.scf.mixing,)), *self.engine.retry.mixing]
@@ -778,14 +851,22 @@ def digest_of(content: Mapping[str, Any]) -> str:
 def identity_of(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return what identifies a campaign's content as it stands in JSON: a structure file's hash, not its place.
 
-    The place stays where the hash is unknown, as in files of version 2 of their format.
+    The place stays where the hash is unknown, as in files of version 2 of their format. `NEUTRAL_KEYS` at their
+    defaults are left out.
     """
+    identity = dict(content)
+    for name, model in (("training", TrainingSection), ("tuning", TuningSection)):
+        if isinstance(section := identity.get(name), dict):
+            neutral = {key: model.model_fields[key].default for key in NEUTRAL_KEYS}
+            identity[name] = {
+                key: value for key, value in section.items() if key not in neutral or value != neutral[key]
+            }
     structure = content.get("structure")
-    if not isinstance(structure, dict):
-        return dict(content)
-    known = structure.get("file_digest") is not None
-    left_out = "file" if known else "file_digest"
-    return {**content, "structure": {key: value for key, value in structure.items() if key != left_out}}
+    if isinstance(structure, dict):
+        known = structure.get("file_digest") is not None
+        left_out = "file" if known else "file_digest"
+        identity["structure"] = {key: value for key, value in structure.items() if key != left_out}
+    return identity
 
 
 def _identify(structure: dict[str, Any], campaign: Path) -> None:

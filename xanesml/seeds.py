@@ -55,6 +55,8 @@ class Stream(Enum):
     MIXTURES = (14,)
     #: Structures that calibrate intervals, of those that are not trained on.
     PARTICLE_CALIBRATION = (10,)
+    #: Labels that are shuffled to check a training.
+    SHUFFLED_LABELS = (20,)
     #: Other divisions of held-out families into calibration and test.
     COVERAGE = (11,)
 

@@ -26,13 +26,16 @@ class Epoch:
     epoch : int
         From 1.
     learning_rate : float
-        Adam's learning rate in the last step.
+        The learning rate in the last step.
     train_loss : float
-        Mean over steps and ranks of the mean squared error of the scaled labels.
+        Mean over steps and ranks of the loss, with dropout and while the weights change.
     validation_mae : float
         Mean absolute error on the validation split, noise added, Å².
     seconds : float
         Wall time, validation included, s.
+    loss_training, loss_validation : float
+        The loss at the epoch's end, without dropout and penalties, on as many training spectra as there are validation
+        spectra, and on these, both with the errors of a measurement; NaN where it was not measured.
     """
 
     epoch: int
@@ -40,6 +43,8 @@ class Epoch:
     train_loss: float
     validation_mae: float
     seconds: float
+    loss_training: float = np.nan
+    loss_validation: float = np.nan
 
 
 @dataclass

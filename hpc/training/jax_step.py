@@ -51,11 +51,14 @@ def jax_step(
             features, targets = source.prepare(*arrays)
         random = [scope.get_current_value(variable) for variable in source.variables]
 
-        def loss_and_fixed(trainable: Any) -> Any:
-            answers, after = network.stateless_call(trainable, fixed, features, training=True)
-            return loss_of(answers, targets, head_weight), after
+        def whole_loss(trainable: Any) -> Any:
+            answers, after, penalties = network.stateless_call(
+                trainable, fixed, features, training=True, return_losses=True
+            )
+            loss = loss_of(answers, targets, head_weight)
+            return loss + sum(penalties), (loss, after)
 
-        (loss, fixed), gradients = jax.value_and_grad(loss_and_fixed, has_aux=True)(trainable)
+        (_, (loss, fixed)), gradients = jax.value_and_grad(whole_loss, has_aux=True)(trainable)
         trainable, moments = optimizer.stateless_apply(moments, gradients, trainable)
         return loss, (trainable, fixed, moments, random)
 

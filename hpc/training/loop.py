@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,13 @@ import numpy as np
 
 from hpc.training.checkpoint import Checkpoint, Epoch
 from hpc.training.collective import Collective
+from hpc.training.optimizer import make_optimizer
 from hpc.training.step import compiled_step
+from xanesml.campaign import TrainingSection
 from xanesml.files.arrays import Floats, Singles
 from xanesml.learning.batches import Batches
 from xanesml.learning.model import evaluate
-from xanesml.learning.network import reseed
+from xanesml.learning.network import loss_of, reseed
 from xanesml.learning.scaling import Scaling
 from xanesml.seeds import Stream, seed_of
 
@@ -29,7 +31,7 @@ STEPS_BETWEEN_LOOKS = 20
 
 @dataclass(frozen=True)
 class HeldOut:
-    """One rank's share of the validation spectra, which select the epoch.
+    """One rank's share of spectra on which a network is measured: of the validation spectra, which select the epoch.
 
     Attributes
     ----------
@@ -37,26 +39,25 @@ class HeldOut:
         Scaled spectra with the errors of a measurement, shape (n, M), float32; n may be 0 on some ranks.
     msd : ndarray
         Their labels, shape (n,), float64, Å².
+    targets : dict of str to ndarray
+        Their scaled labels by the names of the network's answers, shape (n, 1) or (n, R), float32; without them their
+        loss is not measured.
     """
 
     features: Singles
     msd: Floats
+    targets: dict[str, Singles] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Epochs, learning rate and seeds of one fit.
+    """Settings and seeds of one fit.
 
     Attributes
     ----------
-    epochs : int
-        Passes over the source.
-    learning_rate : float
-        Adam's learning rate for one rank.
-    warmup_epochs : float
-        Epochs over which it rises.
-    head_weight : float
-        Weight of the outputs other than the MSD; see `xanesml.learning.network.loss_of`.
+    section : TrainingSection
+        Epochs; optimizer with its learning rate for one rank, and the epochs over which that rises; weight of the
+        outputs other than the MSD, see `xanesml.learning.network.loss_of`.
     seed : int
         Seed of the campaign.
     key : tuple of int
@@ -67,10 +68,7 @@ class Schedule:
         Whether the weights of the last epoch are kept instead of the best.
     """
 
-    epochs: int
-    learning_rate: float
-    warmup_epochs: float
-    head_weight: float
+    section: TrainingSection
     seed: int
     key: tuple[int, ...]
     identity: str
@@ -107,6 +105,7 @@ def fit(
     scaling: Scaling,
     schedule: Schedule,
     echo: Callable[[str], None],
+    seen: HeldOut | None = None,
     checkpoint: Path | None = None,
     stop: Callable[[], bool] = lambda: False,
     after_epoch: Callable[[list[Epoch]], bool | None] = lambda _history: None,
@@ -129,9 +128,11 @@ def fit(
     scaling : Scaling
         Scaling of the training spectra.
     schedule : Schedule
-        Epochs, learning rate, seeds.
+        Settings and seeds.
     echo : callable
         Prints a line; called once per epoch.
+    seen : HeldOut, optional
+        Training spectra whose loss is measured beside that of the validation spectra.
     checkpoint : Path, optional
         File that rank 0 writes after each epoch; training resumes from it if its identity matches.
     stop : callable
@@ -149,24 +150,22 @@ def fit(
     EnvironmentProblem
         If the checkpoint cannot be written.
     """
-    import keras  # noqa: PLC0415 (heavy)
-
-    optimizer = keras.optimizers.Adam(schedule.learning_rate)
-    optimizer.build(network.trainable_variables)
+    section = schedule.section
+    optimizer = make_optimizer(network, section)
     state = _restore(checkpoint, network, optimizer, collective, schedule.identity)
     if state.history:
         echo(f"continuing after epoch {len(state.history)}")
     collective.broadcast([*network.weights, *optimizer.variables])
-    step = compiled_step(network, optimizer, collective, source, schedule.head_weight)
+    step = compiled_step(network, optimizer, collective, source, section.head_weight)
     steps, timed = source.steps, list[tuple[float, float]]()
-    base, warmup, rate = schedule.learning_rate, schedule.warmup_epochs * steps, None
+    base, warmup, rate = section.learning_rate, section.warmup_epochs * steps, None
 
     def fitted(*, finished: bool) -> Fitted:
         counted = timed[1:] or timed
         samples = collective.sum(np.array([sum(count for count, _ in counted)], dtype=np.float64))[0]
         return Fitted(state.history, float(samples), sum(seconds for _, seconds in counted), finished)
 
-    for epoch in range(len(state.history) + 1, schedule.epochs + 1):
+    for epoch in range(len(state.history) + 1, section.epochs + 1):
         started = time.perf_counter()
         reseed(network, seed_of(schedule.seed, Stream.DROPOUT, epoch, *schedule.key))
         loss: Any = 0.0
@@ -183,17 +182,24 @@ def fit(
         collective.average(network.non_trainable_weights)
         mean_loss = float(collective.sum(np.array([float(loss)]))[0]) / (steps * collective.size)
         timed.append((samples, time.perf_counter() - started))
-        mae = _mean_absolute_error(network, held_out, scaling, collective)
+        mae, loss_validation = _measured(network, held_out, scaling, section.head_weight, collective)
+        loss_training = (
+            np.nan if seen is None else _measured(network, seen, scaling, section.head_weight, collective)[1]
+        )
         if schedule.keep_last or mae < min((one.validation_mae for one in state.history), default=np.inf):
             state.best = network.get_weights()
         seconds = time.perf_counter() - started
-        state.history.append(Epoch(epoch, float(optimizer.learning_rate.numpy()), mean_loss, mae, seconds))
-        echo(f"epoch {epoch}/{schedule.epochs}: loss {mean_loss:.3g}, validation MAE {mae:.3g} Å²")
+        rate_now = float(optimizer.learning_rate.numpy())
+        state.history.append(Epoch(epoch, rate_now, mean_loss, mae, seconds, loss_training, loss_validation))
+        echo(
+            f"epoch {epoch}/{section.epochs}: loss {mean_loss:.3g}, validation MAE {mae:.3g} Å²"
+            + ("" if np.isnan(loss_validation) else f", validation loss {loss_validation:.3g}")
+        )
         given_up = collective.rank == 0 and bool(after_epoch(state.history))
         if collective.rank == 0 and checkpoint is not None:
             state.weights, state.optimizer = network.get_weights(), [one.numpy() for one in optimizer.variables]
             state.save(checkpoint)
-        if epoch < schedule.epochs and collective.sum(np.array([float(given_up)]))[0]:
+        if epoch < section.epochs and collective.sum(np.array([float(given_up)]))[0]:
             return fitted(finished=False)
     if state.best:
         network.set_weights(state.best)
@@ -227,8 +233,12 @@ def learning_rate(step: int, *, base: float, size: int, warmup: float) -> float:
     return base * size * min(1.0, step / max(warmup, 1.0))
 
 
-def _mean_absolute_error(network: keras.Model, held_out: HeldOut, scaling: Scaling, collective: Collective) -> float:
-    answers = scaling.unscale_labels(evaluate(network, held_out.features)["msd"][:, 0])
-    residuals = np.abs(answers - held_out.msd)
-    total, count = collective.sum(np.array([residuals.sum(), residuals.size]))
-    return float(total / count)
+def _measured(
+    network: keras.Model, some: HeldOut, scaling: Scaling, head_weight: float, collective: Collective
+) -> tuple[float, float]:
+    """Return the mean absolute error, Å², and the loss of spectra of all ranks, without dropout and penalties."""
+    answers = evaluate(network, some.features)
+    residuals = np.abs(scaling.unscale_labels(answers["msd"][:, 0]) - some.msd)
+    loss = float(loss_of(answers, some.targets, head_weight)) if len(some.msd) else 0.0
+    total, weighted, count = collective.sum(np.array([residuals.sum(), loss * residuals.size, residuals.size]))
+    return float(total / count), float(weighted / count) if some.targets else np.nan

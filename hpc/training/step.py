@@ -40,8 +40,8 @@ def compiled_step(
     Returns
     -------
     callable
-        From float32 arrays to the loss before the step, a scalar tensor. Batch normalization uses
-        this rank's batch only, so with it the ranks' gradients are not those of one large batch.
+        From float32 arrays to the loss before the step, without penalties on weights, a scalar tensor. Batch
+        normalization uses this rank's batch only, so with it the ranks' gradients are not those of one large batch.
     """
     if import_keras().backend.backend() == "jax":
         return jax_step(network, optimizer, source, head_weight)
@@ -55,7 +55,8 @@ def compiled_step(
         features, targets = source.prepare(*arrays)
         with tf.GradientTape() as tape:
             loss = loss_of(network(features, training=True), targets, head_weight)
-        optimizer.apply(collective.gradients(tape, loss, variables), variables)
+            whole = loss + sum(network.losses)
+        optimizer.apply(collective.gradients(tape, whole, variables), variables)
         return loss
 
     def on_arrays(*arrays: Singles) -> Any:

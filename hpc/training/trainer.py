@@ -18,7 +18,7 @@ from hpc.training.collective import Collective
 from hpc.training.loop import Fitted, HeldOut, Schedule, fit
 from xanesml.campaign import Campaign, Mode
 from xanesml.errors import EnvironmentProblem
-from xanesml.files.arrays import Floats
+from xanesml.files.arrays import Floats, Indices
 from xanesml.files.table import write_csv
 from xanesml.learning.augmentation import Augmentation, Augmenter, augmenter
 from xanesml.learning.batches import Batches, EndlessBatches, MixedBatches, StoredBatches, label_columns
@@ -145,7 +145,8 @@ class Trainer:
             network,
             self.collective,
             source=self._source(errors, key),
-            held_out=self._held_out(errors, key),
+            held_out=self._measured_on(self.split.validation, errors, key),
+            seen=self._measured_on(self._some_training_rows(), errors, key, 1),
             scaling=self.scaling,
             schedule=self._schedule(key),
             echo=echo,
@@ -174,19 +175,22 @@ class Trainer:
             steps=steps or self.steps,
         )
 
-    def _held_out(self, errors: Augmenter, key: tuple[int, ...]) -> HeldOut:
-        rows = self.split.validation
-        seed = seed_of(self.campaign.seed, Stream.VALIDATION_ERRORS, *key, self.collective.rank)
+    def _measured_on(self, rows: Indices, errors: Augmenter, key: tuple[int, ...], *more: int) -> HeldOut:
+        names = answers_of(self.campaign.training)
+        seed = seed_of(self.campaign.seed, Stream.VALIDATION_ERRORS, *key, self.collective.rank, *more)
         spectra = errors.on_arrays(self.data.spectra[rows], seed)
-        return HeldOut(self.scaling.scale_features(spectra), self.data.msd[rows])
+        columns = label_columns(self.data, self.scaling, names)
+        targets = {name: column[rows] for name, column in zip(names, columns, strict=True)}
+        return HeldOut(self.scaling.scale_features(spectra), self.data.msd[rows], targets)
+
+    def _some_training_rows(self) -> Indices:
+        """Return as many training rows as there are validation rows, spread evenly."""
+        rows, count = self.split.training, self.split.validation.size
+        return rows[np.linspace(0, rows.size - 1, min(count, rows.size)).astype(np.int64)]
 
     def _schedule(self, key: tuple[int, ...]) -> Schedule:
-        section = self.campaign.training
         return Schedule(
-            epochs=section.epochs,
-            learning_rate=section.learning_rate,
-            warmup_epochs=section.warmup_epochs,
-            head_weight=section.head_weight,
+            section=self.campaign.training,
             seed=self.campaign.seed,
             key=(*key, self.collective.rank),
             identity=self.campaign.digest(*TRAINED_SECTIONS) + "-".join(map(str, key)),
@@ -211,13 +215,12 @@ class Trainer:
             steps=TUNING_STEPS,
         )
         errors = augmenter(section, mode, data, self.scaling.ranges["msd"])
-        schedule = replace(
-            self._schedule((*key, 1)),
-            epochs=section.fine_tuning,
-            learning_rate=TUNING_RATE * section.learning_rate,
-            warmup_epochs=0.0,
-            keep_last=True,
-        )
+        gently = {
+            "epochs": section.fine_tuning,
+            "learning_rate": TUNING_RATE * section.learning_rate,
+            "warmup_epochs": 0.0,
+        }
+        schedule = replace(self._schedule((*key, 1)), section=section.model_copy(update=gently), keep_last=True)
         fit(
             network,
             self.collective,
@@ -253,7 +256,7 @@ class _Log:
         last = history[-1]
         points = [
             Summary.Value(tag=name, simple_value=getattr(last, name))
-            for name in ("learning_rate", "train_loss", "validation_mae")
+            for name in ("learning_rate", "train_loss", "validation_mae", "loss_training", "loss_validation")
         ]
         try:
             if self._writer is None:

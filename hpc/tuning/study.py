@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: Attributes of a trial: whether its settings are the campaign's own, and the settings.
 _OWN, _SETTINGS = "own", "settings"
 
-_LOGARITHMIC = ("learning_rate", "head_weight")
+_LOGARITHMIC = ("learning_rate", "head_weight", "weight_decay", "l1", "l2")
 
 #: Share of the trials that are drawn at random; share of the epochs, and number of trials, before one is pruned.
 _RANDOM, _UNPRUNED_EPOCHS, _UNPRUNED_TRIALS = 1 / 3, 1 / 3, 4

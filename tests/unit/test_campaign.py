@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from xanesml.campaign import Campaign
+from xanesml.campaign import NEUTRAL_KEYS, Campaign, DistortionSection, TrainingSection, digest_of
 from xanesml.errors import CampaignError
 
 EXAMPLES = ROOT / "examples"
@@ -97,3 +97,40 @@ def test_the_digest_follows_content_not_layout(tmp_path: Path) -> None:
     other = load(MINIMAL + "step = 0.05\n", tmp_path)
     assert first.digest() == same.digest() != other.digest()
     assert first.digest("feff") == other.digest("feff")
+
+
+def test_neutral_keys_leave_the_identity_as_it_was() -> None:
+    plain = Campaign(name="c", distortion=DistortionSection())
+    content = plain.model_dump(mode="json")
+    earlier = {
+        name: {key: value for key, value in section.items() if key not in NEUTRAL_KEYS}
+        if name in ("training", "tuning")
+        else section
+        for name, section in content.items()
+    }
+    assert len(earlier["training"]) == len(content["training"]) - len(NEUTRAL_KEYS)
+    assert digest_of(earlier) == plain.digest()
+    changed = Campaign(name="c", distortion=DistortionSection(), training=TrainingSection(l2=1e-4))
+    assert changed.digest() != plain.digest()
+    assert changed.digest("tuning") == plain.digest("tuning")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            '[training]\noptimizer = "adamw"',
+            "training: the optimizer adamw is Adam with weight decay; give weight_decay",
+        ),
+        ('[training]\noptimizer = "lion"', "training.optimizer: Input should be 'adam', 'adamw', 'sgd' or 'rmsprop'"),
+        ("[training]\nmomentum = 1", "training.momentum: Input should be less than 1"),
+        ('[tuning]\noptimizer = ["adam", "adamw"]', "tuning.optimizer has adamw, which needs weight decay"),
+        ("[tuning]\nl1 = [0, 1]", "tuning.l1"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "campaign.toml"
+    path.write_text(f'name = "c"\n[distortion]\n{text}\n')
+    with pytest.raises(CampaignError) as refused:
+        Campaign.load(path)
+    assert says in str(refused.value)

@@ -67,23 +67,26 @@ def feff_input(
     elif feff.representative == "typical":
         listed = potentials.representatives
     head = feff_head(numbers=numbers, absorber=absorber, feff=feff, potentials=potentials, scale=scale)
-    return head + _atoms(positions - positions[absorber], absorber, potentials.of_atom, listed) + "END\n"
+    return head + atom_rows(positions - positions[absorber], absorber, potentials.of_atom, listed) + "END\n"
 
 
 def feff_head(*, numbers: Wholes, absorber: int, feff: FeffSection, potentials: Potentials, scale: float = 1.0) -> str:
     """Return the part of feff.inp before the atoms; parameters as for `feff_input`."""
+    lines = _cards(numbers, absorber, feff, scale) + potential_list(numbers, absorber, feff, potentials) + ["ATOMS"]
+    return "\n".join(lines) + "\n"
+
+
+def potential_list(numbers: Wholes, absorber: int, feff: FeffSection, potentials: Potentials) -> list[str]:
+    """Return the card POTENTIALS with its list; parameters as for `feff_input`."""
     counts = np.bincount(potentials.of_atom).tolist() if feff.stoichiometry == "cluster" else None
     elements = numbers[[absorber, *potentials.representatives.tolist()]].tolist()
-    lines = [
-        *_cards(numbers, absorber, feff, scale),
+    return [
         "POTENTIALS",
         *(
             f"{i} {z} {chemical_symbols[z]} {feff.lmax} {feff.lmax} {counts[i] if counts else 0}"
             for i, z in enumerate(elements)
         ),
-        "ATOMS",
     ]
-    return "\n".join(lines) + "\n"
 
 
 def fms_radius(feff: FeffSection, scale: float = 1.0) -> float:
@@ -111,7 +114,8 @@ def _factor(feff: FeffSection, scale: float) -> float:
     return scale if feff.radii == "scaled" else 1.0
 
 
-def _cards(numbers: Wholes, absorber: int, feff: FeffSection, scale: float) -> list[str]:
+def potential_cards(numbers: Wholes, absorber: int, feff: FeffSection, scale: float = 1.0) -> list[str]:
+    """Return the cards up to the potentials: TITLE, EDGE, SCF and CORVAL; parameters as for `feff_input`."""
     present, counts = np.unique(numbers, return_counts=True)
     symbols = (chemical_symbols[z] for z in present)
     formula = Formula.from_dict(dict(zip(symbols, counts.tolist(), strict=True))).format("hill")
@@ -123,6 +127,11 @@ def _cards(numbers: Wholes, absorber: int, feff: FeffSection, scale: float) -> l
         )
     if feff.corval is not None:
         cards.append(f"CORVAL {float(feff.corval)}")
+    return cards
+
+
+def _cards(numbers: Wholes, absorber: int, feff: FeffSection, scale: float) -> list[str]:
+    cards = potential_cards(numbers, absorber, feff, scale)
     model, real, imaginary = feff.exchange
     cards += [
         f"EXCHANGE {model} {float(real)} {float(imaginary)}",
@@ -135,7 +144,20 @@ def _cards(numbers: Wholes, absorber: int, feff: FeffSection, scale: float) -> l
     return cards + feff.extra_cards
 
 
-def _atoms(shifted: Floats, absorber: int, potentials: Wholes, first: Wholes) -> str:
+def atom_rows(shifted: Floats, absorber: int, potentials: Wholes, first: Wholes) -> str:
+    """Return the rows of the card ATOMS: the absorber, the atoms `first`, then the others by distance.
+
+    Parameters
+    ----------
+    shifted : (A, 3) float
+        Positions from the absorber, Å; no NaN.
+    absorber : int
+        Index of the absorbing atom, from 0.
+    potentials : (A,) int
+        Potential of every atom.
+    first : (n,) int
+        Indices of the atoms that come before the others.
+    """
     # In whole units of the last decimal distances compare exactly and -0 cannot occur.
     units = np.rint(shifted * 10.0**DECIMALS).astype(np.int64)
     place = np.full(len(units), len(first) + 1)

@@ -55,8 +55,8 @@ class Request:
         Absorption edge, such as `"L3"`.
     scf : bool
         Whether the potentials are self-consistent.
-    fms_radius : float
-        Radius on the FMS card, Å.
+    fms_radius : float or None
+        Radius on the FMS card, Å; None for EXAFS, which has no such card and begins at the edge.
     k_max, k_step : float
         Largest k of the spectrum and its step, Å⁻¹.
     max_points : int
@@ -71,7 +71,7 @@ class Request:
     absorber_number: int
     edge: str
     scf: bool
-    fms_radius: float
+    fms_radius: float | None
     k_max: float
     k_step: float
     max_points: int
@@ -110,8 +110,10 @@ def problems(spectrum: Spectrum, request: Request) -> Iterator[str]:
     asked = (request.absorber_number, request.edge, request.scf)
     if got != asked:
         yield f"xmu.dat has (Z, shell, SCF) = {got}, requested was {asked}; check the cards"
-    if spectrum.fms_radius is None or abs(spectrum.fms_radius - request.fms_radius) > RADIUS_TOLERANCE:
+    if not _same_radius(spectrum.fms_radius, request.fms_radius):
         yield f"xmu.dat has the FMS radius {spectrum.fms_radius} Å, requested was {request.fms_radius} Å"
+    if request.fms_radius is not None and not spectrum.energy[0] < spectrum.edge:
+        yield f"xmu.dat begins at {spectrum.energy[0]:.1f} eV, not below its edge at {spectrum.edge:.1f} eV"
     yield from _other_cards(spectrum.cards, request.cards)
     points = len(spectrum.energy)
     if points < MIN_POINTS:
@@ -133,6 +135,10 @@ def problems(spectrum: Spectrum, request: Request) -> Iterator[str]:
         absolute, relative = EDGE_TOLERANCE
         if abs(spectrum.edge - tabulated.energy) > max(absolute, relative * tabulated.energy):
             yield f"the edge is at {spectrum.edge:.1f} eV, the table has {tabulated.energy:.1f} eV; check the cards"
+
+
+def _same_radius(got: float | None, asked: float | None) -> bool:
+    return got is asked if got is None or asked is None else abs(got - asked) <= RADIUS_TOLERANCE
 
 
 def _other_cards(got: HeaderCards, asked: HeaderCards) -> Iterator[str]:

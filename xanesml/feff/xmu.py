@@ -108,8 +108,9 @@ def read_xmu(path: Path) -> Spectrum:
     energy, _, k, mu, mu0, _ = _columns(path.name, rows)
     if not (np.diff(energy) > 0).all():
         raise SpectrumError(f"{path.name} has energies that do not increase; run FEFF again")
-    if not (k[0] < 0 <= k[-1] and (np.diff(k) > 0).all()):
-        raise SpectrumError(f"{path.name} has k from {k[0]} to {k[-1]}; it must increase across the edge, k = 0")
+    # The spectrum of an EXAFS card begins at the edge.
+    if not (k[0] <= 0 < k[-1] and (np.diff(k) > 0).all()):
+        raise SpectrumError(f"{path.name} has k from {k[0]} to {k[-1]}; it must increase from k = 0 or below")
     absorber = re.search(r"^Abs +Z= *(\d+).*\b([K-S]\d?) +shell *$", header, re.MULTILINE)
     potential = re.search(r"^POT +(Non-SCF|SCF)\b", header, re.MULTILINE)
     if absorber is None or potential is None:

@@ -5,18 +5,27 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xanesml.campaign import TrainingSection
+from xanesml.campaign import InitialWeights, TrainingSection
 from xanesml.errors import EnvironmentProblem
 
 if TYPE_CHECKING:
     import keras
 
+
+#: Keras' names of the initial weights.
+_INITIALIZERS: dict[InitialWeights, str] = {
+    "he_normal": "HeNormal",
+    "he_uniform": "HeUniform",
+    "glorot_normal": "GlorotNormal",
+    "glorot_uniform": "GlorotUniform",
+    "lecun_normal": "LecunNormal",
+}
 
 #: Log level that silences TensorFlow's C++ code.
 _QUIET = "3"
@@ -71,7 +80,7 @@ def answers_of(section: TrainingSection) -> list[str]:
 def build_network(points: int, section: TrainingSection, *, bins: int, seed: int) -> keras.Model:
     """Build the untrained network: a 1-D CNN from scaled spectra to scaled labels.
 
-    Each block is a convolution, optional batch normalization, ReLU and pooling by two. The
+    Each block is a convolution, optional batch normalization, activation, pooling by two and dropout. The
     last block is flattened, not averaged over energy, because the position of a feature
     carries the bond length. All answers come from the last dense layer.
 
@@ -80,7 +89,7 @@ def build_network(points: int, section: TrainingSection, *, bins: int, seed: int
     points : int
         Points of the energy mesh.
     section : TrainingSection
-        Filters, kernel, dense layers, dropout, heads.
+        Filters, kernel, dense layers, activation, pooling, penalties, dropout, heads.
     bins : int
         Bins of the distribution of bond lengths.
     seed : int
@@ -96,42 +105,59 @@ def build_network(points: int, section: TrainingSection, *, bins: int, seed: int
     layers = keras.layers
     names = answers_of(section)
     count = len(section.filters) + len(section.dense) + len(names) + 1
-    seeds = iter(np.random.SeedSequence(seed).generate_state(count))
+    # The first words do not depend on how many are asked for.
+    states = np.random.SeedSequence(seed).generate_state(count + len(section.filters))
+    seeds, block_seeds = iter(states[:count]), iter(states[count:])
 
-    def initializer(kind: Callable[..., Any]) -> Any:
-        return kind(seed=int(next(seeds)))
+    def initializer(kind: str) -> Any:
+        return getattr(keras.initializers, kind)(seed=int(next(seeds)))
 
-    relu_weights, linear_weights = keras.initializers.HeNormal, keras.initializers.GlorotUniform
+    weights, linear_weights = _INITIALIZERS[section.initial_weights], "GlorotUniform"
+    penalty = keras.regularizers.L1L2(section.l1, section.l2) if section.l1 or section.l2 else None
     inputs = keras.Input((points,), name="features")
     signal = layers.Reshape((points, 1))(inputs)
     for number, filters in enumerate(section.filters, start=1):
         signal = layers.Conv1D(
             filters,
             section.kernel,
+            strides=section.stride,
             padding="same",
             # Batch normalization has its own offset.
             use_bias=not section.batch_normalization,
-            kernel_initializer=initializer(relu_weights),
+            kernel_initializer=initializer(weights),
+            kernel_regularizer=penalty,
             name=f"convolution_{number}",
         )(signal)
         if section.batch_normalization:
             # Many ranks take few steps, and with Keras's default of 0.99 the statistics need hundreds to converge.
             signal = layers.BatchNormalization(momentum=0.9, name=f"normalization_{number}")(signal)
-        signal = layers.ReLU()(signal)
+        signal = (layers.ReLU() if section.activation == "relu" else layers.Activation(section.activation))(signal)
         # `same` keeps at least one point for any mesh and number of blocks.
-        signal = layers.MaxPooling1D(2, padding="same")(signal)
+        if section.pooling != "none":
+            pooling = layers.MaxPooling1D if section.pooling == "max" else layers.AveragePooling1D
+            signal = pooling(2, padding="same")(signal)
+        if section.block_dropout:
+            signal = layers.Dropout(section.block_dropout, seed=int(next(block_seeds)))(signal)
     signal = layers.Flatten()(signal)
     if section.dropout:
         signal = layers.Dropout(section.dropout, seed=int(next(seeds)))(signal)
     for number, units in enumerate(section.dense, start=1):
         signal = layers.Dense(
-            units, activation="relu", kernel_initializer=initializer(relu_weights), name=f"dense_{number}"
+            units,
+            activation=section.activation,
+            kernel_initializer=initializer(weights),
+            kernel_regularizer=penalty,
+            name=f"dense_{number}",
         )(signal)
     outputs = {}
     for name in names:
         units, activation = (bins, "softmax") if name == "distribution" else (1, None)
         outputs[name] = layers.Dense(
-            units, activation=activation, kernel_initializer=initializer(linear_weights), name=name
+            units,
+            activation=activation,
+            kernel_initializer=initializer(linear_weights),
+            kernel_regularizer=penalty,
+            name=name,
         )(signal)
     return keras.Model(inputs, outputs, name="xanesml")
 

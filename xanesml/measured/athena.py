@@ -16,7 +16,7 @@ import numpy as np
 
 from xanesml.errors import SpectrumError
 from xanesml.files.arrays import Floats
-from xanesml.measured.background import FitRanges
+from xanesml.measured.background import EXPONENTS, FitRanges
 from xanesml.measured.spectrum import Found, import_larch
 
 #: Contents of groups without μ(E), by the flag that marks them.
@@ -133,7 +133,10 @@ def _ranges(background: Any, less: int) -> FitRanges | None:
         return None
     pre1, pre2, norm1, norm2, number = (float(value) for value in values if value is not None)
     degree = min(max(int(number) - less, 0), 3)
-    return FitRanges(min(pre1, pre2), max(pre1, pre2), min(norm1, norm2), max(norm1, norm2), degree)
+    # Athena knows a line only, Larix Victoreen's formula too.
+    exponent = getattr(background, "nvict", 0)
+    nvict = int(exponent) if isinstance(exponent, int | float) and exponent in EXPONENTS else 0
+    return FitRanges(min(pre1, pre2), max(pre1, pre2), min(norm1, norm2), max(norm1, norm2), degree, nvict)
 
 
 def _with_foil(found: Found, group: Any, groups: dict[str, Found]) -> Found:

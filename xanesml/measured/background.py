@@ -1,4 +1,4 @@
-"""The line before an edge and the polynomial behind it: their ranges, and their fits by larch."""
+"""The fit before an edge, a line or Victoreen's formula, and the polynomial behind it: their ranges, their fits."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ SHORTEST_PRE_EDGE = 10.0
 _NEAREST_PRE_EDGE, _NEAREST_POST_EDGE = -15.0, 25.0
 #: Post-edge ranges shorter than these get a constant, and a line; longer ones a parabola, eV.
 _SHORT, _LONG = 30.0, 300.0
+#: Exponents n of a pre-edge that is a line divided by the energy's nth power: 0 is a line, 4 Victoreen's formula.
+EXPONENTS = range(5)
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class FitRanges:
         First and last energy of the post-edge polynomial.
     nnorm : int
         Degree of the polynomial.
+    nvict : int
+        Exponent n of the pre-edge, (a + b E)/Eⁿ: 0 for a line, 3 for C/E² + D/E³, 4 for Victoreen's C/E³ + D/E⁴.
     """
 
     pre1: float
@@ -38,6 +42,7 @@ class FitRanges:
     norm1: float
     norm2: float
     nnorm: int
+    nvict: int = 0
 
     def within(self, lowest: float, highest: float) -> FitRanges:
         """Return the ranges cut to energies from `lowest` to `highest`, eV from the edge."""
@@ -51,13 +56,14 @@ class FitRanges:
         return replace(cut, nnorm=min(self.nnorm, degree(cut.norm2 - cut.norm1)))
 
     def common(self, other: FitRanges) -> FitRanges:
-        """Return the ranges that both have, with the lower degree."""
+        """Return the ranges that both have, with the lower degree and this one's pre-edge."""
         return FitRanges(
             pre1=max(self.pre1, other.pre1),
             pre2=min(self.pre2, other.pre2),
             norm1=max(self.norm1, other.norm1),
             norm2=min(self.norm2, other.norm2),
             nnorm=min(self.nnorm, other.nnorm),
+            nvict=self.nvict,
         )
 
     def variations(self) -> list[FitRanges]:
@@ -80,7 +86,7 @@ class FitRanges:
     def __str__(self) -> str:
         return (
             f"{self.pre1:.0f} … {self.pre2:.0f} eV and {self.norm1:+.0f} … {self.norm2:+.0f} eV of the edge, "
-            f"degree {self.nnorm}"
+            f"degree {self.nnorm}" + (f", pre-edge exponent {self.nvict}" if self.nvict else "")
         )
 
     def as_dict(self) -> dict[str, float | int]:
@@ -90,7 +96,7 @@ class FitRanges:
 
 @dataclass(frozen=True)
 class Background:
-    """A pre-edge line, and a post-edge polynomial above it.
+    """A pre-edge, and a post-edge polynomial above it.
 
     Attributes
     ----------
@@ -98,18 +104,22 @@ class Background:
         Energy that both count from.
     line, step : ndarray, shape (2,) and (nnorm + 1,), float64
         Coefficients of powers of the energy above `e0`, eV, of the highest power first.
+    exponent : int
+        The line is divided by this power of the energy over `e0`.
     """
 
     e0: float
     line: Floats
     step: Floats
+    exponent: int = 0
 
     def below(self, energy: Floats) -> Floats:
-        """Return the pre-edge line at energies, eV."""
-        return np.asarray(np.polyval(self.line, energy - self.e0), dtype=np.float64)
+        """Return the pre-edge at energies, eV."""
+        line = np.polyval(self.line, energy - self.e0) / (energy / self.e0) ** self.exponent
+        return np.asarray(line, dtype=np.float64)
 
     def edge_step(self, energy: float) -> float:
-        """Return the polynomial minus the line at an energy, eV."""
+        """Return the polynomial minus the pre-edge at an energy, eV."""
         return float(np.polyval(self.step, energy - self.e0))
 
 
@@ -144,7 +154,7 @@ def default_ranges(energy: Floats, e0: float) -> FitRanges:
 
 
 def fitted(source: str, energy: Floats, mu: Floats, e0: float, ranges: FitRanges) -> Background:
-    """Fit the line and the polynomial.
+    """Fit the pre-edge and the polynomial.
 
     Parameters
     ----------
@@ -161,6 +171,10 @@ def fitted(source: str, energy: Floats, mu: Floats, e0: float, ranges: FitRanges
     ------
     SpectrumError
         If a range holds fewer than 4 points.
+
+    References
+    ----------
+    J. A. Victoreen, J. Appl. Phys. 20, 1141 (1949).
     """
     relative = energy - e0
     before = (relative >= ranges.pre1) & (relative <= ranges.pre2)
@@ -176,6 +190,7 @@ def fitted(source: str, energy: Floats, mu: Floats, e0: float, ranges: FitRanges
                 f"{first:+.0f} to {last:+.0f} eV of its edge at {e0:.1f} eV, at least {FEWEST_POINTS} are needed; "
                 "measure more there, or give another range"
             )
-    line = np.polyfit(relative[before], mu[before], 1)
-    step = np.polyfit(relative[behind], mu[behind] - np.polyval(line, relative[behind]), ranges.nnorm)
-    return Background(e0, line, step)
+    line = np.polyfit(relative[before], mu[before] * (energy[before] / e0) ** ranges.nvict, 1)
+    pre_edge = Background(e0, line, np.zeros(1), ranges.nvict)
+    step = np.polyfit(relative[behind], mu[behind] - pre_edge.below(energy[behind]), ranges.nnorm)
+    return replace(pre_edge, step=step)

@@ -15,7 +15,7 @@ import numpy as np
 
 from xanesml.errors import SpectrumError
 from xanesml.files.arrays import Floats, Wholes
-from xanesml.measured.background import FitRanges, default_ranges, fitted
+from xanesml.measured.background import EXPONENTS, FitRanges, default_ranges, fitted
 from xanesml.measured.edges import MARGIN, OtherEdge, core_width, find_edge, other_edges
 from xanesml.measured.glitches import find_glitches
 from xanesml.measured.screening import (
@@ -109,6 +109,8 @@ class Treatment:
         Whether glitches are left out, and not only told.
     others : tuple of str
         Elements in the sample besides the absorber and those that a file states.
+    nvict : int or None
+        Exponent n of a pre-edge (a + b E)/Eⁿ, from 0, a line, to 4, Victoreen's formula. Default: 0, or the project's.
     """
 
     pre_edge: tuple[float, float] | None = None
@@ -116,6 +118,14 @@ class Treatment:
     project_ranges: bool = False
     leave_out_glitches: bool = False
     others: tuple[str, ...] = ()
+    nvict: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.nvict is not None and self.nvict not in EXPONENTS:
+            raise SpectrumError(
+                f"the exponent of the pre-edge is {self.nvict}; give {EXPONENTS[0]}, a line, to {EXPONENTS[-1]}, "
+                "Victoreen's formula"
+            )
 
 
 class Alignment(NamedTuple):
@@ -128,7 +138,7 @@ class Alignment(NamedTuple):
 def normalize(
     spectrum: MeasuredSpectrum, *, step_offset: float = STEP_OFFSET, treatment: Treatment | None = None
 ) -> NormalizedSpectrum:
-    """Subtract the pre-edge line and divide by the edge step.
+    """Subtract the pre-edge, a line or Victoreen's formula, and divide by the edge step.
 
     The default ranges of the fits are larch's, ended before further edges: those tabulated of the
     elements in the sample, and steps found in the data. The step is the post-edge polynomial minus
@@ -248,6 +258,8 @@ def _ranges(
     if treatment.post_edge is not None:
         first, last = sorted(treatment.post_edge)
         ranges = replace(ranges, norm1=first, norm2=last)
+    if treatment.nvict is not None:
+        ranges = replace(ranges, nvict=treatment.nvict)
     ranges = ranges.within(float(energy[0] - e0), float(energy[-1] - e0))
     if not (ranges.pre1 < ranges.pre2 <= 0 <= ranges.norm1 < ranges.norm2):
         raise SpectrumError(

@@ -1,5 +1,6 @@
 """Figures, each drawn at the width of one or two journal columns and written as PNG and as PDF beside it."""
 
+from xanesml.plots.exafs import exafs_figure
 from xanesml.plots.first_shell import first_shell_figure
 from xanesml.plots.measured import measured_against_simulated, msd_overview, msd_series
 from xanesml.plots.tensors import averaging_figures, comparison_figures
@@ -8,6 +9,7 @@ from xanesml.plots.training import training_figures
 __all__ = [
     "averaging_figures",
     "comparison_figures",
+    "exafs_figure",
     "first_shell_figure",
     "measured_against_simulated",
     "msd_overview",

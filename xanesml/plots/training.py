@@ -54,13 +54,14 @@ _LOOKS = {
 
 
 def learning_curves(histories: Mapping[str, Sequence[Path]], out: Path) -> None:
-    """Draw the training loss and the validation error of every network against the epoch.
+    """Draw the losses and the validation error of every network against the epoch.
 
     Parameters
     ----------
     histories : mapping of str to sequence of Path
         By mode of training, one CSV file for each network, with the columns `epoch`,
-        `train_loss` and `validation_mae`, Å².
+        `validation_mae`, Å², and `loss_training` and `loss_validation`, the same loss on spectra of the training and of
+        the validation split: overfitting opens a gap between them.
     out : Path
         The PNG file; the PDF gets the same name. A dot marks the epoch with each
         network's smallest validation error, whose weights are kept.
@@ -71,20 +72,23 @@ def learning_curves(histories: Mapping[str, Sequence[Path]], out: Path) -> None:
         If a file cannot be read, has no rows or lacks a column.
     """
     curves = {
-        mode: [_columns(path, "epoch", "train_loss", "validation_mae") for path in members]
+        mode: [_columns(path, "epoch", "loss_training", "loss_validation", "validation_mae") for path in members]
         for mode, members in histories.items()
     }
     with new_figure(out, height=3.6) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True)
         for (mode, members), color in zip(curves.items(), _COLORS, strict=False):
-            for number, (epoch, loss, error) in enumerate(members):
+            for number, (epoch, loss, held_out, error) in enumerate(members):
                 name = f"{mode}, {_count(len(members), 'network')}" if number == 0 else None
                 upper.plot(epoch, loss, color=color, linewidth=0.7, label=name)
+                upper.plot(epoch, held_out, color=color, linewidth=0.7, linestyle=(0, (2, 1)))
                 lower.plot(epoch, 1e3 * error, color=color, linewidth=0.7)
                 best = np.argmin(error)
                 lower.plot(epoch[best], 1e3 * error[best], color=color, marker="o", markersize=3)
         upper.plot([], [], color=BLACK, marker="o", markersize=3, linestyle="", label="epoch kept")
-        upper.set(ylabel="Training loss", yscale="log")
+        upper.plot([], [], color=BLACK, linewidth=0.7, label="training")
+        upper.plot([], [], color=BLACK, linewidth=0.7, linestyle=(0, (2, 1)), label="validation")
+        upper.set(ylabel="Loss", yscale="log")
         lower.set(xlabel="Epoch", ylabel="Validation MAE (10⁻³ Å²)", yscale="log")
         for axes in (upper, lower):
             plain_logarithms(axes)

@@ -17,7 +17,7 @@ _OTHERS = frozenset(
     ]
 )
 #: Tables that xanesml itself writes.
-_OWN = ("predictions.csv",)
+_OWN = ("predictions.csv", "exafs.csv")
 
 
 def is_candidate(path: Path) -> bool:

@@ -23,7 +23,9 @@ from xanesml.learning.scaling import FeatureSums, Scaling
 share_devices()
 folder = Path(sys.argv[1])
 data = load_tensors(folder / "tensors.h5")
-section = TrainingSection(filters=[4], kernel=3, dense=[8], dropout=0.2, heads=["distribution"])
+section = TrainingSection(
+    filters=[4], kernel=3, dense=[8], dropout=0.2, heads=["distribution"], epochs=4, warmup_epochs=1
+)
 names = answers_of(section)
 scaling = Scaling.fit(FeatureSums.of(data.spectra, data.spectra[0].astype(float)), {"msd": data.msd}, noise=0.003)
 source = StoredBatches(
@@ -50,7 +52,7 @@ def fitted(checkpoint: Path, *, stop_at: int = 10**6) -> tuple[Fitted, Any]:
         source=source,
         held_out=HeldOut(scaling.scale_features(data.spectra[:20]), data.msd[:20]),
         scaling=scaling,
-        schedule=Schedule(4, 1e-3, 1.0, 0.1, 1, (0,), "test"),
+        schedule=Schedule(section, 1, (0,), "test"),
         echo=lambda _line: None,
         checkpoint=checkpoint,
         stop=lambda: next(looks) >= stop_at,

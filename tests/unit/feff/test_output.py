@@ -84,6 +84,18 @@ def test_edge_between_points_is_interpolated_in_k_squared(tmp_path):
     assert spectrum.edge == pytest.approx(EDGE, abs=1e-8)
 
 
+def test_a_spectrum_that_begins_at_the_edge_is_exafs(tmp_path):
+    k = np.linspace(0, 3.7, 100)
+    rows = table(k, 1e-4 * (1 + k), 1e-4 * (1 + k))
+    verdict = judge(folder_with(tmp_path, rows=rows), REQUEST, returncode=0)
+    assert verdict.outcome is Outcome.BAD_OUTPUT
+    assert verdict.message == "xmu.dat begins at 11918.6 eV, not below its edge at 11918.6 eV"
+    exafs = dataclasses.replace(REQUEST, fms_radius=None)
+    assert judge(folder_with(tmp_path, rows=rows), exafs, returncode=0).message.startswith("xmu.dat has the FMS radius")
+    header = HEADER.replace("FMS rfms= 7.0000\n", "")
+    assert judge(folder_with(tmp_path, rows=rows, header="# " + header), exafs, returncode=0).outcome is Outcome.DONE
+
+
 def test_header_of_feff9(tmp_path):
     spectrum = read_xmu(folder_with(tmp_path, header=FEFF9_HEADER) / "xmu.dat")
     assert (spectrum.absorber_number, spectrum.shell, spectrum.scf, spectrum.fms_radius) == (29, "K", False, 4.0)

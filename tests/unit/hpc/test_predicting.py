@@ -79,10 +79,13 @@ def test_options_reach_reading_and_normalization(tmp_path: Path) -> None:
     assert found.exit_code == 0, found.output
     for kept in ('"columns": "energy and If2/I0"', '"norm2": 400.0', '"glitches_left_out": true', '"the Se K edge'):
         assert (kept in text()) == (kept != '"the Se K edge')
-    found = predict(folder / "000.dat:If2/I0", *REFERENCE, "--output", tmp_path / "out", "--pre-edge", "-90,-30")
+    assert '"nvict": 0' in text()
+    more = ("--pre-edge", "-90,-30", "--nvict", "4")
+    found = predict(folder / "000.dat:If2/I0", *REFERENCE, "--output", tmp_path / "out", *more)
     assert found.exit_code == 0, found.output
     assert '"columns": "energy and If2/I0"' in text()
     assert '"pre1": -90.0' in text()
+    assert '"nvict": 4' in text()
 
 
 @pytest.mark.usefixtures("loaded")

@@ -105,6 +105,53 @@ def test_batch_normalization_replaces_the_offsets() -> None:
     assert "normalization_1/beta" in names
 
 
+def test_layers_are_exchanged_as_asked() -> None:
+    def kinds(**section: Any) -> list[str]:
+        return [type(layer).__name__ for layer in network(batch_normalization=False, **section).layers]
+
+    block = ["Conv1D", "ReLU", "MaxPooling1D"]
+    assert kinds(dropout=0.0)[1:8] == ["Reshape", *block, *block]
+    assert kinds(dropout=0.0, block_dropout=0.1)[1:10] == ["Reshape", *block, "Dropout", *block, "Dropout"]
+    assert kinds(pooling="average").count("AveragePooling1D") == 2
+    assert not [kind for kind in kinds(pooling="none") if "Pooling" in kind]
+    assert kinds(activation="silu").count("Activation") == 2
+    dense = {layer.name: layer for layer in network(activation="tanh").layers}["dense_1"]
+    assert dense.activation.__name__ == "tanh"
+
+
+def test_the_stride_shortens_the_signal_in_each_block() -> None:
+    # 21 points by steps of 2 are 11 and 6, then pooled twice between them: 21, 11, 6, 3, 2.
+    shapes = {weight.path: weight.shape for weight in network(stride=2, heads=[]).trainable_weights}
+    assert shapes["dense_1/kernel"] == (2 * 8, 8)
+    shapes = {weight.path: weight.shape for weight in network(stride=2, pooling="none", heads=[]).trainable_weights}
+    assert shapes["dense_1/kernel"] == (6 * 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "variance"),
+    [("he_normal", 2 / 600), ("he_uniform", 2 / 600), ("lecun_normal", 1 / 600), ("glorot_uniform", 2 / 1000)],
+)
+def test_initial_weights_have_the_variance_of_their_name(name: Any, variance: float) -> None:
+    section = TrainingSection(filters=[], dense=[400], heads=[], initial_weights=name)
+    kernel = build_network(600, section, bins=BINS, seed=1).get_weights()[0]
+    assert kernel.shape == (600, 400)
+    assert kernel.var() == pytest.approx(variance, rel=0.05)
+
+
+def test_dropout_after_blocks_leaves_the_initial_weights_as_they_are() -> None:
+    pairs = zip(network().get_weights(), network(block_dropout=0.2).get_weights(), strict=True)
+    assert all(np.array_equal(one, other) for one, other in pairs)
+
+
+def test_penalties_by_hand() -> None:
+    found = network(l1=0.01, l2=0.1)
+    kernels = [weight.numpy() for weight in found.trainable_weights if weight.name == "kernel"]
+    assert len(kernels) == 2 + 1 + 4
+    wanted = sum(0.01 * np.abs(kernel).sum() + 0.1 * (kernel**2).sum() for kernel in kernels)
+    assert float(sum(found.losses)) == pytest.approx(wanted, rel=1e-5)
+    assert network().losses == []
+
+
 def test_many_blocks_on_a_short_mesh_leave_one_point() -> None:
     short = build_network(5, TrainingSection(filters=[2] * 6, kernel=3, dense=[]), bins=BINS, seed=1)
     answers = evaluate(short, np.zeros((3, 5), dtype=np.float32))

@@ -6,7 +6,7 @@ from conftest import ROOT
 from scipy.special import erf
 
 from xanesml.errors import SpectrumError
-from xanesml.measured import MeasuredSpectrum, read_spectrum
+from xanesml.measured import MeasuredSpectrum, Treatment, read_spectrum
 from xanesml.measured.normalization import NormalizedSpectrum, align, normalize, on_mesh
 
 pytestmark = pytest.mark.requires("larch")
@@ -101,6 +101,40 @@ def test_normalization_recovers_a_realistic_spectrum_within_two_percent() -> Non
     np.testing.assert_allclose(found.mu[near], wanted[near], atol=0.025)
     assert found.noise == pytest.approx(0.002, rel=0.25)
     assert found.doubts == ()
+
+
+@pytest.mark.parametrize("exponent", [0, 3, 4])
+def test_a_pre_edge_of_a_formula_is_removed_whole(exponent: int) -> None:
+    energy = scan()
+    formula = (0.7 - 2e-4 * (energy - E0)) / (energy / E0) ** exponent
+    step = (1 + erf((energy - E0) / 2)) / 2
+    found = normalize(spectrum(energy, formula + step), treatment=Treatment(nvict=exponent))
+    np.testing.assert_allclose(found.mu[energy < E0 - 10], 0, atol=1e-9)
+    assert found.edge_step == pytest.approx(1, abs=1e-9)
+    assert found.parameters["nvict"] == exponent
+    assert ("exponent" in str(found.ranges)) == bool(exponent)
+
+
+def test_victoreen_changes_what_it_changes_in_larch() -> None:
+    import larch.xafs
+
+    foil = read_spectrum(FOIL)
+    near = (foil.energy > 11919 - 150) & (foil.energy < 11919 + 60)
+    ours, theirs = [], []
+    for exponent in (0, 4):
+        found = normalize(foil, treatment=Treatment(nvict=exponent))
+        kept = {name: found.parameters[name] for name in ("pre1", "pre2", "norm1", "norm2", "nnorm")}
+        ours.append(foil.mu - found.mu * found.edge_step)
+        theirs.append(larch.xafs.preedge(foil.energy, foil.mu, e0=found.e0, nvict=exponent, **kept)["pre_edge"])
+    change = (ours[1] - ours[0])[near]
+    assert np.abs(change).max() > 5e-4
+    # The ranges of their fits end a point earlier or later.
+    np.testing.assert_allclose(change, (theirs[1] - theirs[0])[near], atol=0.2 * np.abs(change).max())
+
+
+def test_other_exponents_are_refused() -> None:
+    with pytest.raises(SpectrumError, match=r"the exponent of the pre-edge is 5; give 0, a line, to 4, Victoreen's"):
+        Treatment(nvict=5)
 
 
 def test_theory_is_normalized_as_measurement_is() -> None:

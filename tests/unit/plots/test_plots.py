@@ -75,8 +75,8 @@ def spectra(count: int) -> np.ndarray:
 
 
 def write_history(path: Path, *errors: float) -> Path:
-    lines = [f"{epoch},0.001,{1 / epoch},{error},3.0" for epoch, error in enumerate(errors, start=1)]
-    path.write_text("\n".join(["epoch,learning_rate,train_loss,validation_mae,seconds", *lines]) + "\n")
+    lines = [f"{epoch},{error},{1 / epoch},{2 / epoch}" for epoch, error in enumerate(errors, start=1)]
+    path.write_text("\n".join(["epoch,validation_mae,loss_training,loss_validation", *lines]) + "\n")
     return path
 
 
@@ -88,24 +88,28 @@ def test_learning_curves_of_all_networks_share_a_color_by_mode(tmp_path: Path, d
     training.learning_curves(histories, tmp_path / "new" / "learning.png")
     check_files(tmp_path / "new" / "learning.png")
     losses, errors = drawn[0].axes
-    assert [list(line.get_ydata()) for line in losses.lines[:3]] == [[1, 1 / 2, 1 / 3], [1], [1, 1 / 2]]
-    colors = [line.get_color() for line in losses.lines[:3]]
+    seen, held_out = losses.lines[:6:2], losses.lines[1:6:2]
+    assert [list(line.get_ydata()) for line in seen] == [[1, 1 / 2, 1 / 3], [1], [1, 1 / 2]]
+    assert [list(line.get_ydata()) for line in held_out] == [[2, 1, 2 / 3], [2], [2, 1]]
+    colors = [line.get_color() for line in seen]
     assert colors[0] == colors[1] != colors[2]
+    assert [line.get_color() for line in held_out] == colors
+    assert {line.is_dashed() for line in held_out} == {True}
     curves, dots = errors.lines[::2], errors.lines[1::2]
     np.testing.assert_allclose(curves[0].get_xydata(), [[1, 4], [2, 2], [3, 3]])
     assert [line.get_xydata()[0].tolist() for line in dots] == [[2, 2], [1, 5], [2, 8]]
     texts = [text.get_text() for text in drawn[0].legends[0].get_texts()]
-    assert texts == ["direct, 2 networks", "reference, 1 network", "epoch kept"]
-    assert labels(losses) == ("", "Training loss")
+    assert texts == ["direct, 2 networks", "reference, 1 network", "epoch kept", "training", "validation"]
+    assert labels(losses) == ("", "Loss")
     assert labels(errors) == ("Epoch", "Validation MAE (10⁻³ Å²)")
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("epoch,train_loss,validation_mae\n", "has no rows"),
-        ("epoch,train_loss\n1,0.5\n", "cannot be read: 'validation_mae'"),
-        ("epoch,train_loss,validation_mae\n1,0.5\n", "cannot be read: float"),
+        ("epoch,loss_training,loss_validation,validation_mae\n", "has no rows"),
+        ("epoch,loss_training,loss_validation\n1,0.5,0.5\n", "cannot be read: 'validation_mae'"),
+        ("epoch,loss_training,loss_validation,validation_mae\n1,0.5,0.5\n", "cannot be read: float"),
         (None, "does not exist"),
     ],
 )

@@ -16,7 +16,7 @@ from hpc.training.checkpoint import Epoch
 from hpc.training.share import read_split
 from hpc.tuning.study import Study, import_optuna, outcome, repair_journal, settings_of
 from hpc.tuning.tune import BEST_FILE, TRIALS_FILE, TuningReport, tune
-from xanesml.campaign import Campaign, TuningSection
+from xanesml.campaign import Campaign, TrainingSection, TuningSection
 from xanesml.errors import CampaignError, EnvironmentProblem, StoreError
 
 TRAINING: dict[str, Any] = {"filters": [4], "dense": [8], "heads": [], "modes": ["direct"], "batch_size": 64}
@@ -252,3 +252,38 @@ def test_a_stopped_search_goes_on_and_its_best_settings_make_a_campaign(
     rows = (tmp_path / "tuning" / TRIALS_FILE).read_text().splitlines()
     assert [row.split(",")[0] for row in rows] == ["trial", "0", "2", "3", "4"]
     assert run_tuning(tmp_path, made_for) == report
+
+
+@pytest.mark.requires("optuna")
+def test_every_way_of_training_can_be_searched(tmp_path: Path) -> None:
+    given: dict[str, Any] = {
+        "block_dropout": [0.0, 0.2],
+        "activation": ["relu", "silu"],
+        "pooling": ["max", "average", "none"],
+        "stride": [1, 2],
+        "initial_weights": ["he_normal", "glorot_uniform"],
+        "optimizer": ["adam", "adamw", "sgd", "rmsprop"],
+        "momentum": [0.5, 0.99],
+        "weight_decay": [1e-5, 1e-1],
+        "l1": [1e-7, 1e-4],
+        "l2": [1e-6, 1e-3],
+    }
+    made_for = searched(trials=18, **given)
+    study = Study(made_for, tmp_path / "journal.log", 1)
+    needed, drawn = study.begin(), []
+    while (trial := study.draw(needed)) is not None:
+        drawn.append(settings_of(trial))
+        # What tuning makes of them is a valid section.
+        TrainingSection.model_validate(made_for.training.model_dump() | drawn[-1])
+        study.end(trial, finished=True, hopeless=False)
+    own, *others = drawn
+    assert own["optimizer"] == "adam"
+    assert own["weight_decay"] == own["l1"] == own["l2"] == 0.0
+    for name, choices in given.items():
+        if isinstance(choices[0], float):
+            assert all(choices[0] <= one[name] <= choices[1] for one in others)
+        else:
+            assert len({one[name] for one in others}) > 1
+            assert {one[name] for one in others} <= set(choices)
+    # On a logarithmic scale half of them are below the geometric mean.
+    assert 2 < sum(one["weight_decay"] < 1e-3 for one in others) < 15
