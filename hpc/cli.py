@@ -219,13 +219,66 @@ def average(
 @app.command()
 def plot(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
     """Draw the series and the averages made from it."""
-    from xanesml.plots import averaging_figures
+    from xanesml.errors import CampaignError, StructureError
+    from xanesml.plots import averaging_figures, shell_figure
+    from xanesml.store.tasks import expand
 
-    _, folder = _campaign(None, campaign_file, output)
+    campaign, folder = _campaign(None, campaign_file, output)
     drawn = averaging_figures(folder / "tensors.h5", folder / "figures")
     if drawn.left_out:
         _echo(f"left out: {drawn.reasons()}")
-    _echo(f"figures: {folder / 'figures'}: {len(drawn.figures)}, each as PNG and PDF")
+    count = len(drawn.figures)
+    try:
+        count += shell_figure(expand(campaign), folder / "figures" / "shell.png")
+    except (CampaignError, StructureError) as error:
+        # The structure file may be elsewhere, and the others need only the tensor file.
+        _echo(f"left out: shell: {error}")
+    _echo(f"figures: {folder / 'figures'}: {count}, each as PNG and PDF")
+
+
+@app.command()
+def mix(
+    campaign_file: CampaignFile,
+    sigma: Annotated[
+        list[str] | None, typer.Option(metavar="Å", help="Scale σ of a skew-normal distribution; several: 0.08,0.145.")
+    ] = None,
+    msd: Annotated[list[str] | None, typer.Option(metavar="Å²", help="MSD of a Gaussian; several by commas.")] = None,
+    bonds: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Bond lengths or shifts, Å, one a row, with or without a share."),
+    ] = None,
+    mean: Annotated[
+        list[str] | None, typer.Option(metavar="Å", help="Location μ, with each σ and MSD. Default: 0.")
+    ] = None,
+    alpha: Annotated[list[str] | None, typer.Option(metavar="α", help="Shape α, with each σ. Default: 0.")] = None,
+    truncated: Annotated[
+        bool, typer.Option("--truncated", help="Make distributions that reach beyond the series, from what is inside.")
+    ] = False,
+    measured: Annotated[
+        Path | None, typer.Option(metavar="SPECTRUM", help="A measured spectrum to set beside them.")
+    ] = None,
+    name: Annotated[str, typer.Option(metavar="NAME", help="Folder of the files in that of the results.")] = "mix",
+    output: OutputFolder = None,
+) -> None:
+    """Average the series under distributions of your choice."""
+    from hpc.mixing import mix_averages, numbers
+    from xanesml.averages.mixing import Choice
+
+    choice = Choice(
+        sigma=numbers("--sigma", sigma),
+        msd=numbers("--msd", msd),
+        bonds=tuple(bonds or ()),
+        mean=numbers("--mean", mean) or (0.0,),
+        alpha=numbers("--alpha", alpha) or (0.0,),
+    )
+    campaign, folder = _campaign(None, campaign_file, output)
+    target = folder / name
+    mixed = mix_averages(
+        campaign, folder / "tensors.h5", target, choice, truncated=truncated, measured=measured, echo=_echo
+    )
+    _echo(f"mix: {target}: {len(mixed.made)} spectra as XDI; spectra.csv, labels.csv, mix.png, mix.pdf")
+    if mixed.left_out:
+        raise typer.Exit(SOME_FAILED)
 
 
 @app.command()

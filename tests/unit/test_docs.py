@@ -86,7 +86,8 @@ def test_modules_named_by_their_file_lie_beside_the_path_before_them() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [command.callback.__name__ for command in app.registered_commands if command.callback]
+    "command",
+    [command.name or command.callback.__name__ for command in app.registered_commands if command.callback],
 )
 def test_every_command_is_on_the_map_and_among_the_commands(command: str) -> None:
     assert f"`{command}`" in (ROOT / "docs" / "where.md").read_text(encoding="utf-8")
