@@ -586,6 +586,7 @@ class ExportFormat(str, Enum):
     xdi = "xdi"
     extxyz = "extxyz"
     both = "both"
+    feff = "feff"
 
 
 @app.command()
@@ -596,14 +597,19 @@ def export(
         str | None, typer.Option(metavar="LIST", help="Tasks, such as 0,5-9. Default: all that are done.")
     ] = None,
     what: Annotated[
-        ExportFormat, typer.Option("--format", help="xdi: spectra; extxyz: structures; both.")
+        ExportFormat, typer.Option("--format", help="xdi: spectra; extxyz: structures; both; feff: folders.")
     ] = ExportFormat.both,
     archive: Annotated[bool, typer.Option("--archive", help="All spectra in one file, spectra.zip.")] = False,
 ) -> None:
-    """Write spectra as XDI and structures as extended XYZ."""
+    """Write spectra as XDI, structures as extended XYZ, or a folder for each task as FEFF has it."""
     from xanesml.store.export import chosen_tasks, export_extxyz, export_xdi
+    from xanesml.store.export_feff import export_feff
 
     chosen = chosen_tasks(store, tasks)
+    if what is ExportFormat.feff:
+        folders, done = export_feff(store, output, chosen, echo=_echo)
+        _echo(f"{folders} folders in {output}, each with feff.inp, {done} with xmu.dat")
+        return
     spectra, target = what is not ExportFormat.extxyz, output / "structures.extxyz"
     if spectra:
         count = export_xdi(store, output, chosen, echo=_echo, archive=archive)
@@ -611,6 +617,21 @@ def export(
     if what is not ExportFormat.xdi:
         count = export_extxyz(store, target, chosen, echo=silent if spectra else _echo)
         _echo(f"{count} structures in {target}")
+
+
+@app.command("import")
+def import_(
+    runs: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder with runs, each a feff.inp and an xmu.dat.")],
+    campaign_file: CampaignFile,
+    output: OutputFolder = None,
+) -> None:
+    """Take finished FEFF runs made elsewhere into a store."""
+    from xanesml.store.importing import import_runs
+
+    campaign, folder = _campaign(None, campaign_file, output)
+    report = import_runs(runs, campaign, folder / "store.h5", echo=_echo)
+    if report.refused:
+        raise typer.Exit(SOME_FAILED)
 
 
 @app.command()
