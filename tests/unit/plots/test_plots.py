@@ -478,8 +478,10 @@ def test_the_comparison_shows_the_ends_of_what_counts(
         "undistorted",
         "particle average",
         "statistical average",
+        "skew-normal average",
         "particle − undistorted",
         "particle − statistical",
+        "particle − skew-normal",
     ]
 
 
@@ -497,7 +499,8 @@ def test_the_rms_of_what_does_not_count_is_hollow(
     check_files(tmp_path / "comparison_rms.png")
     (axes,) = drawn[0].axes
     assert labels(axes) == (MSD_LABEL, "RMS difference (edge steps)")
-    undistorted, statistical, marked = axes.collections
+    undistorted, skewed, statistical, marked = axes.collections
+    np.testing.assert_allclose(skewed.get_offsets()[:, 1], compared.rms_skew_normal[:2])
     np.testing.assert_allclose(undistorted.get_offsets()[:, 1], compared.rms_undistorted[:2])
     np.testing.assert_allclose(statistical.get_offsets(), np.column_stack([[5, 20], compared.rms[:2]]))
     assert marked.get_offsets()[0, 0] == pytest.approx(40.0)
