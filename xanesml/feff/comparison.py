@@ -85,16 +85,18 @@ def card_differences(theirs: FeffInput, ours: FeffInput, path: Path) -> Iterator
 def potential_differences(theirs: FeffInput, ours: FeffInput, found: Integers) -> Iterator[str]:
     """Yield what differs between the potentials of two inputs of the same atoms; `found` is of `matched_atoms`."""
     own = ours.potential[found]
+    by_element = "" if theirs.shared else ' = "element"'
     pairs = np.unique(np.column_stack([theirs.potential, own]), axis=0)
     if len(pairs) != len(np.unique(pairs[:, 0])) or len(pairs) != len(np.unique(pairs[:, 1])):
         yield (
             f"its atoms share {theirs.potential.max() + 1} potentials, and in another way the campaign's "
-            f"{ours.potential.max() + 1} (feff.potentials)"
+            f"{ours.potential.max() + 1} (feff.potentials{by_element})"
         )
         return
     counts = [(theirs.counts[one], ours.counts[other]) for one, other in pairs.tolist() if one < len(theirs.counts)]
     if any(one != other for one, other in counts):
-        yield "the numbers of atoms of its POTENTIALS are others than the campaign's (feff.stoichiometry)"
+        like_feff = "" if any(theirs.counts) else ' = "feff"'
+        yield f"the numbers of atoms of its POTENTIALS are others than the campaign's (feff.stoichiometry{like_feff})"
 
 
 def other_representatives(theirs: FeffInput, ours: FeffInput, found: Integers) -> list[str]:

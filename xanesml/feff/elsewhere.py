@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from xanesml.errors import EnvironmentProblem
-from xanesml.feff.inp_campaign import feff_keys
 from xanesml.feff.request import Request
 from xanesml.feff.verdict import Verdict, judge_elsewhere
 from xanesml.feff.xmu import read_program
@@ -54,7 +53,7 @@ class ElsewhereRun:
         """Whether there is an xmu.dat."""
         return (self.folder / OUTPUT).is_file()
 
-    @cached_property
+    @property
     def input(self) -> FeffInput:
         """What its feff.inp says; StructureError where that cannot be read."""
         return read_feff_input(self.folder / INPUT)
@@ -70,15 +69,8 @@ class ElsewhereRun:
         return (self.folder / OUTPUT).stat().st_mtime
 
     def judge(self, request: Request) -> tuple[Verdict, bool]:
-        """Judge the run like one of ours; see `xanesml.feff.verdict.judge_elsewhere`.
-
-        The cards that only say how the potentials are reached are those of its own feff.inp.
-        """
-        scf = feff_keys(self.folder / INPUT, self.input)[0]["scf"]
-        cards = request.cards
-        if cards.scf is not None and isinstance(scf, dict):
-            cards = replace(cards, scf=(scf["iterations"], *cards.scf[1:]))
-        return judge_elsewhere(self.folder, replace(request, cards=cards, names=()))
+        """Judge the run like one of ours; see `xanesml.feff.verdict.judge_elsewhere`."""
+        return judge_elsewhere(self.folder, request)
 
     def origin(self, *, logged: bool) -> str:
         """Return where the run comes from, in lines: its files with their hashes, its program, and its log."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from xanesml.feff.comparison import (
     other_representatives,
     potential_differences,
 )
+from xanesml.feff.inp_campaign import feff_keys
 from xanesml.feff.request import Request
 from xanesml.files.arrays import Floats
 from xanesml.store.tasks import Kind, TaskTable
@@ -34,7 +35,7 @@ class FoundTask:
     task : int
         The task.
     request : Request
-        The expected output.
+        The expected output, for the number of SCF iterations that the input allows.
     changes : str
         What differs and was accepted: the atoms that stand for potentials; empty where nothing does.
     """
@@ -117,7 +118,8 @@ class TaskFinder:
             if problems:
                 different = different or problems
                 continue
-            one = FoundTask(task, request, "; ".join(other_representatives(theirs, ours, found)))
+            expected = _for_its_own_iterations(request, theirs, path)
+            one = FoundTask(task, expected, "; ".join(other_representatives(theirs, ours, found)))
             if task not in self._taken:
                 self._taken.add(task)
                 return one
@@ -145,3 +147,12 @@ class TaskFinder:
             f"no task has its atoms: the nearest is task {task} ({made}, absorber {self._table.absorber[task]}), with "
             f"atoms up to {away:.4f} Å away, and {SAME_POSITION:g} Å count as the same"
         )
+
+
+def _for_its_own_iterations(request: Request, theirs: FeffInput, path: Path) -> Request:
+    """Return what is expected of an input whose cards may say otherwise how the potentials are reached."""
+    scf, cards = feff_keys(path, theirs)[0]["scf"], request.cards
+    if cards.scf is not None and isinstance(scf, dict):
+        cards = replace(cards, scf=(scf["iterations"], *cards.scf[1:]))
+    # FEFF lists its own input's cards, among them those that do not matter.
+    return replace(request, cards=cards, names=())

@@ -13,10 +13,13 @@ import fake_feff
 import h5py
 import numpy as np
 import pytest
+from fake_comm import run_ranks
 from made_store import made_store
 from typer.testing import CliRunner, Result
 
+from hpc.average import average
 from hpc.cli import app
+from hpc.comm import Writer
 from xanesml.campaign import Campaign
 from xanesml.errors import SpectrumError, StoreError
 from xanesml.feff.xmu import read_program, read_xmu
@@ -38,6 +41,12 @@ structures = 2
 absorbers = [0, 3]
 [feff]
 corval = false
+[averaging]
+families = 3
+means_per_family = 1
+sigma = [0.005, 0.006]
+location = [-0.001, 0.001]
+truncation_limit = 0.02
 """
 #: Five distortions, then two structures of two absorbers.
 TASKS = 9
@@ -115,6 +124,32 @@ def test_what_is_exported_is_imported_to_the_last_bit(
         assert file.attrs["engine"] == "imported: FEFF 10.0.0"
     again = xanesml(tmp_path, monkeypatch, "import", "runs", "c.toml")
     assert again.stdout.splitlines()[:2] == ["imported: 0 runs", "8 in the store already, with the same spectrum"]
+
+
+def test_imported_runs_are_averaged_like_any_other(
+    tmp_path: Path, runs: Path, campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = expand(campaign)
+    (runs / "last").mkdir()
+    (runs / "last" / "feff.inp").write_text(table.inputs(TASKS - 1)[0])
+    run_fake(runs / "last", monkeypatch)
+    store, tensors = tmp_path / "store.h5", tmp_path / "tensors.h5"
+    import_runs(runs, campaign, store, echo=str)
+    (raised,) = run_ranks(1, lambda comm: average(comm, campaign, store, tensors, writer=Writer.root, echo=str))
+    assert raised is None
+    with h5py.File(tensors) as file:
+        assert len(file["statistical/msd"]) == 3
+        assert file["particle/absorbers"][:].tolist() == [2, 2]
+
+
+def test_numbers_of_atoms_may_differ(tmp_path: Path, runs: Path, campaign: Campaign) -> None:
+    folder = runs / "a0" / "run4"
+    text = (folder / "feff.inp").read_text()
+    (folder / "feff.inp").write_text(re.sub(r"^([01] 79 Au -1 -1) \d+$", r"\1", text, flags=re.MULTILINE))
+    report = import_runs(runs, campaign, tmp_path / "store.h5", echo=str)
+    assert report.refused == {
+        folder: 'the numbers of atoms of its POTENTIALS are others than the campaign\'s (feff.stoichiometry = "feff")'
+    }
 
 
 def test_the_exported_columns_are_feffs_or_said_not_to_be(
