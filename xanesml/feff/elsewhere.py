@@ -60,8 +60,11 @@ class ElsewhereRun:
 
     @cached_property
     def program(self) -> str:
-        """The FEFF that its xmu.dat names, empty where it names none."""
-        return read_program(self.folder / OUTPUT)
+        """The FEFF that its xmu.dat names, empty where it names none or cannot be read."""
+        try:
+            return read_program(self.folder / OUTPUT)
+        except OSError:
+            return ""
 
     @property
     def ended(self) -> float:

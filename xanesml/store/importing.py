@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from xanesml.campaign import Campaign
@@ -18,7 +19,7 @@ from xanesml.feff.verdict import log_end, one_line
 from xanesml.files.layout import text_width
 from xanesml.files.lock import WriteLock
 from xanesml.store.create import continued, lay_out
-from xanesml.store.rows import Row, RowWriter, open_store_file, outcome_counts, read_spectrum
+from xanesml.store.rows import Row, RowWriter, StoredSpectrum, open_store_file, outcome_counts, read_spectrum
 from xanesml.store.task_finder import FoundTask, TaskFinder
 from xanesml.store.tasks import TaskTable, expand, stored_table
 
@@ -127,31 +128,7 @@ def import_runs(folder: Path, campaign: Campaign, store: Path, *, echo: Callable
                 matched = list(_matched(runs, TaskFinder(stored), report))
             _refuse_none(folder, report, matched)
         with open_store_file(store, mode="r+") as file:
-            writer = RowWriter(file)
-            outcomes = file["runs/outcome"][:]
-            taken: dict[int, Path] = {}
-            for run, one in matched:
-                if one.task in taken:
-                    report.refused[run.folder] = f"its task, {one.task}, is that of {taken[one.task]} as well"
-                    continue
-                taken[one.task] = run.folder
-                row, logged = _judged(run, one)
-                if outcomes[one.task] == Outcome.DONE:
-                    before = read_spectrum(file, one.task)
-                    after = row.spectrum
-                    same = after is not None and np.array_equal(before.mu, after.mu)
-                    if same and np.array_equal(before.energy, after.energy if after is not None else ()):
-                        report.present += 1
-                    else:
-                        report.refused[run.folder] = (
-                            f"its task, {one.task}, is done in the store, with another spectrum"
-                        )
-                    continue
-                writer.write(row)
-                report.imported += 1
-                report.outcomes[row.outcome.label] += 1
-                report.unlogged += row.outcome is Outcome.DONE and not logged
-                report.changed += bool(one.changes)
+            _write(file, matched, report)
             counts = outcome_counts(file)
     for where, reason in report.refused.items():
         echo(f"refused: {where}: {reason}")
@@ -187,6 +164,40 @@ def _refuse_none(folder: Path, report: ImportReport, matched: list[tuple[Elsewhe
             f"none of the {len(report.refused)} runs in {folder} is a task of the campaign; {where}: {why}. "
             f"`xanesml plan --from {where / INPUT}` prints a campaign with its cards"
         )
+
+
+def _write(file: h5py.File, matched: list[tuple[ElsewhereRun, FoundTask]], report: ImportReport) -> None:
+    """Judge runs, and write the rows of those whose task is not done."""
+    writer = RowWriter(file)
+    outcomes = file["runs/outcome"][:]
+    taken: dict[int, Path] = {}
+    for run, one in matched:
+        if one.task in taken:
+            report.refused[run.folder] = f"its task, {one.task}, is that of {taken[one.task]} as well"
+            continue
+        taken[one.task] = run.folder
+        try:
+            row, logged = _judged(run, one)
+        except OSError as error:
+            report.refused[run.folder] = f"{error.filename} cannot be read: {error.strerror}"
+            continue
+        if outcomes[one.task] != Outcome.DONE:
+            writer.write(row)
+            report.imported += 1
+            report.outcomes[row.outcome.label] += 1
+            report.unlogged += row.outcome is Outcome.DONE and not logged
+            report.changed += bool(one.changes)
+        elif _same(read_spectrum(file, one.task), row):
+            report.present += 1
+        else:
+            report.refused[run.folder] = f"its task, {one.task}, is done in the store, with another spectrum"
+
+
+def _same(before: StoredSpectrum, row: Row) -> bool:
+    after = row.spectrum
+    return after is not None and all(
+        np.array_equal(*pair) for pair in ((before.energy, after.energy), (before.mu, after.mu))
+    )
 
 
 def _judged(run: ElsewhereRun, one: FoundTask) -> tuple[Row, bool]:

@@ -124,6 +124,21 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path, text: str, message:
         read_bonds(tmp_path / "bonds", 2.88)
 
 
+@given(st.text(alphabet="0123456789.,;-+e# \n\trdelta"))
+def test_any_text_is_a_distribution_or_refused_in_one_line(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    path = tmp_path_factory.mktemp("any") / "bonds"
+    path.write_text(text)
+    try:
+        shifts, shares, _ = read_bonds(path, 2.88)
+    except StoreError as error:
+        assert "\n" not in str(error)
+    else:
+        assert len(shifts) == len(shares) > 0
+        assert np.isfinite(shifts).all()
+        assert (shares >= 0).all()
+        assert shares.sum() == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
