@@ -602,11 +602,14 @@ def export(
     archive: Annotated[bool, typer.Option("--archive", help="All spectra in one file, spectra.zip.")] = False,
 ) -> None:
     """Write spectra as XDI, structures as extended XYZ, or a folder for each task as FEFF has it."""
+    from xanesml.errors import StoreError
     from xanesml.store.export import chosen_tasks, export_extxyz, export_xdi
     from xanesml.store.export_feff import export_feff
 
     chosen = chosen_tasks(store, tasks)
     if what is ExportFormat.feff:
+        if archive:
+            raise StoreError("--archive is for XDI spectra; leave it out, or --format feff")
         folders, done = export_feff(store, output, chosen, echo=_echo)
         _echo(f"{folders} folders in {output}, each with feff.inp, {done} with xmu.dat")
         return

@@ -158,6 +158,9 @@ def test_the_exported_columns_are_feffs_or_said_not_to_be(
     xanesml(tmp_path, monkeypatch, "import", "runs", "c.toml")
     out = xanesml(tmp_path, monkeypatch, "export", "c/store.h5", "--format", "feff", "--tasks", "3", "-o", "again")
     assert out.stdout.startswith("xmu.dat: the column e is NaN, as the store does not keep FEFF's Fermi level")
+    archive = xanesml(tmp_path, monkeypatch, "export", "c/store.h5", "--format", "feff", "--archive", "-o", "no")
+    assert "--archive is for XDI spectra" in str(archive.exception)
+    assert not (tmp_path / "no").exists()
     path = tmp_path / "again" / "task-000003" / "xmu.dat"
     theirs, ours = np.loadtxt(runs / "a1" / "run3" / "xmu.dat").T, np.loadtxt(path).T
     assert np.isnan(ours[1]).all()
