@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xanesml.files.arrays import Floats
+from xanesml.files.arrays import Floats, Reals
 from xanesml.plots.style import BLACK, BLUE, DELTA, GRAY, ORANGE, SKY, VERMILION, new_figure
 from xanesml.store.tasks import Kind, TaskTable
 from xanesml.structures import first_neighbors
@@ -16,7 +16,7 @@ from xanesml.structures import first_neighbors
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Structures of similar MSD that one g(r) is set beside.
+#: Structures of similar σ that one g(r) is set beside.
 NEIGHBORS = 20
 
 
@@ -119,9 +119,17 @@ def projected_shell(positions: Floats, others: Floats, distorted: Floats, delta:
 
 
 def neighbors_in_sigma(
-    r: Floats, shares: Floats, msd: Floats, row: int, first_shell: float, out: Path, most: int = NEIGHBORS
+    r: Floats,
+    shares: Floats,
+    msd: Floats,
+    row: int,
+    first_shell: float,
+    out: Path,
+    *,
+    place: Reals | None = None,
+    most: int = NEIGHBORS,
 ) -> None:
-    """Draw g(r) of one structure over those of its neighbors in MSD.
+    """Draw g(r) of one structure over those of its neighbors in σ, or in MSD.
 
     Parameters
     ----------
@@ -137,12 +145,15 @@ def neighbors_in_sigma(
         Length of the undistorted first shell.
     out : Path
         The PNG file; the PDF gets the same name.
+    place : ndarray, shape (P,), optional
+        What is evenly spaced in σ, such as the index of a structure. By default neighbors are those in MSD.
     most : int
-        Number of neighbors, those nearest in MSD; their mean and its standard deviation are drawn.
+        Number of neighbors; their mean and standard deviation are drawn.
     """
+    value, name = (msd, "MSD") if place is None else (place, "σ")
     width = r[1] - r[0]
     edges = np.append(r - width / 2, r[-1] + width / 2)
-    nearest = np.argsort(np.abs(msd - msd[row]), kind="stable")
+    nearest = np.argsort(np.abs(value - value[row]), kind="stable")
     others = nearest[nearest != row][:most]
     density = shares / width
     mean, spread = density[others].mean(axis=0), density[others].std(axis=0)
@@ -151,7 +162,7 @@ def neighbors_in_sigma(
         axes = figure.subplots()
         low, high = np.maximum(mean - spread, 0.0), mean + spread
         axes.stairs(high, edges, baseline=low, fill=True, color=SKY, alpha=0.5, label="± standard deviation")
-        axes.stairs(mean, edges, color=BLUE, linewidth=0.9, label=f"mean of the {len(others)} nearest in MSD")
+        axes.stairs(mean, edges, color=BLUE, linewidth=0.9, label=f"mean of the {len(others)} nearest in {name}")
         axes.stairs(density[row], edges, color=VERMILION, linewidth=1.1, label=f"MSD {1e3 * msd[row]:.2f} × 10⁻³ Å²")
         axes.axvline(first_shell, color=BLACK, linestyle="--", linewidth=0.8, label="undistorted")
         axes.set(xlabel="Bond length r (Å)", ylabel="Distribution g(r) (Å⁻¹)")

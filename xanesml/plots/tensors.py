@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,10 +182,13 @@ def _bars(file: h5py.File, out: Path) -> None:
 
 
 def _neighbors(file: h5py.File, out: Path) -> None:
-    msd = file["particle/msd"][:]
+    msd, first_shell = file["particle/msd"][:], float(file.attrs["first_shell"])
+    # Structures that are drawn have evenly spaced σ; images of a trajectory have none.
+    drawn = json.loads(str(file.attrs["campaign"])).get("structure", {}).get("images") is None
+    place = file["particle/structure"][:].astype(np.float64) if drawn else None
     middle = int(np.argsort(msd, kind="stable")[len(msd) // 2])
-    shares, first_shell = file["particle/distribution"][:], float(file.attrs["first_shell"])
-    teaching.neighbors_in_sigma(file["mesh/r"][:], shares, msd, middle, first_shell, out)
+    shares = file["particle/distribution"][:]
+    teaching.neighbors_in_sigma(file["mesh/r"][:], shares, msd, middle, first_shell, out, place=place)
 
 
 #: The data that each figure needs, and the function that draws it.

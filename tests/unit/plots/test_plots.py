@@ -620,10 +620,14 @@ def test_weights_are_bars_of_the_series_width(tmp_path: Path, unsaved: list[Figu
         np.testing.assert_allclose(edges, [-0.25, -0.15, -0.05, 0.05, 0.15, 0.25])
 
 
-def test_one_structure_stands_over_those_of_its_neighbors(tmp_path: Path, unsaved: list[Figure]) -> None:
+@pytest.mark.parametrize("place", [None, np.array([7.0, 3.0, 9.0, 8.0, 1.0])])
+def test_one_structure_stands_over_those_of_its_neighbors(
+    tmp_path: Path, unsaved: list[Figure], place: np.ndarray | None
+) -> None:
     r, msd = np.array([2.7, 2.8, 2.9]), np.array([0.004, 0.010, 0.006, 0.005, 0.030])
     shares = np.array([[0.2, 0.6, 0.2], [0.0, 0.0, 1.0], [0.4, 0.2, 0.4], [0.1, 0.8, 0.1], [1.0, 0.0, 0.0]])
-    teaching.neighbors_in_sigma(r, shares, msd, 3, 2.8, tmp_path / "neighbors.png", most=2)
+    msd = msd if place is None else msd[::-1]
+    teaching.neighbors_in_sigma(r, shares, msd, 3, 2.8, tmp_path / "neighbors.png", place=place, most=2)
     band, mean, own = unsaved[0].axes[0].patches
     np.testing.assert_allclose(mean.get_data()[0], [3, 4, 3])
     np.testing.assert_allclose(band.get_data()[0], [4, 6, 4])
