@@ -17,6 +17,9 @@ _NUMBER = r"-?\d*\.\d+E[+-]\d+"
 #: Begins the header line of an xmu.dat that `xanesml export` made, before the engine. Its column e is NaN.
 EXPORTED = "Exported by xanesml; computed by: "
 
+#: Begins the line of such a header that says what differed from feff.inp in the run.
+CHANGED = "Changed in the run: "
+
 
 class IncompleteSpectrum(SpectrumError):
     """An xmu.dat that is missing or cut: the run ended before it was written."""
@@ -137,15 +140,25 @@ def read_xmu(path: Path) -> Spectrum:
 
 def read_program(path: Path) -> str:
     """Return the FEFF that the header of an xmu.dat names, such as ``FEFF 10.0.0``; empty where it names none."""
+    header = _header(path)
+    exported = re.search(rf"^{EXPORTED}(.*)$", header, re.MULTILINE)
+    return exported[1].strip() if exported else _program(header)
+
+
+def read_changes(path: Path) -> str:
+    """Return what the header of an exported xmu.dat says to differ from feff.inp; empty where nothing does."""
+    changed = re.search(rf"^{CHANGED}(.*)$", _header(path), re.MULTILINE)
+    return changed[1].strip() if changed else ""
+
+
+def _header(path: Path) -> str:
     header = []
     with path.open(encoding="utf-8", errors="replace") as file:
         for line in file:
             if not line.lstrip().startswith("#"):
                 break
             header.append(line.strip().lstrip("# "))
-    text = "\n".join(header)
-    exported = re.search(rf"^{EXPORTED}(.*)$", text, re.MULTILINE)
-    return exported[1].strip() if exported else _program(text)
+    return "\n".join(header)
 
 
 def _program(header: str) -> str:

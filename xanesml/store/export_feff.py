@@ -10,7 +10,7 @@ import numpy as np
 
 from xanesml.feff.outcomes import Outcome
 from xanesml.feff.request import Request, wave_number
-from xanesml.feff.xmu import EXPORTED
+from xanesml.feff.xmu import CHANGED, EXPORTED
 from xanesml.files.lock import unused
 from xanesml.files.whole import write_text
 from xanesml.store.export import Echo
@@ -83,7 +83,7 @@ def _xmu(file: h5py.File, task: int, request: Request) -> str:
         f"{EXPORTED}{file.attrs['engine']}",
         f"Task {task}, identity {file['tasks/identity'][task].decode()}, campaign {file.attrs['campaign_digest']}",
         "omega, mu and mu0 as FEFF printed them; k from omega and the edge; chi = mu - mu0; e (nan) is not stored",
-        *([f"Cards changed in the run: {changes}"] if changes else []),
+        *([f"{CHANGED}{changes}"] if changes else []),
         f"POT  {scf}",
         f"Abs   Z={request.absorber_number:2d} {request.edge:2s} shell",
         f"FMS rfms={request.fms_radius:7.4f}",

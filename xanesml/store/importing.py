@@ -13,9 +13,10 @@ import numpy as np
 
 from xanesml.campaign import Campaign
 from xanesml.errors import StoreError, XanesmlError
-from xanesml.feff.elsewhere import INPUT, ElsewhereRun, run_folders
+from xanesml.feff.elsewhere import INPUT, OUTPUT, ElsewhereRun, run_folders
 from xanesml.feff.outcomes import Outcome
 from xanesml.feff.verdict import log_end, one_line
+from xanesml.feff.xmu import read_changes
 from xanesml.files.layout import text_width
 from xanesml.files.lock import WriteLock
 from xanesml.store.create import continued, lay_out
@@ -44,7 +45,7 @@ class ImportReport:
     unlogged : int
         Runs that are done as far as their spectrum says, without a log that says whether the potentials converged.
     changed : int
-        Runs in which other atoms than the campaign's stand for a potential.
+        Runs in which other atoms than the campaign's stand for a potential, or, of an export, cards were changed.
     refused : dict of Path to str
         Reasons by folder.
     """
@@ -65,7 +66,7 @@ class ImportReport:
             (self.present, "in the store already, with the same spectrum"),
             (self.unfinished, "without an xmu.dat"),
             (self.unlogged, "without a log: whether their potentials converged is not known"),
-            (self.changed, "with other atoms standing for a potential than the campaign's; runs/changes names them"),
+            (self.changed, "not quite of the campaign's input, as runs/changes says; see averaging.accept_changed"),
             (len(self.refused), "refused"),
         ):
             if count:
@@ -186,7 +187,7 @@ def _write(file: h5py.File, matched: list[tuple[ElsewhereRun, FoundTask]], repor
             report.imported += 1
             report.outcomes[row.outcome.label] += 1
             report.unlogged += row.outcome is Outcome.DONE and not logged
-            report.changed += bool(one.changes)
+            report.changed += bool(row.changes)
         elif _same(read_spectrum(file, one.task), row):
             report.present += 1
         else:
@@ -202,12 +203,13 @@ def _same(before: StoredSpectrum, row: Row) -> bool:
 
 def _judged(run: ElsewhereRun, one: FoundTask) -> tuple[Row, bool]:
     verdict, logged = run.judge(one.request)
+    changes = "; ".join(filter(None, (read_changes(run.folder / OUTPUT), one.changes)))
     return Row(
         task=one.task,
         outcome=verdict.outcome,
         finished=run.ended,
         host=socket.gethostname(),
-        changes=one_line(one.changes, text_width("runs/changes")),
+        changes=one_line(changes, text_width("runs/changes")),
         solver=one_line(f"imported, {run.program or 'unknown program'}", text_width("runs/solver")),
         message=verdict.message,
         log=log_end(run.origin(logged=logged)),

@@ -24,6 +24,7 @@ from xanesml.campaign import Campaign
 from xanesml.errors import SpectrumError, StoreError
 from xanesml.feff.xmu import read_program, read_xmu
 from xanesml.measured import read_spectrum
+from xanesml.store.export_feff import export_feff
 from xanesml.store.importing import import_runs
 from xanesml.store.rows import open_store_file
 from xanesml.store.tasks import expand
@@ -264,7 +265,14 @@ def test_another_atom_that_stands_for_a_potential_is_recorded(tmp_path: Path, ru
     report = import_runs(runs, campaign, tmp_path / "store.h5", echo=str)
     assert (report.imported, report.changed) == (8, 1)
     with open_store_file(tmp_path / "store.h5") as file:
-        assert re.match(rb"potential 1 of an atom \d\.\d{3} .* from the absorber, not ", file["runs/changes"][5])
+        changes = file["runs/changes"][5]
+        assert re.match(rb"potential 1 of an atom \d\.\d{3} .* from the absorber, not ", changes)
+    # The exported feff.inp is the campaign's; that the run was of another is not lost.
+    export_feff(tmp_path / "store.h5", tmp_path / "again", echo=str)
+    report = import_runs(tmp_path / "again", campaign, tmp_path / "second.h5", echo=str)
+    assert (report.imported, report.changed) == (8, 1)
+    with open_store_file(tmp_path / "second.h5") as file:
+        assert file["runs/changes"][5] == changes
 
 
 def test_each_run_is_judged(tmp_path: Path, runs: Path, campaign: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
