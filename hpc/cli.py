@@ -232,14 +232,67 @@ def average(
 def plot(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
     """Draw the series and the averages made from it."""
     closing = Closing(campaign_file, output)
-    from xanesml.plots import averaging_figures
+    from xanesml.errors import CampaignError, StructureError
+    from xanesml.plots import averaging_figures, shell_figure
+    from xanesml.store.tasks import expand
 
-    _, folder = _campaign(None, campaign_file, output)
+    campaign, folder = _campaign(None, campaign_file, output)
     drawn = averaging_figures(folder / "tensors.h5", folder / "figures")
     if drawn.left_out:
         _echo(f"left out: {drawn.reasons()}")
-    _echo(f"figures: {folder / 'figures'}: {len(drawn.figures)}, each as PNG and PDF")
+    count = len(drawn.figures)
+    try:
+        count += shell_figure(expand(campaign), folder / "figures" / "shell.png")
+    except (CampaignError, StructureError) as error:
+        # The structure file may be elsewhere, and the others need only the tensor file.
+        _echo(f"left out: shell: {error}")
+    _echo(f"figures: {folder / 'figures'}: {count}, each as PNG and PDF")
     _echo(closing.line([folder / "figures"], closing.command("train", ranks=True)))
+
+
+@app.command()
+def mix(
+    campaign_file: CampaignFile,
+    sigma: Annotated[
+        list[str] | None, typer.Option(metavar="Å", help="Scale σ of a skew-normal distribution; several: 0.08,0.145.")
+    ] = None,
+    msd: Annotated[list[str] | None, typer.Option(metavar="Å²", help="MSD of a Gaussian; several by commas.")] = None,
+    bonds: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Bond lengths or shifts, Å, one a row, with or without a share."),
+    ] = None,
+    mean: Annotated[
+        list[str] | None, typer.Option(metavar="Å", help="Location μ, with each σ and MSD. Default: 0.")
+    ] = None,
+    alpha: Annotated[list[str] | None, typer.Option(metavar="α", help="Shape α, with each σ. Default: 0.")] = None,
+    truncated: Annotated[
+        bool, typer.Option("--truncated", help="Make distributions that reach beyond the series, from what is inside.")
+    ] = False,
+    measured: Annotated[
+        Path | None, typer.Option(metavar="SPECTRUM", help="A measured spectrum to set beside them.")
+    ] = None,
+    name: Annotated[str, typer.Option(metavar="NAME", help="Folder of the files in that of the results.")] = "mix",
+    output: OutputFolder = None,
+) -> None:
+    """Average the series under distributions of your choice."""
+    from hpc.mixing import mix_averages, numbers
+    from xanesml.averages.mixing import Choice
+
+    choice = Choice(
+        sigma=numbers("--sigma", sigma),
+        msd=numbers("--msd", msd),
+        bonds=tuple(bonds or ()),
+        mean=numbers("--mean", mean) or (0.0,),
+        alpha=numbers("--alpha", alpha) or (0.0,),
+    )
+    campaign, folder = _campaign(None, campaign_file, output)
+    target = folder / name
+    mixed = mix_averages(
+        campaign, folder / "tensors.h5", target, choice, truncated=truncated, measured=measured, echo=_echo
+    )
+    _echo(f"mix: {target}: {len(mixed.made)} spectra as XDI; spectra.csv, labels.csv, mix.png, mix.pdf")
+    if mixed.left_out:
+        raise typer.Exit(SOME_FAILED)
 
 
 @app.command()
@@ -696,6 +749,7 @@ class ExportFormat(str, Enum):
     xdi = "xdi"
     extxyz = "extxyz"
     both = "both"
+    feff = "feff"
 
 
 @app.command()
@@ -706,14 +760,22 @@ def export(
         str | None, typer.Option(metavar="LIST", help="Tasks, such as 0,5-9. Default: all that are done.")
     ] = None,
     what: Annotated[
-        ExportFormat, typer.Option("--format", help="xdi: spectra; extxyz: structures; both.")
+        ExportFormat, typer.Option("--format", help="xdi: spectra; extxyz: structures; both; feff: folders.")
     ] = ExportFormat.both,
     archive: Annotated[bool, typer.Option("--archive", help="All spectra in one file, spectra.zip.")] = False,
 ) -> None:
-    """Write spectra as XDI and structures as extended XYZ."""
+    """Write spectra as XDI, structures as extended XYZ, or a folder for each task as FEFF has it."""
+    from xanesml.errors import StoreError
     from xanesml.store.export import chosen_tasks, export_extxyz, export_xdi
+    from xanesml.store.export_feff import export_feff
 
     chosen = chosen_tasks(store, tasks)
+    if what is ExportFormat.feff:
+        if archive:
+            raise StoreError("--archive is for XDI spectra; leave it out, or --format feff")
+        folders, done = export_feff(store, output, chosen, echo=_echo)
+        _echo(f"{folders} folders in {output}, each with feff.inp, {done} with xmu.dat")
+        return
     spectra, target = what is not ExportFormat.extxyz, output / "structures.extxyz"
     if spectra:
         count = export_xdi(store, output, chosen, echo=_echo, archive=archive)
@@ -721,6 +783,21 @@ def export(
     if what is not ExportFormat.xdi:
         count = export_extxyz(store, target, chosen, echo=silent if spectra else _echo)
         _echo(f"{count} structures in {target}")
+
+
+@app.command("import")
+def import_(
+    runs: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder with runs, each a feff.inp and an xmu.dat.")],
+    campaign_file: CampaignFile,
+    output: OutputFolder = None,
+) -> None:
+    """Take finished FEFF runs made elsewhere into a store."""
+    from xanesml.store.importing import import_runs
+
+    campaign, folder = _campaign(None, campaign_file, output)
+    report = import_runs(runs, campaign, folder / "store.h5", echo=_echo)
+    if report.refused:
+        raise typer.Exit(SOME_FAILED)
 
 
 @app.command()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from ase.cluster import Octahedron
 
-from xanesml.campaign import EngineSection, FeffSection, ScfSection
+from xanesml.campaign import Campaign, EngineSection, FeffSection, ScfSection
 from xanesml.feff.cards import feff_input
 from xanesml.feff.engine import make_engine, run_feff
 from xanesml.feff.feff10 import STAGES, stage_command
@@ -18,6 +18,8 @@ from xanesml.feff.outcomes import Outcome
 from xanesml.feff.process import clean_environment, raise_stack_limit
 from xanesml.feff.request import Request
 from xanesml.feff.verdict import judge
+from xanesml.store.importing import import_runs
+from xanesml.store.rows import open_store_file, read_spectrum
 
 pytestmark = pytest.mark.feff
 
@@ -56,6 +58,17 @@ def test_gold_l3(tmp_path, engine, au13):
     assert result.solver == "xanesml fms: symmetric, 208 in blocks up to 16; xanesml pot: scf 0"
     assert 0.2 < result.cpu_seconds < 2 * result.seconds
     assert result.memory > 100
+
+    # The same folder, as somebody else's run, is the undistorted structure of a campaign with its cards.
+    cards = {"scf": False, "corval": False, "stoichiometry": "feff", "potentials": "element"}
+    sections = {"structure": {"atoms": 13}, "distortion": {"minimum": -0.01, "maximum": 0.01}, "feff": cards}
+    store = tmp_path / "imported" / "store.h5"
+    report = import_runs(tmp_path, Campaign.model_validate({"name": "x"} | sections), store, echo=str)
+    assert (report.imported, report.outcomes, report.unlogged, report.refused) == (1, {"done": 1}, 0, {})
+    with open_store_file(store) as file:
+        assert file.attrs["engine"].startswith("imported: FEFF 10")
+        assert file["runs/outcome"][:].tolist() == [Outcome.PENDING, Outcome.DONE, Outcome.PENDING]
+        np.testing.assert_array_equal(read_spectrum(file, 1).mu, spectrum.mu)
 
 
 PIPELINE = """

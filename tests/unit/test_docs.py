@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import pkgutil
 import re
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from conftest import ROOT
 
 from hpc.cli import app
-from xanesml.campaign import ESSENTIAL
+from xanesml.campaign import ESSENTIAL, Campaign
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -77,6 +78,19 @@ def test_paths_and_names_exist(page: Path) -> None:
         pkgutil.resolve_name(name)
 
 
+def test_the_choices_of_the_source_are_those_of_its_example() -> None:
+    campaign = json.loads(Campaign.load(ROOT / "examples" / "source.toml").resolved())
+    page = (ROOT / "docs" / "source.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(\w+)\.(\w+) = ([^`]+)`", page)
+    assert len(named) >= 15
+    for section, key, text in named:
+        # A card that is left out is null.
+        wanted = None if text == "false" else json.loads(text)
+        assert json.dumps(campaign[section][key]) == json.dumps(wanted), f"{section}.{key}"
+    default = json.loads(Campaign.model_validate({"name": "source", "distortion": {}, "disorder": {}}).resolved())
+    assert [f"{section}.{key}" for section, key, _ in named if campaign[section][key] == default[section][key]] == []
+
+
 def test_modules_named_by_their_file_lie_beside_the_path_before_them() -> None:
     rows = (ROOT / "docs" / "method.md").read_text(encoding="utf-8").splitlines()
     listed = [re.findall(r"`([\w/]+\.py)`", row) for row in rows if row.startswith("| ")]
@@ -86,7 +100,8 @@ def test_modules_named_by_their_file_lie_beside_the_path_before_them() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [command.callback.__name__ for command in app.registered_commands if command.callback]
+    "command",
+    [command.name or command.callback.__name__ for command in app.registered_commands if command.callback],
 )
 def test_every_command_is_on_the_map_and_among_the_commands(command: str) -> None:
     assert f"`{command}`" in (ROOT / "docs" / "where.md").read_text(encoding="utf-8")

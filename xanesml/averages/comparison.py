@@ -8,6 +8,7 @@ particle average is compared with the series averaged under that structure's own
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xanesml.averages.distributions import series_step, skew_normal_of_moments, skew_normal_weights
 from xanesml.averages.series import Series
 from xanesml.errors import StoreError
-from xanesml.files.arrays import Booleans, Floats
+from xanesml.files.arrays import Booleans, Floats, Indices
 from xanesml.files.hdf5 import open_file
 from xanesml.files.layout import TENSORS
 from xanesml.files.table import write_csv
 
-#: Columns of the table; msd in Å², both RMS in edge steps.
-COLUMNS = ("structure", "msd", "outside", "usable", "rms", "rms_undistorted")
+#: Columns of the table; msd in Å², each RMS in edge steps.
+COLUMNS = ("structure", "msd", "outside", "usable", "rms", "rms_skew_normal", "rms_undistorted")
 
 #: Mean coordination numbers closer than this are the same.
 SAME_COORDINATION = 0.01
@@ -49,12 +51,17 @@ class ParticleComparison:
         Root mean square, over the mesh, of particle − statistical. NaN where no bond lies within
         the series. It holds all effects beyond the bond lengths: angles, farther shells, and
         absorbers with other surroundings than those of the series.
+    rms_skew_normal : ndarray of float64, shape (P,), edge steps
+        The same of particle − skew-normal. NaN where the distribution is too narrow for the series.
     rms_undistorted : ndarray of float64, shape (P,), edge steps
         The same of particle − undistorted: the whole effect of disorder, the scale of `rms`.
     particle : ndarray of float64, shape (P, M), edge steps
         Particle averages.
     statistical : ndarray of float64, shape (P, M), edge steps
         Statistical averages weighted with the bonds of each structure. NaN as in `rms`.
+    skew_normal : ndarray of float64, shape (P, M), edge steps
+        Statistical averages under the skew-normal distribution with the mean, MSD and skewness of the bonds, as
+        networks are trained on. NaN as in `rms_skew_normal`.
     undistorted : ndarray of float64, shape (M,), edge steps
         The series at δ = 0.
     energy : ndarray of float64, shape (M,), eV
@@ -72,9 +79,11 @@ class ParticleComparison:
     limit: float
     usable: Booleans
     rms: Floats
+    rms_skew_normal: Floats
     rms_undistorted: Floats
     particle: Floats
     statistical: Floats
+    skew_normal: Floats
     undistorted: Floats
     energy: Floats
     edge: float
@@ -100,14 +109,24 @@ class ParticleComparison:
         parts = {"lower third": rising[:third], "upper third": rising[-third:]} if third else {"all": rising}
         for name, rows in parts.items():
             if len(rows):
-                noun = "structure" if len(rows) == 1 else "structures"
-                low, high = 1e3 * self.msd[rows[0]], 1e3 * self.msd[rows[-1]]
-                lines.append(
-                    f"{name}: MSD {low:.2f} to {high:.2f} × 10⁻³ Å², {len(rows)} {noun}: median RMS difference "
-                    f"{np.median(self.rms[rows]):.5f} edge steps; "
-                    f"from the undistorted spectrum {np.median(self.rms_undistorted[rows]):.5f}"
-                )
+                lines += self._part(name, rows)
         return lines
+
+    def _part(self, name: str, rows: Indices) -> Iterator[str]:
+        noun = "structure" if len(rows) == 1 else "structures"
+        low, high = 1e3 * self.msd[rows[0]], 1e3 * self.msd[rows[-1]]
+        own, skewed, none = (
+            float(np.median(values[rows])) for values in (self.rms, self.rms_skew_normal, self.rms_undistorted)
+        )
+        yield (
+            f"{name}: MSD {low:.2f} to {high:.2f} × 10⁻³ Å², {len(rows)} {noun}: median RMS difference of the particle "
+            f"average, edge steps: {own:.5f} from the statistical average of its own bonds, {skewed:.5f} from that of "
+            f"the skew-normal of the same moments, {none:.5f} from no disorder at all"
+        )
+        if own > none:
+            yield f"{name}: the statistical average is farther from the particle average than no disorder at all"
+        elif none > 0:
+            yield f"{name}: the statistical average leaves {own / none:.0%} of the difference that disorder makes"
 
 
 def compare(tensors: Path) -> ParticleComparison:
@@ -146,6 +165,7 @@ def compare(tensors: Path) -> ParticleComparison:
         weights = file["particle/weights"][:]
         particle = file["particle/spectra"][:].astype(np.float64)
         structure, msd, outside = (file[f"particle/{name}"][:] for name in ("structure", "msd", "outside"))
+        mean_shift, skewness = (file[f"particle/{name}"][:] for name in ("mean_shift", "skewness"))
         edge = float(file.attrs["edge"])
         coordination = float(file["particle/coordination"][:].mean())
         known = file["statistical/coordination"][:1]
@@ -153,6 +173,7 @@ def compare(tensors: Path) -> ParticleComparison:
     statistical = np.full_like(particle, np.nan)
     inside = weights.sum(axis=1) > 0
     statistical[inside] = series.average(weights[inside])
+    skew_normal = _skew_normals(series, mean_shift, msd, skewness)
     return ParticleComparison(
         structure=structure,
         msd=msd,
@@ -160,15 +181,27 @@ def compare(tensors: Path) -> ParticleComparison:
         limit=limit,
         usable=inside & (outside <= limit),
         rms=_rms(particle - statistical),
+        rms_skew_normal=_rms(particle - skew_normal),
         rms_undistorted=_rms(particle - undistorted),
         particle=particle,
         statistical=statistical,
+        skew_normal=skew_normal,
         undistorted=undistorted,
         energy=series.energy,
         edge=edge,
         coordination=coordination,
         series_coordination=float(known[0]) if len(known) else np.nan,
     )
+
+
+def _skew_normals(series: Series, mean: Floats, variance: Floats, skewness: Floats) -> Floats:
+    """Average the series under the skew-normal distributions of given moments; NaN where they are too narrow for it."""
+    location, scale, alpha = skew_normal_of_moments(mean, variance, skewness)
+    found = np.full((len(mean), len(series.energy)), np.nan)
+    wide = scale >= series_step(series.delta) / 2
+    if wide.any():
+        found[wide] = series.average(skew_normal_weights(series.delta, location[wide], scale[wide], alpha[wide]))
+    return found
 
 
 def write_table(comparison: ParticleComparison, path: Path) -> None:
@@ -180,7 +213,7 @@ def write_table(comparison: ParticleComparison, path: Path) -> None:
         The comparison.
     path : Path
         File to write, with the columns `COLUMNS`: structure, msd (Å²), outside, usable (1 or 0),
-        rms and rms_undistorted (edge steps; an empty field for NaN). Appears only when complete.
+        rms, rms_skew_normal and rms_undistorted (edge steps; an empty field for NaN). Appears only when complete.
 
     Raises
     ------

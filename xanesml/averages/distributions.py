@@ -25,6 +25,9 @@ ROUNDING = 1e-9
 #: Candidate families that an endless stream draws at a time.
 STREAM_BLOCK = 1024
 
+#: Largest skewness of a skew-normal distribution that is fitted; the limit, of half a Gaussian, is 0.9953.
+LARGEST_SKEWNESS = 0.99
+
 
 @dataclass(frozen=True)
 class Distributions:
@@ -69,16 +72,9 @@ class Distributions:
         return self.first[:, np.newaxis] + self.step * self.steps
 
     def truncated(self, delta: Floats) -> Floats:
-        """Return the mass of every distribution outside a series of shifts `delta`, (D,), Å; shape (F, K).
-
-        The mass of the continuous distribution below the smallest and above the largest δ, without any margin of
-        half a step. The distribution function is Φ(z) − 2T(z, α) with T Owen's function: D. B. Owen, Ann. Math.
-        Stat. 27, 1075 (1956).
-        """
+        """Return the mass of every distribution outside a series; see `skew_normal_truncated`; shape (F, K)."""
         scale, alpha = self.scale[:, np.newaxis], self.alpha[:, np.newaxis]
-        low, high = ((end - self.locations) / scale for end in (delta[0], delta[-1]))
-        mass = ndtr(low) - 2 * owens_t(low, alpha) + ndtr(-high) + 2 * owens_t(high, alpha)
-        return np.asarray(np.clip(mass, 0.0, 1.0), dtype=np.float64)
+        return skew_normal_truncated(delta, self.locations, scale, alpha)
 
 
 @dataclass(frozen=True)
@@ -157,6 +153,46 @@ def weighted_moments(weights: Floats, values: Floats) -> Moments:
     mean = (weights * values).sum(axis=-1)
     deviation = values - mean[:, np.newaxis]
     return _moments(mean, *((weights * deviation**power).sum(axis=-1) for power in (2, 3, 4)))
+
+
+def skew_normal_of_moments(mean: Floats, variance: Floats, skewness: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return the skew-normal distributions of given moments.
+
+    Parameters
+    ----------
+    mean, variance, skewness : ndarray of float64, shape (N,)
+        Mean, Å, variance > 0, Å², and skewness. NaN, as of a single value, counts as a skewness of 0, and one beyond
+        ±`LARGEST_SKEWNESS` as that.
+
+    Returns
+    -------
+    location, scale, alpha : ndarray of float64, shape (N,)
+        Location μ and scale σ, Å, and shape α.
+
+    References
+    ----------
+    A. Azzalini, Scand. J. Stat. 12, 171 (1985): mean μ + σ d √(2/π), variance σ² (1 − 2d²/π) and skewness
+    (4 − π)/2 · (d √(2/π))³ / (1 − 2d²/π)^(3/2), with d = α/√(1 + α²).
+    """
+    lean = np.clip(np.nan_to_num(skewness), -LARGEST_SKEWNESS, LARGEST_SKEWNESS)
+    # The mean over the standard deviation of a skew-normal distribution of location 0.
+    ratio = np.cbrt(2 * lean / (4 - np.pi))
+    standard = ratio / np.sqrt(1 + ratio**2)
+    d = np.sqrt(np.pi / 2) * standard
+    scale = np.sqrt(variance / (1 - standard**2))
+    return mean - scale * standard, scale, d / np.sqrt(1 - d**2)
+
+
+def skew_normal_truncated(delta: Floats, location: Floats, scale: Floats, alpha: Floats) -> Floats:
+    """Return the mass of skew-normal distributions, (N,) each, Å, outside a series of shifts, (D,), Å; shape (N,).
+
+    The mass of the continuous distribution below the smallest and above the largest δ, without any margin of
+    half a step. The distribution function is Φ(z) − 2T(z, α) with T Owen's function: D. B. Owen, Ann. Math.
+    Stat. 27, 1075 (1956).
+    """
+    low, high = ((end - location) / scale for end in (delta[0], delta[-1]))
+    mass = ndtr(low) - 2 * owens_t(low, alpha) + ndtr(-high) + 2 * owens_t(high, alpha)
+    return np.asarray(np.clip(mass, 0.0, 1.0), dtype=np.float64)
 
 
 def moments_from_sums(sums: Floats) -> Moments:

@@ -114,7 +114,7 @@ class Series(Card):
             raise ValueError("the weights of an average have to be finite and their sum positive")
         return np.asarray(given @ self.mu / (given @ self.edge_step)[..., np.newaxis], dtype=np.float64)
 
-    def gaussian(self, msd: float, mean_shift: float = 0.0) -> Floats:
+    def gaussian(self, msd: float, mean_shift: float = 0.0, *, truncated: float = TRUNCATED) -> Floats:
         """Return the weights of the Gaussian whose label is a given MSD.
 
         The label is the MSD of the weights on the shifts of this series, as in the tensor file. It
@@ -126,6 +126,8 @@ class Series(Card):
             Σ w (δ − m)² with m = Σ w δ, Å².
         mean_shift : float
             Center of the Gaussian, Å.
+        truncated : float, optional
+            Largest mass of the Gaussian that may lie outside the series, below 1.
 
         Returns
         -------
@@ -135,22 +137,24 @@ class Series(Card):
         Raises
         ------
         ValueError
-            If the series cannot hold the Gaussian: σ would be below half a step, or more than `TRUNCATED`
+            If the series cannot hold the Gaussian: σ would be below half a step, or more than `truncated`
             of the Gaussian might lie outside. The message names the smallest and the largest MSD.
         StoreError
             If the series is not evenly spaced.
         """
+        scale = self.gaussian_scale(msd, mean_shift, truncated=truncated)
+        return self._gaussian(scale, mean_shift)
+
+    def gaussian_scale(self, msd: float, mean_shift: float = 0.0, *, truncated: float = TRUNCATED) -> float:
+        """Return the scale σ, Å, of the Gaussian whose label is a given MSD; see `gaussian`."""
         from scipy.optimize import brentq  # noqa: PLC0415 (slow to import, and rarely needed)
 
-        def weights(scale: float) -> Floats:
-            return skew_normal_weights(self.delta, np.array([mean_shift]), np.array([scale]), np.zeros(1))
-
         def label(scale: float) -> float:
-            return float(weighted_moments(weights(scale), self.delta).msd[0])
+            return float(weighted_moments(self._gaussian(scale, mean_shift)[np.newaxis], self.delta).msd[0])
 
         step = series_step(self.delta)
         reach = min(mean_shift - self.delta[0], self.delta[-1] - mean_shift)
-        narrow, wide = step / 2, float(reach / -ndtri(TRUNCATED / 2))
+        narrow, wide = step / 2, float(reach / -ndtri(truncated / 2))
         on = f"about {mean_shift:g} Å on a series of {self.delta[0]:g} to {self.delta[-1]:g} Å in steps of {step:g} Å"
         if not narrow < wide:
             raise ValueError(f"no Gaussian fits {on}; give a mean shift farther from its ends")
@@ -160,8 +164,11 @@ class Series(Card):
                 f"an MSD of {msd:g} Å² cannot be had {on}; give {smallest:.3g} to {largest:.3g} Å², "
                 "or another mean shift"
             )
-        scale = brentq(lambda scale: label(scale) - msd, narrow, wide, xtol=1e-15)
-        return np.asarray(weights(scale)[0], dtype=np.float64)
+        return float(brentq(lambda scale: label(scale) - msd, narrow, wide, xtol=1e-15))
+
+    def _gaussian(self, scale: float, mean_shift: float) -> Floats:
+        of_one = skew_normal_weights(self.delta, np.array([mean_shift]), np.array([scale]), np.zeros(1))
+        return np.asarray(of_one[0], dtype=np.float64)
 
     @property
     def has_undistorted(self) -> bool:

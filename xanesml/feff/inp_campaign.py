@@ -52,7 +52,7 @@ def campaign_text(path: Path, *, beside: Path | None = None) -> str:
         If a card cannot be read, or a campaign cannot have its value.
     """
     found = read_feff_input(path)
-    keys, notes = _feff_keys(path, found)
+    keys, notes = feff_keys(path, found)
     name = re.sub(r"[^\w.-]+", "-", path.resolve().parent.name if path.stem.lower() == "feff" else path.stem)
     structure = {
         "element": chemical_symbols[found.atoms.numbers[found.absorber]],
@@ -72,8 +72,14 @@ def campaign_text(path: Path, *, beside: Path | None = None) -> str:
     return "\n".join([*lines, *(f"{key} = {_toml(value)}" for key, value in keys.items())]) + "\n"
 
 
-def _feff_keys(path: Path, found: FeffInput) -> tuple[dict[str, Any], list[str]]:
-    """Return the keys of [feff], and what else is to be said."""
+def feff_keys(path: Path, found: FeffInput) -> tuple[dict[str, Any], list[str]]:
+    """Return the keys of a campaign's [feff] for the cards of a feff.inp, and what else is to be said.
+
+    Raises
+    ------
+    CampaignError
+        If a card cannot be read.
+    """
     cards = found.cards
     notes: list[str] = []
 

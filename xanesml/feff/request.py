@@ -12,6 +12,7 @@ from scipy.constants import angstrom, elementary_charge, hbar, m_e
 from xanesml.campaign import FeffSection
 from xanesml.feff.cards import card_names, fms_radius, scf_radius
 from xanesml.feff.xmu import HeaderCards, Spectrum
+from xanesml.files.arrays import Floats
 
 #: Fewest energy points of a plausible XANES spectrum.
 MIN_POINTS = 20
@@ -41,6 +42,11 @@ EXCHANGE_MODELS = ("H-L exch", "D-H exch", "Gd state", "DH - HL", "DH + HL", "va
 
 # Energy of a free electron over its wave number squared, eV Å².
 _FREE_ELECTRON = hbar**2 / (2 * m_e) / elementary_charge / angstrom**2
+
+
+def wave_number(energy: Floats) -> Floats:
+    """Return a free electron's wave number, Å⁻¹, at energies relative to the edge, eV; with the sign of the energy."""
+    return np.asarray(np.sign(energy) * np.sqrt(np.abs(energy) / _FREE_ELECTRON), dtype=np.float64)
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,27 @@ def judge(folder: Path, request: Request, *, returncode: int, timed_out: bool = 
     return _judge_end(log, returncode) or _judge_log(log, request) or _judge_spectrum(folder / "xmu.dat", request)
 
 
+def judge_elsewhere(folder: Path, request: Request) -> tuple[Verdict, bool]:
+    """Judge a run that somebody else made, of which only feff.inp and xmu.dat may be left.
+
+    Parameters
+    ----------
+    folder, request
+        As for `judge`.
+
+    Returns
+    -------
+    Verdict
+        As `judge` gives it for a return code of 0, or that on the spectrum alone where no log tells of a module.
+    bool
+        Whether there was such a log. Without one nothing says that the potentials converged.
+    """
+    logged = "Done with module" in read_log(folder)
+    if logged:
+        return judge(folder, request, returncode=0), True
+    return _judge_spectrum(folder / "xmu.dat", request), False
+
+
 def read_log(folder: Path) -> str:
     """Return FEFF's own logs (log.dat, log1.dat, …), then the output of its programs."""
     paths = [*sorted(folder.glob("log*.dat")), folder / LOG_NAME]

@@ -14,6 +14,12 @@ from xanesml.files.arrays import Floats
 # A number as Fortran's E format prints it.
 _NUMBER = r"-?\d*\.\d+E[+-]\d+"
 
+#: Begins the header line of an xmu.dat that `xanesml export` made, before the engine. Its column e is NaN.
+EXPORTED = "Exported by xanesml; computed by: "
+
+#: Begins the line of such a header that says what differed from feff.inp in the run.
+CHANGED = "Changed in the run: "
+
 
 class IncompleteSpectrum(SpectrumError):
     """An xmu.dat that is missing or cut: the run ended before it was written."""
@@ -105,7 +111,8 @@ def read_xmu(path: Path) -> Spectrum:
     rows = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not rows or not text.endswith("\n"):
         raise IncompleteSpectrum(f"{path.name} is truncated: {len(rows)} data rows, the last one cut; run FEFF again")
-    energy, _, k, mu, mu0, _ = _columns(path.name, rows)
+    exported = re.search(rf"^{EXPORTED}(.*)$", header, re.MULTILINE)
+    energy, _, k, mu, mu0, _ = _columns(path.name, rows, unknown=1 if exported else None)
     if not (np.diff(energy) > 0).all():
         raise SpectrumError(f"{path.name} has energies that do not increase; run FEFF again")
     # The spectrum of an EXAFS card begins at the edge.
@@ -132,6 +139,35 @@ def read_xmu(path: Path) -> Spectrum:
     )
 
 
+def read_program(path: Path) -> str:
+    """Return the FEFF that the header of an xmu.dat names, such as ``FEFF 10.0.0``; empty where it names none."""
+    header = _header(path)
+    exported = re.search(rf"^{EXPORTED}(.*)$", header, re.MULTILINE)
+    return exported[1].strip() if exported else _program(header)
+
+
+def read_changes(path: Path) -> str:
+    """Return what the header of an exported xmu.dat says to differ from feff.inp; empty where nothing does."""
+    changed = re.search(rf"^{CHANGED}(.*)$", _header(path), re.MULTILINE)
+    return changed[1].strip() if changed else ""
+
+
+def _header(path: Path) -> str:
+    header = []
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if not line.lstrip().startswith("#"):
+                break
+            header.append(line.strip().lstrip("# "))
+    return "\n".join(header)
+
+
+def _program(header: str) -> str:
+    # FEFF ends the first line of a title, and 8 and 9 that of the title alone, with its name.
+    found = re.search(r"\bFEFF *([\d.]+\w*) *$", header.partition("\nPOT")[0], re.MULTILINE | re.IGNORECASE)
+    return f"FEFF {found[1]}" if found else ""
+
+
 def _header_cards(header: str) -> HeaderCards:
     scf = re.search(r"^POT +SCF *(\d+) *([\d.]+) +(\d+)", header, re.MULTILINE)
     exchange = re.search(rf"^Gam_ch= *{_NUMBER} (.{{8}})(?: Vi= *({_NUMBER}) Vr= *({_NUMBER}))?", header, re.MULTILINE)
@@ -146,7 +182,7 @@ def _header_cards(header: str) -> HeaderCards:
     )
 
 
-def _columns(name: str, rows: list[str]) -> Floats:
+def _columns(name: str, rows: list[str], unknown: int | None) -> Floats:
     values = []
     for row in rows:
         # Fortran drops the E of three-digit exponents: 1.0-101.
@@ -155,7 +191,8 @@ def _columns(name: str, rows: list[str]) -> Floats:
             numbers = [float(field) for field in fields]
         except ValueError:
             numbers = []
-        if len(numbers) != 6 or not np.isfinite(numbers).all():
+        known = [number for place, number in enumerate(numbers) if place != unknown]
+        if len(numbers) != 6 or not np.isfinite(known).all():
             raise SpectrumError(f"{name} has the row '{' '.join(row.split())[:80]}'; expected six finite numbers")
         values.append(numbers)
     return np.ascontiguousarray(np.array(values, dtype=np.float64).T)

@@ -18,6 +18,7 @@ from xanesml.plots.style import (
     GREEN,
     MSD,
     ORANGE,
+    SKY,
     TWO_COLUMNS,
     VERMILION,
     colored_curves,
@@ -188,11 +189,20 @@ def comparison(compared: ParticleComparison, out: Path) -> None:
             upper.plot(
                 relative, compared.statistical[row], color=VERMILION, linestyle="--", label="statistical average"
             )
+            upper.plot(
+                relative,
+                compared.skew_normal[row],
+                color=SKY,
+                linewidth=0.8,
+                linestyle="-.",
+                label="skew-normal average",
+            )
             upper.set_title(f"structure {compared.structure[row]}, MSD {1e3 * compared.msd[row]:.2f} × 10⁻³ Å²")
             lower.axhline(0, color=BLACK, linewidth=0.5)
             for other, color, name in (
                 (compared.undistorted, GREEN, "particle − undistorted"),
                 (compared.statistical[row], BLUE, "particle − statistical"),
+                (compared.skew_normal[row], SKY, "particle − skew-normal"),
             ):
                 lower.plot(relative, compared.particle[row] - other, color=color, label=name)
             lower.set(xlabel=ENERGY, xlim=(relative[0], relative[-1]))
@@ -200,7 +210,7 @@ def comparison(compared: ParticleComparison, out: Path) -> None:
         grid[1, 0].set_ylabel("Difference\n(edge steps)")
         named = [axes.get_legend_handles_labels() for axes in grid[:, 0]]
         handles, names = ([one for group in groups for one in group] for groups in zip(*named, strict=True))
-        figure.legend(handles, names, loc="outside lower center", ncols=len(names) if len(rows) > 1 else 2)
+        figure.legend(handles, names, loc="outside lower center", ncols=4 if len(rows) > 1 else 2)
         figure.align_ylabels(grid[:, 0])
 
 
@@ -216,10 +226,11 @@ def comparison_rms(compared: ParticleComparison, out: Path) -> None:
         The PNG file; the PDF gets the same name.
     """
     msd, usable = 1e3 * compared.msd, compared.usable
-    with new_figure(out, height=2.9) as figure:
+    with new_figure(out, height=3.1) as figure:
         axes = figure.subplots()
         for rms, color, marker, name in (
-            (compared.rms_undistorted, ORANGE, "^", "particle − undistorted"),
+            (compared.rms_undistorted, ORANGE, "^", "particle − undistorted: no disorder at all"),
+            (compared.rms_skew_normal, SKY, "s", "particle − statistical, skew-normal of the same moments"),
             (compared.rms, BLUE, "o", "particle − statistical, same bonds"),
         ):
             axes.scatter(msd[usable], rms[usable], s=11, color=color, marker=marker, linewidths=0, label=name)
@@ -234,7 +245,8 @@ def comparison_rms(compared: ParticleComparison, out: Path) -> None:
                 label=f"the same, over {100 * compared.limit:g} % of bonds outside the series",
             )
         axes.set(xlabel=MSD, ylabel="RMS difference (edge steps)")
-        axes.set_ylim(0, 1.08 * max(np.nanmax(compared.rms, initial=0.0), compared.rms_undistorted.max()))
+        highest = [np.nanmax(rms, initial=0.0) for rms in (compared.rms, compared.rms_skew_normal)]
+        axes.set_ylim(0, 1.08 * max(*highest, compared.rms_undistorted.max()))
         figure.legend(loc="outside upper left", handletextpad=0.2)
 
 

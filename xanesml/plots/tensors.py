@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from xanesml.averages.tensor_file import statistical_weights
 from xanesml.files.arrays import Floats
 from xanesml.files.hdf5 import open_file
 from xanesml.files.layout import TENSORS
-from xanesml.plots import averages, distorted
+from xanesml.plots import averages, distorted, teaching
 from xanesml.plots.style import MOST_CURVES
 
 
@@ -116,6 +117,7 @@ def _missing(file: h5py.File) -> dict[str, str]:
         "roughness": (not np.isfinite(rough).any(), "the series has no roughness, which takes three spectra"),
         "statistical": (not len(file["statistical/msd"]), "the file has no statistical averages"),
         "particle": (not len(file["particle/msd"]), "the file has no particle averages"),
+        "particles": (len(file["particle/msd"]) < 2, "the file has fewer than two particle averages"),
     }
     return {name: reason for name, (lacking, reason) in lacks.items() if lacking}
 
@@ -168,6 +170,27 @@ def _distribution(file: h5py.File, out: Path) -> None:
     averages.distribution(file["mesh/r"][:], shares, msd, float(file.attrs["first_shell"]), out)
 
 
+def _bars(file: h5py.File, out: Path) -> None:
+    msd, mean_shift = file["statistical/msd"][:], file["statistical/mean_shift"][:]
+    spread = float(np.ptp(mean_shift)) or 1.0
+    targets = np.quantile(msd, (0.05, 0.5, 0.95))
+    # Of the averages about δ = 0, those nearest to a low, a middle and a high MSD.
+    misfit = np.abs(msd - targets[:, np.newaxis]) / (float(np.ptp(msd)) or 1.0) + np.abs(mean_shift) / spread
+    rows = np.unique(misfit.argmin(axis=1))
+    rows = rows[np.argsort(msd[rows], kind="stable")]
+    teaching.bars(file["series/delta"][:], statistical_weights(file, rows), msd[rows], out)
+
+
+def _neighbors(file: h5py.File, out: Path) -> None:
+    msd, first_shell = file["particle/msd"][:], float(file.attrs["first_shell"])
+    # Structures that are drawn have evenly spaced σ; images of a trajectory have none.
+    drawn = json.loads(str(file.attrs["campaign"])).get("structure", {}).get("images") is None
+    place = file["particle/structure"][:].astype(np.float64) if drawn else None
+    middle = int(np.argsort(msd, kind="stable")[len(msd) // 2])
+    shares = file["particle/distribution"][:]
+    teaching.neighbors_in_sigma(file["mesh/r"][:], shares, msd, middle, first_shell, out, place=place)
+
+
 #: The data that each figure needs, and the function that draws it.
 _FIGURES: dict[str, tuple[tuple[str, ...], Callable[[h5py.File, Path], None]]] = {
     "series": (("series",), _series),
@@ -176,4 +199,6 @@ _FIGURES: dict[str, tuple[tuple[str, ...], Callable[[h5py.File, Path], None]]] =
     "disordered": (("particle",), _disordered),
     "differences": (("particle", "statistical", "series", "undistorted"), _differences),
     "distribution": (("particle",), _distribution),
+    "weights_as_bars": (("series", "statistical"), _bars),
+    "neighbors_in_sigma": (("particle", "particles"), _neighbors),
 }

@@ -11,6 +11,7 @@ from ase import Atoms
 from ase.data import chemical_symbols
 
 from xanesml.errors import StructureError
+from xanesml.files.arrays import Integers
 
 #: What begins a comment, anywhere in a line.
 _COMMENT = re.compile(r"[*#!%;].*")
@@ -32,6 +33,10 @@ class FeffInput:
         Largest angular momentum of the absorber's potential in the scattering matrices; −1 leaves it to FEFF.
     shared : bool
         Whether the file has several potentials of one element besides the absorber's.
+    potential : ndarray of int64, shape (A,)
+        Potential of each atom, 0 for the absorber.
+    counts : tuple of float
+        Numbers of atoms that the POTENTIALS card gives to the potentials, by their numbers; 0 leaves them to FEFF.
     cards : dict of str to list of str
         The words behind each other card, by its name in capitals; of one that occurs twice, the last.
     """
@@ -40,6 +45,8 @@ class FeffInput:
     absorber: int
     lmax: int
     shared: bool
+    potential: Integers
+    counts: tuple[float, ...]
     cards: dict[str, list[str]]
 
 
@@ -73,8 +80,13 @@ def read_feff_input(path: Path) -> FeffInput:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise StructureError(f"cannot read {path}: {error.strerror}; give an existing file") from error
+    return parse_feff_input(text, path)
+
+
+def parse_feff_input(text: str, path: Path) -> FeffInput:
+    """Parse the text of a feff.inp; the path is for messages. See `read_feff_input`."""
     cards: dict[str, list[str]] = {}
-    elements: dict[int, tuple[int, int]] = {}
+    elements: dict[int, tuple[int, int, float]] = {}
     rows: list[tuple[float, float, float, int, int]] = []
     inside = ""
     for number, raw in enumerate(text.splitlines(), start=1):
@@ -91,8 +103,8 @@ def read_feff_input(path: Path) -> FeffInput:
             if not inside:
                 cards[name] = words[1:]
         elif inside == "POTENTIALS":
-            potential, element, lmax = _potential(path, number, raw, words)
-            elements[potential] = element, lmax
+            potential, element, lmax, count = _potential(path, number, raw, words)
+            elements[potential] = element, lmax, count
         elif inside == "ATOMS":
             rows.append((*_atom(path, number, raw, words), number))
     return _checked(path, cards, elements, rows)
@@ -120,17 +132,18 @@ _SHORTENED = (
 )
 
 
-def _potential(path: Path, number: int, line: str, words: list[str]) -> tuple[int, int, int]:
+def _potential(path: Path, number: int, line: str, words: list[str]) -> tuple[int, int, int, float]:
     try:
         potential, element = int(words[0]), int(words[1])
         lmax = int(words[3]) if len(words) > 3 else -1
+        count = float(words[5]) if len(words) > 5 else 0.0
     except (ValueError, IndexError) as error:
         raise _unreadable(
             path, number, line, "a potential: its number, an atomic number, a tag, lmax1, lmax2"
         ) from error
     if not 0 < element < len(chemical_symbols):
         raise StructureError(f"{path}, line {number}: there is no element of atomic number {element}")
-    return potential, element, lmax
+    return potential, element, lmax, count
 
 
 def _atom(path: Path, number: int, line: str, words: list[str]) -> tuple[float, float, float, int]:
@@ -150,7 +163,7 @@ def _unreadable(path: Path, number: int, line: str, what: str) -> StructureError
 def _checked(
     path: Path,
     cards: dict[str, list[str]],
-    elements: dict[int, tuple[int, int]],
+    elements: dict[int, tuple[int, int, float]],
     rows: list[tuple[float, float, float, int, int]],
 ) -> FeffInput:
     other = next((card for card in _OTHER_STRUCTURES if card in cards), None)
@@ -174,5 +187,13 @@ def _checked(
         numbers=[elements[row[3]][0] for row in rows],
         positions=factor * np.array([row[:3] for row in rows], dtype=np.float64),
     )
-    others = [element for potential, (element, _) in elements.items() if potential]
-    return FeffInput(atoms, absorbers[0], elements[0][1], len(set(others)) < len(others), cards)
+    others = [element for potential, (element, *_) in elements.items() if potential]
+    return FeffInput(
+        atoms=atoms,
+        absorber=absorbers[0],
+        lmax=elements[0][1],
+        shared=len(set(others)) < len(others),
+        potential=np.array([row[3] for row in rows], dtype=np.int64),
+        counts=tuple(elements[potential][2] for potential in sorted(elements)),
+        cards=cards,
+    )

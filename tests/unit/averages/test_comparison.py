@@ -6,8 +6,10 @@ import csv
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+from scipy.stats import skewnorm
 from small_tensors import ENERGY, MU, PARTICLE, PARTICLE_MSD, STEPS, WEIGHTS, write_small
 
 from xanesml.averages.comparison import (
@@ -16,6 +18,7 @@ from xanesml.averages.comparison import (
     compare,
     write_table,
 )
+from xanesml.averages.distributions import skew_normal_of_moments
 from xanesml.errors import EnvironmentProblem, StoreError
 
 
@@ -58,16 +61,41 @@ def test_structures_with_bonds_outside_are_kept_but_marked(compared: ParticleCom
 
 
 def test_what_is_printed_leaves_out_the_marked(compared: ParticleComparison) -> None:
-    first, numbers = compared.lines()
+    first, numbers, verdict = compared.lines()
     assert (
         first
         == "structures: 4 compared; 2 of them not counted below, with more than 0.01 of the bonds outside the series"
     )
     assert numbers == (
-        "all: MSD 5.00 to 20.00 × 10⁻³ Å², 2 structures: median RMS difference "
-        f"{compared.rms[:2].mean():.5f} edge steps; "
-        f"from the undistorted spectrum {compared.rms_undistorted[:2].mean():.5f}"
+        "all: MSD 5.00 to 20.00 × 10⁻³ Å², 2 structures: median RMS difference of the particle average, edge steps: "
+        f"{compared.rms[:2].mean():.5f} from the statistical average of its own bonds, "
+        f"{compared.rms_skew_normal[:2].mean():.5f} from that of the skew-normal of the same moments, "
+        f"{compared.rms_undistorted[:2].mean():.5f} from no disorder at all"
     )
+    assert verdict == "all: the statistical average is farther from the particle average than no disorder at all"
+
+
+def test_the_skew_normal_has_the_moments_of_the_bonds(compared: ParticleComparison) -> None:
+    # Of the small file the mean and the skewness are 0: a Gaussian of σ² = MSD on the five distortions.
+    for row, msd in enumerate(PARTICLE_MSD[:3]):
+        weights = np.exp(-(np.array([-0.2, -0.1, 0.0, 0.1, 0.2]) ** 2) / (2 * msd))
+        np.testing.assert_allclose(compared.skew_normal[row], naive(weights), rtol=1e-12)
+        assert compared.rms_skew_normal[row] == pytest.approx(naive_rms(PARTICLE[row], naive(weights)), rel=1e-5)
+
+
+def test_a_skewed_structure_has_a_skewed_average(tmp_path: Path) -> None:
+    path = write_small(tmp_path / "tensors.h5")
+    with h5py.File(path, "r+") as file:
+        file["particle/mean_shift"][0], file["particle/msd"][0], file["particle/skewness"][0] = 0.02, 0.01, 0.5
+        file["particle/msd"][1] = 0.05**2 / 4  # narrower than half a step
+    compared = compare(path)
+    # By the moments of a skew-normal of α ≈ 2.17: the third central moment is half of σ cubed.
+    location, scale, alpha = (value[0] for value in skew_normal_of_moments(*(np.array([v]) for v in (0.02, 0.01, 0.5))))
+    assert skewnorm.stats(alpha, location, scale, moments="mvs") == pytest.approx((0.02, 0.01, 0.5))
+    weights = skewnorm.pdf(np.array([-0.2, -0.1, 0.0, 0.1, 0.2]), alpha, location, scale)
+    np.testing.assert_allclose(compared.skew_normal[0], naive(weights), rtol=1e-9)
+    assert np.isnan(compared.skew_normal[1]).all()
+    assert np.isnan(compared.rms_skew_normal[1])
 
 
 def test_medians_are_of_the_lower_and_the_upper_third(compared: ParticleComparison) -> None:
@@ -76,15 +104,20 @@ def test_medians_are_of_the_lower_and_the_upper_third(compared: ParticleComparis
         compared,
         msd=np.array([7, 6, 5, 4, 3, 2, 1]) * 1e-3,
         usable=np.ones(7, dtype=bool),
-        rms=np.array([0.07, 0.05, 9, 9, 9, 0.03, 0.02]),
+        rms=np.array([0.55, 0.45, 9, 9, 9, 0.03, 0.02]),
+        rms_skew_normal=np.array([0.09, 0.07, 9, 9, 9, 0.05, 0.04]),
         rms_undistorted=np.array([0.5, 0.3, 9, 9, 9, 0.2, 0.1]),
     )
     assert seven.lines() == [
         "structures: 7 compared",
-        "lower third: MSD 1.00 to 2.00 × 10⁻³ Å², 2 structures: median RMS difference 0.02500 edge steps; "
-        "from the undistorted spectrum 0.15000",
-        "upper third: MSD 6.00 to 7.00 × 10⁻³ Å², 2 structures: median RMS difference 0.06000 edge steps; "
-        "from the undistorted spectrum 0.40000",
+        "lower third: MSD 1.00 to 2.00 × 10⁻³ Å², 2 structures: median RMS difference of the particle average, edge "
+        "steps: 0.02500 from the statistical average of its own bonds, 0.04500 from that of the skew-normal of the "
+        "same moments, 0.15000 from no disorder at all",
+        "lower third: the statistical average leaves 17% of the difference that disorder makes",
+        "upper third: MSD 6.00 to 7.00 × 10⁻³ Å², 2 structures: median RMS difference of the particle average, edge "
+        "steps: 0.50000 from the statistical average of its own bonds, 0.08000 from that of the skew-normal of the "
+        "same moments, 0.40000 from no disorder at all",
+        "upper third: the statistical average is farther from the particle average than no disorder at all",
     ]
 
 

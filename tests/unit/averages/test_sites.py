@@ -17,8 +17,10 @@ from hpc.average import average
 from hpc.comm import Writer
 from xanesml.averages import tensor_file
 from xanesml.averages.comparison import compare
+from xanesml.averages.mixing import Choice, mix
 from xanesml.averages.particles import absorber_weights
 from xanesml.averages.reader import open_tensors
+from xanesml.averages.series import Series
 from xanesml.averages.sites import SeriesSites
 from xanesml.averages.trace import trace_lines
 from xanesml.campaign import Campaign, StructureSection
@@ -67,6 +69,23 @@ def averaged(folder: Path, made_for: Campaign, ranks: int = 1, echo: Callable[[s
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return averaged(tmp_path_factory.mktemp("whole"), campaign())
+
+
+def test_an_average_of_ones_own_choice_is_one_over_all_atoms(whole: Path) -> None:
+    positions = build_cluster(StructureSection(atoms=ALL)).positions
+    first_shell = 4.0782 / np.sqrt(2)
+    with h5py.File(whole) as file:
+        series, energy = Series.read(file), file.attrs["normalization_energy"]
+    mixed = mix(series, Choice(sigma=(0.05,)), limit=1.0, truncated=True)
+    total, step = 0.0, 0.0
+    for delta in series.delta.tolist():
+        for atom in range(ALL):
+            one = of_surroundings(positions * (first_shell + delta) / first_shell, atom)
+            weight = np.exp(-((delta / 0.05) ** 2) / 2)
+            total = total + weight * np.interp(series.energy, one.energy, one.mu)
+            mu0 = np.interp(series.energy, one.energy, one.mu0)
+            step += weight * np.interp(energy, series.energy, mu0)
+    np.testing.assert_allclose(mixed.spectra[0], total / step, rtol=1e-12)
 
 
 def test_the_mean_over_the_sites_is_the_mean_over_all_atoms(whole: Path) -> None:

@@ -28,7 +28,7 @@ SERIES = 'name = "x"\n[distortion]\nstep = 0.45\n'
 
 
 #: Commands that neither start MPI nor load TensorFlow, so that they need no process of their own.
-LIGHT = ("plan", "plot", "compare", "trace", "status", "report")
+LIGHT = ("plan", "plot", "mix", "compare", "trace", "status", "report")
 
 
 def run(xanesml: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -207,12 +207,55 @@ def test_plot_draws_and_says_what_it_left_out(xanesml: str, tmp_path: Path) -> N
     assert last.startswith("made out/figures in ")
     assert last.endswith("; next: mpirun xanesml train x.toml --output out")
     assert left_out == (
-        "left out: weightings: the file has no statistical averages; "
-        "disordered, differences, distribution, comparison, comparison_rms: the file has no particle averages"
+        "left out: weightings, weights_as_bars: the file has no statistical averages; "
+        "disordered, differences, distribution, neighbors_in_sigma, comparison, comparison_rms: "
+        "the file has no particle averages"
     )
-    assert drawn == "figures: out/figures: 2, each as PNG and PDF"
-    names = sorted(path.name for path in (tmp_path / "out" / "figures").iterdir())
-    assert names == ["roughness.pdf", "roughness.png", "series.pdf", "series.png"]
+    assert drawn == "figures: out/figures: 3, each as PNG and PDF"
+    names = sorted(path.stem for path in (tmp_path / "out" / "figures").glob("*.pdf"))
+    assert names == ["roughness", "series", "shell"] == sorted(one.stem for one in tmp_path.glob("out/figures/*.png"))
+
+
+def test_mix_makes_averages_of_ones_own_choice_and_leaves_the_tensor_file_alone(xanesml: str, tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text(SERIES)
+    tensors = tmp_path / "x" / "tensors.h5"
+    write_tensors(tensors, campaign())
+    before = tensors.read_bytes(), tensors.stat().st_mtime_ns
+    asked = ("--sigma", "0.08,0.145", "--mean", "-0.1,0", "--mean", "0.1", "--alpha=-5,0,5")
+    done = run(xanesml, "mix", "x.toml", *asked, cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    *lines, last = done.stdout.splitlines()
+    assert len(lines) == 18
+    assert lines[-1] == (
+        "left out: sigma0.145_mean0.1_alpha5: the series truncates it by 1.58% of its mass; --truncated makes it"
+    )
+    assert last == "mix: x/mix: 16 spectra as XDI; spectra.csv, labels.csv, mix.png, mix.pdf"
+    (tmp_path / "bonds").write_text("2.88\n2.90\n")
+    more = ("--msd", "0.0081", "--bonds", "bonds", "--truncated", "--name", "all")
+    done = run(xanesml, "mix", "x.toml", *asked[:-1], *more, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "x" / "all").glob("*.xdi"))) == 6 + 3 + 1 + 1  # and the undistorted
+    assert before == (tensors.read_bytes(), tensors.stat().st_mtime_ns)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "no distribution is given; give --sigma, --msd or --bonds"),
+        (("--sigma", "0.08;0.1"), "--sigma has '0.08;0.1'; give numbers"),
+        (("--bonds", "none.txt"), "--bonds none.txt cannot be read: No such file or directory"),
+        (("--sigma", "0.5"), "the series, -0.45 to 0.45 Å, truncates all 1 distributions"),
+    ],
+)
+def test_what_mix_cannot_make_is_one_line(
+    xanesml: str, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    (tmp_path / "x.toml").write_text(SERIES)
+    write_tensors(tmp_path / "x" / "tensors.h5", campaign(), families=2, members=2)
+    done = run(xanesml, "mix", "x.toml", *arguments, cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith(f"xanesml: {message}")
+    assert [path.name for path in (tmp_path / "x").iterdir()] == ["tensors.h5"]
 
 
 def test_compare_prints_its_numbers_and_names_its_files(xanesml: str, tmp_path: Path) -> None:

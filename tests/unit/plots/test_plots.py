@@ -18,7 +18,7 @@ from xanesml.averages.comparison import ParticleComparison, compare
 from xanesml.averages.distributions import skew_normal_weights
 from xanesml.campaign import Campaign
 from xanesml.errors import EnvironmentProblem, StoreError
-from xanesml.plots import averages, distorted, training
+from xanesml.plots import averages, distorted, teaching, training
 from xanesml.plots.style import MOST_CURVES, evenly_spread
 from xanesml.store.tasks import expand
 
@@ -312,6 +312,8 @@ ALL = (
     "disordered",
     "differences",
     "distribution",
+    "weights_as_bars",
+    "neighbors_in_sigma",
     "comparison",
     "comparison_rms",
 )
@@ -480,8 +482,10 @@ def test_the_comparison_shows_the_ends_of_what_counts(
         "undistorted",
         "particle average",
         "statistical average",
+        "skew-normal average",
         "particle − undistorted",
         "particle − statistical",
+        "particle − skew-normal",
     ]
 
 
@@ -499,7 +503,8 @@ def test_the_rms_of_what_does_not_count_is_hollow(
     check_files(tmp_path / "comparison_rms.png")
     (axes,) = drawn[0].axes
     assert labels(axes) == (MSD_LABEL, "RMS difference (edge steps)")
-    undistorted, statistical, marked = axes.collections
+    undistorted, skewed, statistical, marked = axes.collections
+    np.testing.assert_allclose(skewed.get_offsets()[:, 1], compared.rms_skew_normal[:2])
     np.testing.assert_allclose(undistorted.get_offsets()[:, 1], compared.rms_undistorted[:2])
     np.testing.assert_allclose(statistical.get_offsets(), np.column_stack([[5, 20], compared.rms[:2]]))
     assert marked.get_offsets()[0, 0] == pytest.approx(40.0)
@@ -524,20 +529,21 @@ def test_a_full_tensor_file_gives_all_figures_twice_and_the_same_again(tmp_path:
     [
         (
             {"particles": 0},
-            ("series", "roughness", "weightings"),
-            "disordered, differences, distribution, comparison, comparison_rms: the file has no particle averages",
+            ("series", "roughness", "weightings", "weights_as_bars"),
+            "disordered, differences, distribution, neighbors_in_sigma, comparison, comparison_rms: "
+            "the file has no particle averages",
         ),
         (
             {"distortions": 0, "averages": 0},
-            ("disordered", "distribution"),
-            "series, roughness, weightings, comparison, comparison_rms: the file has no distorted series; "
-            "differences: the file has no statistical averages",
+            ("disordered", "distribution", "neighbors_in_sigma"),
+            "series, roughness, weightings, weights_as_bars, comparison, comparison_rms: the file has no distorted "
+            "series; differences: the file has no statistical averages",
         ),
         (
             {"distortions": 2, "averages": 0},
-            ("series", "disordered", "distribution"),
+            ("series", "disordered", "distribution", "neighbors_in_sigma"),
             "roughness: the series has no roughness, which takes three spectra; "
-            "weightings, differences: the file has no statistical averages; "
+            "weightings, differences, weights_as_bars: the file has no statistical averages; "
             "comparison, comparison_rms: the series has no spectrum at δ = 0",
         ),
     ],
@@ -587,7 +593,50 @@ def test_without_matplotlib_the_way_to_it_is_named(tmp_path: Path, monkeypatch: 
 def test_one_structure_is_enough(tmp_path: Path) -> None:
     # Its MSD lies below that of all statistical averages.
     done = plots.averaging_figures(write_small(tmp_path / "tensors.h5", particles=1), tmp_path / "figures")
-    assert set(done.figures) == set(ALL)
+    assert set(done.figures) == {*ALL} - {"neighbors_in_sigma"}
+    assert done.reasons() == "neighbors_in_sigma: the file has fewer than two particle averages"
+
+
+def test_the_distorted_shell_lies_on_a_plane(tmp_path: Path, drawn: list[Figure]) -> None:
+    campaign = Campaign.model_validate({"name": "x", "distortion": {"step": 0.45}, "disorder": {"structures": 1}})
+    assert plots.shell_figure(expand(campaign), tmp_path / "shell.png")
+    dots = {str(one.get_label()): np.asarray(one.get_offsets()) for one in drawn[0].axes[0].collections}
+    # fcc's neighbors of x, y = ±a/2 or 0, a = 4.0782 Å; the bond of a/√2 grows by 0.45 Å.
+    before, after = dots["first shell, undistorted"], dots["δ = +0.45 Å"]
+    assert len(before) == 12
+    assert sorted(np.unique(np.abs(before).round(4))) == [0, 2.0391]
+    half = 4.0782 / np.sqrt(2)
+    np.testing.assert_allclose(after, before * (half + 0.45) / half, atol=1e-9)
+    assert len(dots["other atoms"]) == 18 - 12 + 24
+    check_files(tmp_path / "shell.png")
+    none = campaign.model_copy(update={"distortion": None})
+    assert not plots.shell_figure(expand(none), tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()
+
+
+def test_weights_are_bars_of_the_series_width(tmp_path: Path, unsaved: list[Figure]) -> None:
+    weights = np.array([[0.0, 0.25, 0.5, 0.25, 0.0], [0.1, 0.2, 0.4, 0.2, 0.1]])
+    teaching.bars(0.1 * np.arange(-2, 3), weights, np.array([0.005, 0.012]), tmp_path / "bars.png")
+    panels = unsaved[0].axes
+    for axes, row in zip(panels, weights, strict=True):
+        values, edges, _ = axes.patches[0].get_data()
+        np.testing.assert_allclose(values, row)
+        np.testing.assert_allclose(edges, [-0.25, -0.15, -0.05, 0.05, 0.15, 0.25])
+
+
+@pytest.mark.parametrize("place", [None, np.array([7.0, 3.0, 9.0, 8.0, 1.0])])
+def test_one_structure_stands_over_those_of_its_neighbors(
+    tmp_path: Path, unsaved: list[Figure], place: np.ndarray | None
+) -> None:
+    r, msd = np.array([2.7, 2.8, 2.9]), np.array([0.004, 0.010, 0.006, 0.005, 0.030])
+    shares = np.array([[0.2, 0.6, 0.2], [0.0, 0.0, 1.0], [0.4, 0.2, 0.4], [0.1, 0.8, 0.1], [1.0, 0.0, 0.0]])
+    msd = msd if place is None else msd[::-1]
+    teaching.neighbors_in_sigma(r, shares, msd, 3, 2.8, tmp_path / "neighbors.png", place=place, most=2)
+    band, mean, own = unsaved[0].axes[0].patches
+    np.testing.assert_allclose(mean.get_data()[0], [3, 4, 3])
+    np.testing.assert_allclose(band.get_data()[0], [4, 6, 4])
+    np.testing.assert_allclose(band.get_data()[2], [2, 2, 2])
+    np.testing.assert_allclose(own.get_data()[0], [1, 8, 1])
 
 
 def test_the_figure_of_the_first_shell(tmp_path: Path, drawn: list[Figure]) -> None:
