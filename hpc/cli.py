@@ -346,7 +346,10 @@ def pool(
 
 @app.command()
 def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a trained model.")],
+    model: Annotated[
+        Path,
+        typer.Argument(metavar="MODEL", help="Folder of a trained model, or one that ships (`xanesml models`)."),
+    ],
     spectra: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -357,7 +360,12 @@ def predict(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder of predictions.json and figures. Default: the model's parent."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder of predictions.json and figures. Default: the model's parent; `predictions` for one that "
+            "ships.",
+        ),
     ] = None,
     reference: Annotated[
         Path | None, typer.Option(metavar="SPECTRUM", help="A spectrum of known MSD from the same session.")
@@ -438,18 +446,30 @@ def predict(
         others=expected_elements(others),
     )
     loaded = load_model(model)
+    if loaded.shipped is not None:
+        _echo(f"model {loaded.shipped}")
+    folder = output or (model.parent if loaded.shipped is None else Path("predictions"))
     options: dict[str, Any] = {"element": element, "edge": edge, "treatment": treatment}
     known = None
     if reference is not None and reference_msd is not None:
         known = loaded.reference(reference, reference_msd, reference_error, **options)
     options |= {"signal": signal, "reference": known, "predictor": baseline or NETWORK, "align": align}
-    results = Results(output or model.parent, project=project, figures=figures, echo=_echo)
+    results = Results(folder, project=project, figures=figures, echo=_echo)
     if spectra:
         results.add(read_spectra(loaded, spectra, options, jobs, _echo))
     if watch is not None:
         watch_folder(loaded, watch, options, results, every)
     if results.refused:
         raise typer.Exit(SOME_FAILED)
+
+
+@app.command()
+def models() -> None:
+    """List the trained models that ship with xanesml."""
+    from xanesml.models import shipped_models
+
+    for one in shipped_models():
+        _echo(one)
 
 
 @app.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from xanesml.averages.series import Series
 from xanesml.campaign import Campaign, Mode
 from xanesml.errors import EnvironmentProblem, SpectrumError, StoreError
 from xanesml.files.arrays import Floats, Reals, Singles
+from xanesml.files.digest import file_digest
 from xanesml.files.records import RECORD, FloatArray, plain, read_json, record_of
 from xanesml.files.whole import reason, whole_file, write_text
 from xanesml.learning.intervals import Interval
@@ -255,7 +255,7 @@ def complete_model(folder: Path, metadata: ModelMetadata, series: Series, files:
     with whole_file(folder / SERIES_FILE) as unfinished:
         np.savez(unfinished, delta=series.delta, mu=series.mu, edge_step=series.edge_step, r=series.r)
     try:
-        digests = {name: _digest(folder / name) for name in [*files, BASELINES_FILE, SERIES_FILE]}
+        digests = {name: file_digest(folder / name) for name in [*files, BASELINES_FILE, SERIES_FILE]}
         for path in folder.iterdir():
             if path.name not in digests and any(fnmatchcase(path.name, pattern) for pattern in NETWORK_FILES):
                 path.unlink()
@@ -294,7 +294,7 @@ def check_listed(folder: Path, name: str) -> None:
 
 def _check_digest(path: Path, digest: object) -> None:
     try:
-        found = _digest(path)
+        found = file_digest(path)
     except FileNotFoundError as error:
         raise StoreError(f"there is no {path}, which {METADATA_FILE} lists; {_REMEDY}") from error
     except OSError as error:
@@ -313,7 +313,7 @@ def load_model(folder: Path) -> TrainedModel:
     EnvironmentProblem
         If the model holds its networks for Keras alone, and Keras is not installed.
     """
-    metadata, digests = _read_metadata(folder / METADATA_FILE)
+    metadata, digests = read_metadata(folder)
     for name, digest in digests.items():
         _check_digest(folder / name, digest)
     each = {mode: load_networks(folder, mode, list(digests)) for mode in get_args(Mode)}
@@ -324,7 +324,15 @@ def load_model(folder: Path) -> TrainedModel:
     return TrainedModel(ensembles, series, metadata, load_baselines(folder))
 
 
-def _read_metadata(path: Path) -> tuple[ModelMetadata, dict[str, str]]:
+def read_metadata(folder: Path) -> tuple[ModelMetadata, dict[str, str]]:
+    """Return the metadata of a model, and the digests of its files by their names.
+
+    Raises
+    ------
+    StoreError
+        If the folder holds no model, or a model of another version.
+    """
+    path = folder / METADATA_FILE
     content = read_json(path, _REMEDY)
     schema, version = content.pop("schema", None), content.pop("schema_version", None)
     if schema != MODEL_SCHEMA:
@@ -338,7 +346,3 @@ def _read_metadata(path: Path) -> tuple[ModelMetadata, dict[str, str]]:
     if away := [name for name in digests if Path(name).name != name]:
         raise StoreError(f"{path} names {away[0]!r}, which is not in its folder; {_REMEDY}")
     return record_of(ModelMetadata, content, path, _REMEDY), digests
-
-
-def _digest(path: Path) -> str:
-    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
