@@ -6,11 +6,11 @@ import gzip
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from xanesml.errors import SpectrumError
+from xanesml.errors import EnvironmentProblem, SpectrumError
 from xanesml.files.whole import whole_file
 from xanesml.measured.normalization import NormalizedSpectrum
-from xanesml.measured.spectrum import import_larch
 
 #: Where larch writes an empty journal.
 _EMPTY_JOURNAL = "@journal = ();"
@@ -60,10 +60,10 @@ def write_project(path: Path, groups: Sequence[ProjectGroup], journal: Iterable[
     EnvironmentProblem
         If xraylarch is not installed or the file cannot be written.
     """
-    larch = import_larch()
+    larch = _import_larch()
     if not groups:
         raise SpectrumError(f"there are no spectra to write into {path}")
-    from larch.io.athena_project import AthenaProject  # noqa: PLC0415 (see import_larch)
+    from larch.io.athena_project import AthenaProject  # noqa: PLC0415 (slow)
 
     project = AthenaProject()
     for number, one in enumerate(groups):
@@ -98,3 +98,15 @@ def write_project(path: Path, groups: Sequence[ProjectGroup], journal: Iterable[
 def _plain(text: str) -> str:
     """Return a text that may stand between quotes of Perl, and that larch's reader of Perl takes."""
     return text.replace("\\", "/").replace("'", "’").replace(";", ",")
+
+
+def _import_larch() -> Any:
+    """Return the module `larch` with its `io`; EnvironmentProblem if it is not installed."""
+    try:
+        import larch  # noqa: PLC0415 (slow, and part of the extra `experiment`)
+        import larch.io  # noqa: PLC0415
+    except ImportError as error:
+        raise EnvironmentProblem(
+            f"Athena projects are written by xraylarch ({error}); run `pip install 'xanesml[experiment]'`"
+        ) from error
+    return larch

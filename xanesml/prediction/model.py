@@ -159,8 +159,7 @@ class Model(Card):
         StoreError
             If the model has no networks for spectra with or without a reference, or no such baseline.
         EnvironmentProblem
-            If xraylarch is not installed, or, for the predictor `gradient_boosting`, scikit-learn is not, or
-            one that fits other trees.
+            If, for the predictor `gradient_boosting`, scikit-learn is not installed, or one that fits other trees.
         """
         known = reference
         if known is not None and not isinstance(known, Reference):
