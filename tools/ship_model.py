@@ -8,7 +8,6 @@ linear baselines, the report and the model card. The folder of that name is repl
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import tempfile
 from dataclasses import replace
@@ -17,13 +16,10 @@ from pathlib import Path
 import xanesml
 from xanesml.assessment.report import REPORT_FILE
 from xanesml.errors import StoreError
-from xanesml.files.digest import file_digest
-from xanesml.files.records import plain
-from xanesml.files.whole import write_text
 from xanesml.learning.model import complete_model, load_model, read_metadata
 from xanesml.learning.predictor_files import save_baselines
 from xanesml.learning.predictors import Trees
-from xanesml.models import MANIFEST, Manifest
+from xanesml.models import Manifest, write_manifest
 
 CARD = "README.md"
 
@@ -68,16 +64,15 @@ def ship(model: Path, target: Path, summary: str) -> Manifest:
         complete_model(
             folder, replace(metadata, baseline_intervals=intervals), trained.series, [REPORT_FILE, *networks]
         )
-        manifest = Manifest(
+        manifest = write_manifest(
+            folder,
             kind="network",
             summary=summary,
             element=metadata.element,
             edge=metadata.edge,
             msd=metadata.scaling.ranges["msd"],
             campaigns={metadata.campaign.name: metadata.campaign_digest},
-            files={path.name: file_digest(path) for path in sorted(folder.iterdir())},
         )
-        write_text(folder / MANIFEST, json.dumps(plain(manifest), indent=1, ensure_ascii=False) + "\n")
         shutil.rmtree(target, ignore_errors=True)
         folder.rename(target)
     return manifest

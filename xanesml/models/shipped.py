@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass as plain_dataclass
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from pydantic.dataclasses import dataclass
 
 from xanesml.errors import StoreError
 from xanesml.files.digest import file_digest
-from xanesml.files.records import RECORD, read_json, record_of
+from xanesml.files.records import RECORD, plain, read_json, record_of
+from xanesml.files.whole import write_text
 
 #: The file of a shipped model that says what it is.
 MANIFEST = "manifest.json"
@@ -85,6 +87,29 @@ class Shipped:
             f"{self.name}: {self.manifest.element} {self.manifest.edge}, MSD {low:.4f} … {high:.4f} Å²; "
             f"{self.manifest.summary}; campaign {trained}; {self.size / 1e6:.1f} MB"
         )
+
+
+def write_manifest(
+    folder: Path,
+    *,
+    kind: str,
+    summary: str,
+    element: str,
+    edge: str,
+    msd: tuple[float, float],
+    campaigns: dict[str, str],
+) -> Manifest:
+    """Write the manifest of a folder that holds all other files of a model; the arguments are as in `Manifest`.
+
+    Raises
+    ------
+    EnvironmentProblem
+        If the folder cannot be written to.
+    """
+    files = {path.name: file_digest(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST}
+    manifest = Manifest(kind, summary, element, edge, msd, campaigns, files)
+    write_text(folder / MANIFEST, json.dumps(plain(manifest), indent=1, ensure_ascii=False) + "\n")
+    return manifest
 
 
 def shipped_models(folder: Path = _FOLDER) -> list[Shipped]:

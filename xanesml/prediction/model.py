@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from xanesml.assessment.report import LABELS, NETWORK, REPORT_FILE, read_report
-from xanesml.errors import SpectrumError
+from xanesml.errors import SpectrumError, StoreError
 from xanesml.files.notebook import Card, Entry
 from xanesml.learning import model as learning
 from xanesml.measured import MeasuredSpectrum, Treatment
@@ -53,6 +53,8 @@ def load_model(folder: str | os.PathLike[str]) -> Model:
     path = Path(folder)
     shipped = shipped_model(str(folder)) if path.name == str(path) and not path.exists() else None
     if shipped is not None:
+        if shipped.manifest.kind != "network":
+            raise StoreError(f"{shipped.name} is a {shipped.manifest.kind}, not networks; give the name of networks")
         path = shipped.folder
     return Model(path, learning.load_model(path), shipped)
 

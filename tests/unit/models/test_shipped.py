@@ -18,7 +18,7 @@ from xanesml.errors import StoreError
 from xanesml.learning.model import complete_model, load_model, read_metadata
 from xanesml.learning.predictor_files import save_baselines
 from xanesml.learning.predictors import Trees
-from xanesml.models import MANIFEST, Shipped, shipped_model, shipped_models
+from xanesml.models import MANIFEST, Shipped, shipped_model, shipped_models, write_manifest
 
 FOIL = ROOT / "examples" / "Au_Foil_L3_rt_2016Foils.xdi"
 
@@ -118,3 +118,17 @@ def test_a_manifest_with_unknown_keys_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"licence": "none"}), encoding="utf-8")
     with pytest.raises(StoreError, match="licence"):
         shipped_models(tmp_path)
+
+
+def test_models_of_another_kind_stand_beside_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "models" / "cu-k"
+    folder.mkdir(parents=True)
+    (folder / "pool.h5").write_bytes(b"spectra")
+    known = {"element": "Cu", "edge": "K", "msd": (0.001, 0.02), "campaigns": {"cu": "0" * 32}}
+    manifest = write_manifest(folder, kind="pool", summary="beside references", **known)
+    (found,) = shipped_models(tmp_path / "models")
+    assert (found.manifest, found.size, found.damaged()) == (manifest, 7, [])
+    assert str(found).startswith("cu-k: Cu K, MSD 0.0010 … 0.0200 Å²; beside references; campaign cu 00000000; ")
+    monkeypatch.setattr("xanesml.prediction.model.shipped_model", lambda _: found)
+    with pytest.raises(StoreError, match="cu-k is a pool, not networks"):
+        xanesml.load_model("cu-k")
