@@ -442,7 +442,10 @@ def pool(
 
 @app.command()
 def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Folder of a trained model.")],
+    model: Annotated[
+        Path,
+        typer.Argument(metavar="MODEL", help="Folder of a trained model, or one that ships (`xanesml models`)."),
+    ],
     spectra: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -453,7 +456,12 @@ def predict(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder of predictions.json and figures. Default: the model's parent."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder of predictions.json and figures. Default: the model's parent; `predictions` for one that "
+            "ships.",
+        ),
     ] = None,
     reference: Annotated[
         Path | None, typer.Option(metavar="SPECTRUM", help="A spectrum of known MSD from the same session.")
@@ -549,7 +557,10 @@ def predict(
     )
     stated = None if reference_msd is None else reference_disorder(reference_msd, reference_error)
     loaded = load_model(model)
-    folder, metadata = output or model.parent, loaded.trained.metadata
+    if loaded.shipped is not None:
+        _echo(f"model {loaded.shipped}")
+    folder = output or (model.parent if loaded.shipped is None else Path("predictions"))
+    metadata = loaded.trained.metadata
     wanted: dict[str, Any] = {"element": element or metadata.element, "edge": edge or metadata.edge}
     options: dict[str, Any] = {"element": element, "edge": edge, "treatment": treatment}
     shell = Shell(metadata.campaign, FitChoices(), treatment)
@@ -636,6 +647,15 @@ def exafs(
     _echo(f"table: {folder / 'exafs.csv'}; figures: {folder / 'figures'}")
     if refused:
         raise typer.Exit(SOME_FAILED)
+
+
+@app.command()
+def models() -> None:
+    """List the trained models that ship with xanesml."""
+    from xanesml.models import shipped_models
+
+    for one in shipped_models():
+        _echo(one)
 
 
 @app.command()

@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import numpy as np
 from conftest import ROOT
-from requirements import require
 
 from xanesml.averages.series import Series
 from xanesml.campaign import Campaign, DistortionSection
@@ -26,7 +25,6 @@ EDGE = 11922.0
 DELTA = np.round(np.linspace(-0.45, 0.45, 91), 10)
 R = 2.4 + 0.1 * np.arange(10)
 
-require("larch")
 THEORY = on_mesh(normalize(read_spectrum(FOIL)), MESH, SHIFT)
 #: What first and second moments of a distribution add to the spectrum.
 FIRST, SECOND = 0.4 * np.sin((MESH - EDGE) / 4), 1.5 * np.cos((MESH - EDGE) / 5) * (MESH > EDGE)

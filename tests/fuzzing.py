@@ -175,7 +175,7 @@ def _forked(work: Callable[[], int]) -> int:
 
 
 def targets(*, measured: bool = True) -> list[Target]:
-    """Return all targets, made from real small files; those of measured spectra need xraylarch."""
+    """Return all targets, made from real small files."""
     with tempfile.TemporaryDirectory() as name:
         made = [_campaigns(), *_structures(Path(name)), _xmu(Path(name)), _phases(), *_hdf5(Path(name))]
         return made + (_measured(Path(name)) if measured else [])

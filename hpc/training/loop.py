@@ -17,9 +17,9 @@ from hpc.training.step import compiled_step
 from xanesml.campaign import TrainingSection
 from xanesml.files.arrays import Floats, Singles
 from xanesml.learning.batches import Batches
-from xanesml.learning.model import evaluate
 from xanesml.learning.network import loss_of, reseed
 from xanesml.learning.scaling import Scaling
+from xanesml.learning.trained_network import evaluate
 from xanesml.seeds import Stream, seed_of
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,6 @@ from xanesml.learning.model import (
     answers_of_ensemble,
     complete_model,
     is_of_model,
-    network_file,
     unfinished_folder,
 )
 from xanesml.learning.network import import_keras
@@ -46,9 +46,13 @@ from xanesml.learning.predictor_files import save_baselines
 from xanesml.learning.predictors import Predictor
 from xanesml.learning.scaling import Scaling
 from xanesml.learning.splits import Split, steps_per_epoch
+from xanesml.learning.trained_network import network_file, numpy_file, save_for_numpy
 
 if TYPE_CHECKING:
     import keras
+
+#: Test spectra to which the answers without Keras are compared with its own.
+_COMPARED = 256
 
 
 def train(
@@ -198,6 +202,9 @@ def _finish(
             untuned=np.asarray(np.mean(untuned, axis=0)) if untuned else None,
         )
         _write_tables(folder, mode, assessments[mode])
+        some = scaling.scale_features(data.spectra[split.test[:_COMPARED]])
+        apart = save_for_numpy(folder, mode, networks, some)
+        echo(f"{mode}: answers without Keras differ from its own by at most {apart:.1g} of their scale")
         predictors = _predictors(networks, scaling) | assessments[mode].baselines
         rows = sensitivity(predictors, mode, data, split, scaling, campaign)
         write_sensitivity(folder / sensitivity_file(mode), rows)
@@ -225,11 +232,12 @@ def _finish(
     save_baselines(folder, {mode: assessment.baselines for mode, assessment in assessments.items()})
     metadata = _metadata(campaign, data, split, scaling, assessments)
     write_card(folder, metadata, report)
+    members = list(product(section.modes, range(section.members)))
     complete_model(
         folder,
         metadata,
         data.series,
-        [REPORT_FILE, *(network_file(mode, member) for mode in section.modes for member in range(section.members))],
+        [REPORT_FILE, *(file(mode, member) for file in (network_file, numpy_file) for mode, member in members)],
     )
     return report
 

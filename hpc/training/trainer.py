@@ -23,11 +23,11 @@ from xanesml.files.table import write_csv
 from xanesml.learning.augmentation import Augmentation, Augmenter, augmenter
 from xanesml.learning.batches import Batches, EndlessBatches, MixedBatches, StoredBatches, label_columns
 from xanesml.learning.dataset import Tensors
-from xanesml.learning.model import evaluate, network_file, save_network
 from xanesml.learning.network import answers_of, build_network
 from xanesml.learning.particle_set import ParticleSet
 from xanesml.learning.scaling import Scaling
 from xanesml.learning.splits import Split
+from xanesml.learning.trained_network import evaluate, network_file, save_network
 from xanesml.seeds import Stream, seed_of
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from xanesml.assessment.assess import TYPICAL, distances
+from xanesml.assessment.assess import TYPICAL
 from xanesml.averages.mesh import edge_step
 from xanesml.campaign import Campaign, DistortionSection, EngineSection, FeffSection, StructureSection
 from xanesml.feff.engine import make_engine, run_feff
@@ -18,7 +18,7 @@ from xanesml.feff.outcomes import Outcome
 from xanesml.feff.process import raise_stack_limit
 from xanesml.learning.augmentation import augmenter
 from xanesml.learning.dataset import load_tensors
-from xanesml.learning.scaling import FeatureSums, Scaling
+from xanesml.learning.scaling import FeatureSums, Scaling, distances
 from xanesml.store.tasks import expand
 
 pytestmark = [pytest.mark.feff, pytest.mark.requires("keras")]

@@ -21,6 +21,7 @@ from xanesml.feff.outcomes import Outcome
 pytestmark = [pytest.mark.feff, pytest.mark.requires("package index"), pytest.mark.timeout(900)]
 
 PACKAGES = ("xanesml", "hpc")
+FOIL = ROOT / "examples" / "Au_Foil_L3_rt_2016Foils.xdi"
 #: The last two must not get into the wheel.
 SOURCES = (*PACKAGES, "setup.cfg", "pyproject.toml", "README.md", "LICENSE", "tests", "tools")
 
@@ -139,6 +140,8 @@ def test_the_wheel_holds_both_packages_whole_and_nothing_else(wheel: Path) -> No
         (["--help"], "simulate"),
         (["--version"], version("xanesml")),
         (["plan", str(ROOT / "examples" / "demo.toml")], "31 distorted, 2 disordered, 55 atoms each"),
+        (["models"], "au-l3: Au L3"),
+        (["predict", "au-l3", str(FOIL), "--no-figures", "--output", "predictions"], "Au L3: MSD 0.0"),
     ],
 )
 def test_the_command_answers(environment: Environment, arguments: list[str], said: str) -> None:

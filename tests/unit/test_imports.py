@@ -7,6 +7,8 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+from conftest import ROOT
+
 import xanesml
 
 PACKAGE = Path(xanesml.__file__).parent
@@ -27,7 +29,7 @@ HEAVY = (
 def modules_after(statements: str) -> set[str]:
     code = f"import sys\n{statements}\nprint(*sorted({{name.split('.')[0] for name in sys.modules}}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(done.stdout.split())
+    return set(done.stdout.splitlines()[-1].split())
 
 
 def test_the_science_loads_nothing_heavy() -> None:
@@ -58,3 +60,12 @@ def test_the_science_never_imports_the_spreading() -> None:
         path for path in PACKAGE.rglob("*.py") if "import hpc" in path.read_text() or "from hpc" in path.read_text()
     ]
     assert offenders == []
+
+
+def test_a_prediction_loads_only_what_it_needs(tmp_path: Path) -> None:
+    arguments = ["predict", "au-l3", str(ROOT / "examples" / "Au_Foil_L3_rt_2016Foils.xdi"), "--no-figures"]
+    loaded = modules_after(
+        f"from hpc.cli import app\napp([*{arguments}, '--output', {str(tmp_path)!r}], standalone_mode=False)\n"
+    )
+    assert (tmp_path / "predictions.json").exists()
+    assert loaded.isdisjoint(set(HEAVY) - {"hpc"}), loaded & set(HEAVY)

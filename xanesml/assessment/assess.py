@@ -13,14 +13,14 @@ from xanesml.assessment.baselines import Regressions, fit_edge_slope, fit_mean
 from xanesml.assessment.report import NEAREST, NETWORK, Comparison, Errors, ModeReport, Scatter
 from xanesml.averages.nearest import nearest
 from xanesml.campaign import Campaign, Mode
-from xanesml.files.arrays import Floats, Indices, Reals, Singles, Wholes
+from xanesml.files.arrays import Floats, Indices, Singles, Wholes
 from xanesml.learning.augmentation import augmenter
 from xanesml.learning.dataset import Tensors
 from xanesml.learning.intervals import Interval, Judged, conformal_quantile, ends, mean_over_clusters
 from xanesml.learning.model import Answers, answers_of_ensemble
 from xanesml.learning.particle_set import ParticleSet
 from xanesml.learning.predictors import Predictor
-from xanesml.learning.scaling import Scaling
+from xanesml.learning.scaling import Scaling, distances
 from xanesml.learning.splits import Split, evenly
 from xanesml.seeds import Stream, generator, seed_of
 
@@ -202,11 +202,6 @@ def assess(
         particle_answers=on_particles[NETWORK].msd,
         baselines=baselines,
     )
-
-
-def distances(features: Reals) -> Floats:
-    """Return the distance of scaled spectra, (n, M), from the training spectra: their root mean square, shape (n,)."""
-    return np.asarray(np.sqrt(np.mean(np.square(features, dtype=np.float64), axis=1)))
 
 
 def _nearest(spectra: Floats, mode: Mode, tensors: Tensors, campaign: Campaign) -> Floats:

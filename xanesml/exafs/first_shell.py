@@ -16,7 +16,7 @@ from xanesml.exafs.fit import ExafsFit, FitChoices
 from xanesml.exafs.oscillations import K_SQUARED, R_BACKGROUND, Oscillations
 from xanesml.feff.paths import FeffPath
 from xanesml.files.arrays import Floats
-from xanesml.measured.spectrum import import_larch
+from xanesml.measured.xraylarch import import_larch
 
 #: Default range of the fit in k, Å⁻¹, and how far before the spectrum's end it ends.
 _FIRST_K, _LAST_K, _BEFORE_END = 3.0, 12.0, 0.5

@@ -12,7 +12,7 @@ from xanesml.measured import MeasuredSpectrum, Treatment
 from xanesml.measured.alike import clean
 from xanesml.measured.edges import MARGIN, other_edges
 from xanesml.measured.normalization import NormalizedSpectrum, normalize
-from xanesml.measured.spectrum import import_larch
+from xanesml.measured.xraylarch import import_larch
 
 #: Distance below which oscillations count as background, Å, and the power of k that weighs them: Athena's defaults.
 R_BACKGROUND, _BACKGROUND_WEIGHT = 1.0, 2

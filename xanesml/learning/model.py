@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,17 +16,17 @@ from xanesml.averages.series import Series
 from xanesml.campaign import Campaign, Mode
 from xanesml.errors import EnvironmentProblem, SpectrumError, StoreError
 from xanesml.files.arrays import Floats, Reals, Singles
+from xanesml.files.digest import file_digest
 from xanesml.files.records import RECORD, FloatArray, plain, read_json, record_of
 from xanesml.files.whole import reason, whole_file, write_text
 from xanesml.learning.intervals import Interval
-from xanesml.learning.network import import_keras
 from xanesml.learning.predictor_files import BASELINES_FILE, load_baselines
 from xanesml.learning.predictors import Predictor
 from xanesml.learning.scaling import SCALED_LABELS, Scaling
+from xanesml.learning.trained_network import NETWORK_FILES, evaluate, load_networks
 
 if TYPE_CHECKING:
-    import keras
-
+    from xanesml.learning.trained_network import Network
 
 MODEL_SCHEMA = "xanesml-model"
 MODEL_VERSION = 3
@@ -37,7 +36,7 @@ SERIES_FILE = "series.npz"
 #: Files and folders that training makes in a model's folder.
 _FILES = (
     *(METADATA_FILE, SERIES_FILE, BASELINES_FILE, "report.json", "README.md", "logs", ".*.partial*"),
-    *(f"{mode}-*.keras" for mode in get_args(Mode)),
+    *NETWORK_FILES,
     *(f"{table}-*.csv" for table in ("history", "parity", "particles", "sensitivity")),
     "checkpoint-*.npz",
 )
@@ -134,7 +133,7 @@ class TrainedModel:
 
     Attributes
     ----------
-    ensembles : mapping of str to sequence of keras.Model
+    ensembles : mapping of str to sequence of NumpyNetwork or of keras.Model
         By mode, networks that take scaled features and return scaled labels by name.
     series : Series
         The distorted series that the training spectra are averages of.
@@ -144,7 +143,7 @@ class TrainedModel:
         By mode and name, the baselines that the networks were compared with.
     """
 
-    ensembles: Mapping[Mode, Sequence[keras.Model]]
+    ensembles: Mapping[Mode, Sequence[Network]]
     series: Series
     metadata: ModelMetadata
     baselines: Mapping[Mode, Mapping[str, Predictor]]
@@ -199,7 +198,7 @@ class TrainedModel:
         features = self.scaling.scale_features(spectra)
         return answers_of_ensemble(self.networks(mode), features, self.scaling, batch_size=batch_size)
 
-    def networks(self, mode: Mode) -> Sequence[keras.Model]:
+    def networks(self, mode: Mode) -> Sequence[Network]:
         """Return the networks of a mode; StoreError if there are none."""
         if mode not in self.ensembles:
             raise StoreError(
@@ -228,7 +227,7 @@ class TrainedModel:
 
 
 def answers_of_ensemble(
-    networks: Sequence[keras.Model], features: Singles, scaling: Scaling, *, batch_size: int = 1024
+    networks: Sequence[Network], features: Singles, scaling: Scaling, *, batch_size: int = 1024
 ) -> Answers:
     """Return an ensemble's answers to scaled features, shape (n, M)."""
     each = [evaluate(network, features, batch_size=batch_size) for network in networks]
@@ -242,37 +241,6 @@ def answers_of_ensemble(
     return Answers(msd.mean(axis=0), msd.std(axis=0), **further)
 
 
-def evaluate(network: keras.Model, features: Singles, *, batch_size: int = 1024) -> dict[str, Singles]:
-    """Return a network's answers by name, shape (n, 1) or (n, R), for scaled features, shape (n, M); n may be 0."""
-    ops = import_keras().ops
-    blocks = [
-        {name: ops.convert_to_numpy(answer) for name, answer in network(block, training=False).items()}
-        for block in (features[start : start + batch_size] for start in range(0, len(features), batch_size))
-    ]
-    return {
-        name: np.concatenate([np.empty((0, *output.shape[1:]), np.float32), *(block[name] for block in blocks)])
-        for name, output in network.output.items()
-    }
-
-
-def network_file(mode: Mode, member: int) -> str:
-    """Return the name of a network's file in a model's folder."""
-    return f"{mode}-{member}.keras"
-
-
-def save_network(path: Path, network: keras.Model) -> None:
-    """Write a network's file, whole or not at all.
-
-    Raises
-    ------
-    EnvironmentProblem
-        If the folder cannot be written to.
-    """
-    # The temporary name has the same suffix, by which Keras chooses the format.
-    with whole_file(path) as partial:
-        network.save(partial)
-
-
 def complete_model(folder: Path, metadata: ModelMetadata, series: Series, files: Sequence[str]) -> None:
     """Turn a folder of networks and baselines into a model: write the series and, last, `model.json`.
 
@@ -284,12 +252,12 @@ def complete_model(folder: Path, metadata: ModelMetadata, series: Series, files:
     EnvironmentProblem
         If the folder cannot be written to.
     """
-    with whole_file(folder / SERIES_FILE) as partial:
-        np.savez(partial, delta=series.delta, mu=series.mu, edge_step=series.edge_step, r=series.r)
+    with whole_file(folder / SERIES_FILE) as unfinished:
+        np.savez(unfinished, delta=series.delta, mu=series.mu, edge_step=series.edge_step, r=series.r)
     try:
-        digests = {name: _digest(folder / name) for name in [*files, BASELINES_FILE, SERIES_FILE]}
-        for path in folder.glob("*.keras"):
-            if path.name not in digests:
+        digests = {name: file_digest(folder / name) for name in [*files, BASELINES_FILE, SERIES_FILE]}
+        for path in folder.iterdir():
+            if path.name not in digests and any(fnmatchcase(path.name, pattern) for pattern in NETWORK_FILES):
                 path.unlink()
     except OSError as error:
         raise EnvironmentProblem(
@@ -326,7 +294,7 @@ def check_listed(folder: Path, name: str) -> None:
 
 def _check_digest(path: Path, digest: object) -> None:
     try:
-        found = _digest(path)
+        found = file_digest(path)
     except FileNotFoundError as error:
         raise StoreError(f"there is no {path}, which {METADATA_FILE} lists; {_REMEDY}") from error
     except OSError as error:
@@ -343,24 +311,28 @@ def load_model(folder: Path) -> TrainedModel:
     StoreError
         If the folder holds no model, a model of another version, or a half-written one.
     EnvironmentProblem
-        If Keras is not installed.
+        If the model holds its networks for Keras alone, and Keras is not installed.
     """
-    metadata, digests = _read_metadata(folder / METADATA_FILE)
+    metadata, digests = read_metadata(folder)
     for name, digest in digests.items():
         _check_digest(folder / name, digest)
-    load = import_keras().saving.load_model
-    ensembles: dict[Mode, list[keras.Model]] = {}
-    for mode in get_args(Mode):
-        names = [name for name in digests if fnmatchcase(name, f"{mode}-*.keras")]
-        if names:
-            ensembles[mode] = [load(folder / name, compile=False) for name in names]
+    each = {mode: load_networks(folder, mode, list(digests)) for mode in get_args(Mode)}
+    ensembles = {mode: networks for mode, networks in each.items() if networks}
     with np.load(folder / SERIES_FILE) as file:
         stored = {name: file[name] for name in ("delta", "mu", "edge_step", "r")}
     series = Series(energy=metadata.mesh, first_shell=metadata.first_shell, **stored)
     return TrainedModel(ensembles, series, metadata, load_baselines(folder))
 
 
-def _read_metadata(path: Path) -> tuple[ModelMetadata, dict[str, str]]:
+def read_metadata(folder: Path) -> tuple[ModelMetadata, dict[str, str]]:
+    """Return the metadata of a model, and the digests of its files by their names.
+
+    Raises
+    ------
+    StoreError
+        If the folder holds no model, or a model of another version.
+    """
+    path = folder / METADATA_FILE
     content = read_json(path, _REMEDY)
     schema, version = content.pop("schema", None), content.pop("schema_version", None)
     if schema != MODEL_SCHEMA:
@@ -374,7 +346,3 @@ def _read_metadata(path: Path) -> tuple[ModelMetadata, dict[str, str]]:
     if away := [name for name in digests if Path(name).name != name]:
         raise StoreError(f"{path} names {away[0]!r}, which is not in its folder; {_REMEDY}")
     return record_of(ModelMetadata, content, path, _REMEDY), digests
-
-
-def _digest(path: Path) -> str:
-    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()

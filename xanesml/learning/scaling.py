@@ -109,3 +109,8 @@ class FeatureSums:
         """Return the mean and the standard deviation, each of shape (M,), edge steps."""
         first, second = np.split(self.sums[1:] / self.sums[0], 2)
         return self.center + first, np.sqrt(np.maximum(second - first**2, 0.0))
+
+
+def distances(features: Reals) -> Floats:
+    """Return the distance of scaled spectra, (n, M), from the training spectra: their root mean square, shape (n,)."""
+    return np.asarray(np.sqrt(np.mean(np.square(features, dtype=np.float64), axis=1)))

@@ -11,7 +11,7 @@ import numpy as np
 from xanesml.errors import SpectrumError
 from xanesml.files.arrays import Floats
 from xanesml.measured.screening import LARGEST_OFFSET, scatter, tabulated_edge, tabulated_edges
-from xanesml.measured.spectrum import import_larch
+from xanesml.measured.steepest import steepest
 
 #: Smallest scale of the slope, eV: the resolution of a monochromator.
 _LEAST_SCALE = 1.0
@@ -19,8 +19,8 @@ _LEAST_SCALE = 1.0
 _SPACINGS = 3.0
 #: The largest slope stands out by this many of the standard deviations that noise gives it.
 _STANDS_OUT = 5.0
-#: Fewest points in which larch finds the edge: with fewer it takes the smallest step of an empty list.
-_LARCH_FINDS_EDGES = 101
+#: Fewest points in which larch's definition of the edge holds: with fewer there is no mean of small spacings.
+_FEWEST_FOR_LARCH = 101
 #: Smallest rise at an edge, of the range of absorption.
 _LEAST_RISE = 0.01
 #: An edge near the tabulated energy counts if it has this share of the largest slope: another may be larger.
@@ -140,15 +140,14 @@ def _check_noise(source: str, energy: Floats, mu: Floats, slope: float, scale: f
 
 def _refined(energy: Floats, mu: Floats, coarse: float, scale: float) -> float:
     """Return larch's energy of the edge if it lies within the scale of the coarse one, else the coarse one."""
-    larch = import_larch()
     place = int(np.searchsorted(energy, coarse))
-    around = slice(max(0, place - _LARCH_FINDS_EDGES), place + _LARCH_FINDS_EDGES)
-    if energy[around].size < _LARCH_FINDS_EDGES:
+    around = slice(max(0, place - _FEWEST_FOR_LARCH), place + _FEWEST_FOR_LARCH)
+    if energy[around].size < _FEWEST_FOR_LARCH:
         gradient = np.gradient(mu, energy)
         gradient[np.abs(energy - coarse) > scale] = -np.inf
         return float(energy[np.argmax(gradient)])
-    e0 = float(larch.xafs.find_e0(energy[around], mu[around]))
-    return e0 if abs(e0 - coarse) <= scale else coarse
+    e0 = steepest(energy[around], mu[around])
+    return coarse if e0 is None or abs(e0 - coarse) > scale else e0
 
 
 def other_edges(

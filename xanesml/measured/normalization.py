@@ -162,8 +162,6 @@ def normalize(
 
     Raises
     ------
-    EnvironmentProblem
-        If xraylarch is not installed.
     SpectrumError
         If the steepest point is far from the stated edge, the range before or after it is
         too short, there is no upward step, or the noise is too large.

@@ -10,7 +10,7 @@ from pathlib import Path
 from xanesml.errors import SpectrumError
 from xanesml.files.whole import whole_file
 from xanesml.measured.normalization import NormalizedSpectrum
-from xanesml.measured.spectrum import import_larch
+from xanesml.measured.xraylarch import import_larch
 
 #: Where larch writes an empty journal.
 _EMPTY_JOURNAL = "@journal = ();"
@@ -63,7 +63,7 @@ def write_project(path: Path, groups: Sequence[ProjectGroup], journal: Iterable[
     larch = import_larch()
     if not groups:
         raise SpectrumError(f"there are no spectra to write into {path}")
-    from larch.io.athena_project import AthenaProject  # noqa: PLC0415 (see import_larch)
+    from larch.io.athena_project import AthenaProject  # noqa: PLC0415 (slow)
 
     project = AthenaProject()
     for number, one in enumerate(groups):

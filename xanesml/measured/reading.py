@@ -49,8 +49,6 @@ def read_spectrum(
 
     Raises
     ------
-    EnvironmentProblem
-        If xraylarch is not installed.
     SpectrumError
         As `read_spectra`, or if the file has several spectra and none is named.
     """
@@ -101,8 +99,6 @@ def read_spectra(
 
     Raises
     ------
-    EnvironmentProblem
-        If xraylarch is not installed.
     SpectrumError
         If the file cannot be read or has no spectrum of that name; or if a spectrum has no
         such absorption, fewer than 20 energies, energies that jump, values that are not finite or impossible, a

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from xanesml.errors import EnvironmentProblem
 from xanesml.files.arrays import Floats
 from xanesml.measured.background import FitRanges
 
@@ -146,22 +145,3 @@ def time_of(text: str) -> str:
             # Python 3.10 does not know Z, the zone of Greenwich.
             return read(re.sub("Z$", "+00:00", text.strip())).isoformat()
     return ""
-
-
-def import_larch() -> Any:
-    """Return the module `larch` with its `io` and `xafs`.
-
-    Raises
-    ------
-    EnvironmentProblem
-        If xraylarch is not installed.
-    """
-    try:
-        import larch  # noqa: PLC0415 (slow, and part of the extra `experiment`)
-        import larch.io  # noqa: PLC0415
-        import larch.xafs  # noqa: PLC0415
-    except ImportError as error:
-        raise EnvironmentProblem(
-            f"measured spectra need xraylarch ({error}); run `pip install 'xanesml[experiment]'`"
-        ) from error
-    return larch

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from xanesml.files.arrays import Floats
 from xanesml.plots.style import BLUE, GRAY, VERMILION, new_figure
-from xanesml.store.geometry import neighbor_lengths
-from xanesml.store.tasks import TaskTable
+
+if TYPE_CHECKING:
+    from xanesml.store.tasks import TaskTable
 
 #: Distances are drawn up to this multiple of the cutoff.
 _REACH = 1.8
@@ -17,6 +19,8 @@ _REACH = 1.8
 
 def first_shell_figure(table: TaskTable, out: Path) -> None:
     """Draw the distances around the absorbers of a campaign's undistorted cluster; see `first_shell`."""
+    from xanesml.store.geometry import neighbor_lengths  # noqa: PLC0415 (other figures need no task table)
+
     cluster = table.cluster
     others = np.setdiff1d(table.absorber, cluster.absorber).tolist()
     first_shell(

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from xanesml.assessment.report import LABELS, NETWORK, REPORT_FILE, read_report
-from xanesml.errors import SpectrumError
+from xanesml.errors import SpectrumError, StoreError
 from xanesml.files.notebook import Card, Entry
 from xanesml.learning import model as learning
 from xanesml.measured import MeasuredSpectrum, Treatment
+from xanesml.models import Shipped, shipped_model
 from xanesml.prediction.batch import Predictions
 from xanesml.prediction.many import Preparation, prepared_many
 from xanesml.prediction.predict import Prediction, predict_prepared
@@ -34,7 +35,8 @@ def load_model(folder: str | os.PathLike[str]) -> Model:
     Parameters
     ----------
     folder : str or PathLike
-        Folder that `xanesml train` wrote.
+        Folder that `xanesml train` wrote; or, where there is no such folder, the name of a model that ships,
+        such as `au-l3`.
 
     Returns
     -------
@@ -44,11 +46,17 @@ def load_model(folder: str | os.PathLike[str]) -> Model:
     Raises
     ------
     StoreError
-        If the folder holds no model, one of another version, or an incomplete one.
+        If the folder holds no model, one of another version, or an incomplete one; or if none of that name ships.
     EnvironmentProblem
-        If Keras is not installed.
+        If the folder holds networks for Keras alone, and Keras is not installed.
     """
-    return Model(Path(folder), learning.load_model(Path(folder)))
+    path = Path(folder)
+    shipped = shipped_model(str(folder)) if path.name == str(path) and not path.exists() else None
+    if shipped is not None:
+        if shipped.manifest.kind != "network":
+            raise StoreError(f"{shipped.name} is a {shipped.manifest.kind}, not networks; give the name of networks")
+        path = shipped.folder
+    return Model(path, learning.load_model(path), shipped)
 
 
 @dataclass(frozen=True, repr=False)
@@ -61,10 +69,13 @@ class Model(Card):
         Folder of the model.
     trained : TrainedModel
         The networks, baselines and metadata.
+    shipped : Shipped or None
+        What is known of it if it ships with xanesml.
     """
 
     path: Path
     trained: learning.TrainedModel
+    shipped: Shipped | None = None
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # a str is a sequence of str
@@ -150,8 +161,7 @@ class Model(Card):
         StoreError
             If the model has no networks for spectra with or without a reference, or no such baseline.
         EnvironmentProblem
-            If xraylarch is not installed, or, for the predictor `gradient_boosting`, scikit-learn is not, or
-            one that fits other trees.
+            If, for the predictor `gradient_boosting`, scikit-learn is not installed, or one that fits other trees.
         """
         known = reference
         if known is not None and not isinstance(known, Reference):

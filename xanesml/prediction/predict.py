@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xanesml.assessment.assess import distances
 from xanesml.assessment.report import LABELS, NETWORK
 from xanesml.campaign import Mode
 from xanesml.errors import SpectrumError
@@ -28,6 +27,7 @@ from xanesml.files.notebook import Card, Entry
 from xanesml.files.records import plain
 from xanesml.learning.intervals import Interval, ends
 from xanesml.learning.model import Answers, TrainedModel
+from xanesml.learning.scaling import distances
 from xanesml.measured.normalization import NormalizedSpectrum
 from xanesml.prediction import doubts
 from xanesml.prediction.prepare import Align, Prepared, Theory, prepare

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from requirements import require
 from synthetic import campaign, write_tensors
 
-from xanesml.assessment.assess import Assessment, assess, coverage_scatter, distances
+from xanesml.assessment.assess import Assessment, assess, coverage_scatter
 from xanesml.assessment.report import LABELS, NEAREST, NETWORK, Comparison, Errors, ModeReport, Scatter
 from xanesml.campaign import Campaign
 from xanesml.files.records import plain
@@ -21,7 +21,7 @@ from xanesml.learning.dataset import Tensors, load_tensors
 from xanesml.learning.intervals import Interval, Judged, conformal_quantile
 from xanesml.learning.network import import_keras
 from xanesml.learning.particle_set import ParticleSet, ParticleSplit
-from xanesml.learning.scaling import FeatureSums, Scaling
+from xanesml.learning.scaling import FeatureSums, Scaling, distances
 from xanesml.learning.splits import Split, split_by_family
 
 WITHOUT_ERRORS = {"noise": 0.0, "energy_shift": 0.0, "broadening": 0.0, "step_error": 0.0, "slope": 0.0}

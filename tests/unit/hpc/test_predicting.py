@@ -152,3 +152,16 @@ def test_ranges_and_elements_are_read_from_options() -> None:
     assert energy_range("--pre-edge", "-150,-3.5") == (-150.0, -3.5)
     assert expected_elements(None) == ()
     assert expected_elements("se, HG") == ("Se", "Hg")
+
+
+def test_a_model_that_ships_is_listed_and_taken_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    listed = CliRunner().invoke(app, ["models"])
+    assert listed.exit_code == 0
+    (line,) = [line for line in listed.output.splitlines() if line.startswith("au-l3: ")]
+    assert "Au L3, MSD 0.000" in line
+    done = CliRunner().invoke(app, ["predict", "au-l3", str(FOIL), "--no-figures"])
+    assert done.exit_code == 0
+    # What it is stands before what it says, and nothing is written into the package.
+    assert done.output.splitlines()[0] == f"model {line}"
+    assert {path.name for path in (tmp_path / "predictions").iterdir()} == {"predictions.json", "predictions.csv"}

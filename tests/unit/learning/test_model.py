@@ -20,15 +20,13 @@ from xanesml.learning.model import (
     ModelMetadata,
     TrainedModel,
     complete_model,
-    evaluate,
     load_model,
-    network_file,
-    save_network,
 )
 from xanesml.learning.network import build_network, import_keras, loss_of
 from xanesml.learning.predictor_files import save_baselines
 from xanesml.learning.predictors import Constant
 from xanesml.learning.scaling import Scaling
+from xanesml.learning.trained_network import evaluate, network_file, numpy_file, save_for_numpy, save_network
 
 pytestmark = pytest.mark.requires("keras")
 
@@ -331,3 +329,20 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: py
     with pytest.raises(EnvironmentProblem, match="No space left on device; check the folder"):
         complete_model(tmp_path, metadata(), SERIES, [])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_networks_kept_for_numpy_answer_without_keras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spectra = np.linspace(0, 1, POINTS) + 0.1 * np.random.default_rng(0).standard_normal((37, POINTS))
+    networks = [network(1), network(2)]
+    by_keras = load_model(write_model(tmp_path / "model", *networks))
+    known = by_keras.predict(spectra)
+    features = by_keras.scaling.scale_features(spectra)
+    assert save_for_numpy(tmp_path / "model", "direct", networks, features) < 1e-6
+    files = [file("direct", member) for file in (network_file, numpy_file) for member in (0, 1)]
+    complete_model(tmp_path / "model", metadata(), SERIES, files)
+    monkeypatch.setattr("xanesml.learning.trained_network.import_keras", lambda: pytest.fail("Keras is asked for"))
+    found = load_model(tmp_path / "model").predict(spectra)
+    for name in ("msd", "spread", "mean_shift", "skewness", "distribution"):
+        answers = getattr(known, name)
+        scale = max(1.0, float(np.abs(answers).max()))
+        np.testing.assert_allclose(getattr(found, name), answers, rtol=0, atol=1e-6 * scale)

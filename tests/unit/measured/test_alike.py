@@ -9,8 +9,6 @@ from xanesml.measured.alike import clean, foil_shift, paired, relative_shift, sh
 from xanesml.measured.background import FitRanges
 from xanesml.measured.normalization import NormalizedSpectrum, Treatment, normalize
 
-pytestmark = pytest.mark.requires("larch")
-
 MESH = np.arange(11910, 11975, 0.5)
 E0 = 11919.93
 #: Rows of the foil that a sample lacks.

@@ -11,8 +11,6 @@ from xanesml.measured.edges import core_width, find_edge, other_edges
 from xanesml.measured.glitches import find_glitches
 from xanesml.measured.normalization import normalize
 
-pytestmark = pytest.mark.requires("larch")
-
 E0, STEP = 11919.93, 0.8585
 
 
@@ -123,6 +121,7 @@ def test_ranges_that_hold_nothing_are_refused(treatment: Treatment, says: str) -
         normalize(measured(ENERGY[kept], foil_mu()[kept]), treatment=treatment)
 
 
+@pytest.mark.requires("larch")
 def test_default_ranges_are_those_of_larch() -> None:
     import larch.xafs
 

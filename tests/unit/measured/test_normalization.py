@@ -9,8 +9,6 @@ from xanesml.errors import SpectrumError
 from xanesml.measured import MeasuredSpectrum, Treatment, read_spectrum
 from xanesml.measured.normalization import NormalizedSpectrum, align, normalize, on_mesh
 
-pytestmark = pytest.mark.requires("larch")
-
 FOIL = ROOT / "examples" / "Au_Foil_L3_rt_2016Foils.xdi"
 E0 = 11919.0
 STEP, SLOPE = 1.4, -2e-4

@@ -34,7 +34,6 @@ XMU = """\
 
 @pytest.fixture(scope="module")
 def foil() -> MeasuredSpectrum:
-    require("larch")
     return read_spectrum(FOIL)
 
 
@@ -68,7 +67,6 @@ def test_foil_is_read_as_transmission(foil: MeasuredSpectrum) -> None:
     assert foil.mu[0] == pytest.approx(np.log(94782.30 / 169674.30), abs=1e-12)
 
 
-@pytest.mark.requires("larch")
 @pytest.mark.parametrize(
     ("columns", "rows", "mu"),
     [
@@ -89,7 +87,6 @@ def test_xdi_columns(tmp_path: Path, columns: tuple[str, ...], rows: tuple[float
     np.testing.assert_allclose(found.mu, mu, rtol=1e-6)
 
 
-@pytest.mark.requires("larch")
 @pytest.mark.parametrize("unit", ["keV", ""])
 def test_xdi_in_kiloelectronvolt(tmp_path: Path, unit: str) -> None:
     table = np.column_stack([np.arange(11.900, 11.930, 0.001), np.ones(30)])
@@ -97,7 +94,6 @@ def test_xdi_in_kiloelectronvolt(tmp_path: Path, unit: str) -> None:
     np.testing.assert_allclose(found.energy[[0, -1]], [11900.0, 11929.0])
 
 
-@pytest.mark.requires("larch")
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
@@ -116,7 +112,6 @@ def test_unusable_xdi_is_refused_in_one_line(tmp_path: Path, old: str, new: str,
     refused(path, says)
 
 
-@pytest.mark.requires("larch")
 def test_own_export_is_theory(tmp_path: Path) -> None:
     path = write_xdi(tmp_path / "a.xdi", "energy eV", "mu", "mu0", rows=np.column_stack([ENERGY, MU, 2 * MU]))
     assert not read_spectrum(path).theory
@@ -127,7 +122,6 @@ def test_own_export_is_theory(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.background, 2 * MU, atol=1e-6)
 
 
-@pytest.mark.requires("larch")
 def test_truncated_xdi_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.xdi"
     path.write_text(FOIL.read_text()[:300])
@@ -225,7 +219,6 @@ def test_missing_file_is_refused(tmp_path: Path) -> None:
     refused(tmp_path / "none.prj:foil", "No such file")
 
 
-@pytest.mark.requires("larch")
 def test_another_element_than_expected_is_refused() -> None:
     refused(FOIL, "is of Au L3, but Cu K is expected", element="Cu", edge="K")
 
@@ -238,7 +231,6 @@ def test_an_edge_that_does_not_exist_is_refused(tmp_path: Path) -> None:
         read_spectrum(path, element="Xx", edge="K")
 
 
-@pytest.mark.requires("larch")
 def test_a_column_that_is_not_there_cannot_be_chosen() -> None:
     with pytest.raises(SpectrumError, match="there is no column 'foil'; it has itrans, i0"):
         read_spectrum(Path(f"{FOIL}:foil"))
@@ -307,7 +299,6 @@ def write_json_project(path: Path, **changes: dict[str, Any]) -> Path:
     return path
 
 
-@pytest.mark.requires("larch")
 def test_groups_that_cannot_be_used_are_told_and_the_others_returned(tmp_path: Path) -> None:
     path = write_json_project(tmp_path / "a.prj", good={}, chi={"is_chi": "1"}, copper={"bkg_z": "Cu", "fft_edge": "k"})
     told: list[str] = []
@@ -320,7 +311,6 @@ def test_groups_that_cannot_be_used_are_told_and_the_others_returned(tmp_path: P
     refused(path, "it is χ", element="Au", edge="L3")
 
 
-@pytest.mark.requires("larch")
 def test_a_project_without_any_usable_group_is_refused(tmp_path: Path) -> None:
     path = write_json_project(tmp_path / "a.prj", one={"is_chi": "1"}, two={"is_bkg": "1"})
     told: list[str] = []
@@ -517,7 +507,6 @@ def test_what_an_xdi_file_says_of_its_sample_is_kept(tmp_path: Path) -> None:
         assert read_spectrum(path).others == others
 
 
-@pytest.mark.requires("larch")
 @pytest.mark.parametrize("placeholder", [{"bkg_z": "H", "fft_edge": "k"}, {"bkg_z": "", "fft_edge": "k"}])
 def test_a_placeholder_for_the_element_yields_to_what_is_stated(tmp_path: Path, placeholder: dict[str, str]) -> None:
     path = write_json_project(tmp_path / "a.prj", one=placeholder)
@@ -538,7 +527,6 @@ def test_a_placeholder_in_xdi_yields_as_well(tmp_path: Path, symbol: str) -> Non
     refused(path, "is of Cu L3, but Au L3 is expected", element="Au", edge="L3")
 
 
-@pytest.mark.requires("larch")
 def test_fit_ranges_and_reference_channel_of_a_project_are_known(tmp_path: Path) -> None:
     ranges = {"bkg_pre1": "-120", "bkg_pre2": "-40", "bkg_nor1": "60", "bkg_nor2": "500", "bkg_nnorm": "2"}
     path = write_json_project(

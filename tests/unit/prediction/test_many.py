@@ -115,6 +115,7 @@ def test_a_watch_hands_over_what_comes_until_it_is_to_stop(tmp_path: Path) -> No
     assert given == [[tmp_path / "1.dat"], [tmp_path / "2.dat"]]
 
 
+@pytest.mark.requires("larch")
 def test_a_project_holds_the_normalized_spectra_and_the_readings(loaded: Model, tmp_path: Path) -> None:
     import larch.io
 

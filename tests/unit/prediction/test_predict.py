@@ -222,6 +222,7 @@ def test_one_command_at_a_time_writes_predictions(tmp_path: Path) -> None:
     assert len(list((tmp_path / "figures").iterdir())) == 2
 
 
+@pytest.mark.requires("pandas")
 def test_predictions_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
     good = predict_spectrum(model(), foil())
     written = Predictions([good, good], [("bad.xdi", "no edge")])
