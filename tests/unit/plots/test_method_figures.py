@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from synthetic import campaign, write_tensors
 
 PAGE = (ROOT / "docs" / "figures.md").read_text(encoding="utf-8")
 
@@ -32,11 +30,23 @@ def test_the_page_has_every_figure_with_its_caption_and_its_file() -> None:
     assert PAGE.count("**A flaw of the method") >= 5
 
 
-def test_figures_of_the_stages_are_drawn_and_missing_data_are_named(tmp_path: Path) -> None:
-    write_tensors(tmp_path / "tensors.h5", campaign())
-    command = [sys.executable, "tools/figures.py", str(tmp_path), str(tmp_path), "--folder", str(tmp_path / "out")]
-    command += ["--only", "distorted", "pair"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 1, done.stderr
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["distorted.png"]
-    assert "left out pair: " in done.stderr
+def test_figures_are_taken_from_the_stages_and_missing_data_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import figures
+    import method_figures
+
+    def draw(tensors: Path, folder: Path) -> None:
+        assert tensors == tmp_path / "tensors.h5"
+        (folder / "series.png").write_bytes(b"drawn")
+
+    monkeypatch.setattr(method_figures, "averaging_figures", draw)
+    out = tmp_path / "out"
+    arguments = [str(tmp_path), str(tmp_path), "--folder", str(out), "--only", "distorted", "weightings", "pair"]
+    monkeypatch.setattr(sys, "argv", ["figures.py", *arguments])
+    assert figures.main() == 1
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == {"distorted.png": b"drawn"}
+    told = capsys.readouterr()
+    assert "left out weightings: neither average nor train drew weightings.png" in told.err
+    assert "left out pair: " in told.err
+    assert "## Distorted series" in told.out
