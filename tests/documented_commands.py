@@ -23,7 +23,7 @@ PAGES = [
 ]
 
 #: What a block may need that the tests do not have.
-NEEDS = ("cluster", "package index", "minutes of two cores", "files of yours")
+NEEDS = ("cluster", "package index", "minutes of two cores", "a session that goes on")
 
 #: Numbers in the place of names that stand for one.
 NUMBERS = {"ROW": "0", "N": "2", "K": "2", "MINUTES": "60"}
