@@ -5,7 +5,7 @@
 # make reference   complete the stores in reference/: runs what they lack, all of it in an hour on two cores
 # make model   average the reference stores and train the reference model for gold L3, minutes on two cores
 # make docs    serve the site at http://localhost:8000; DOCS="build --strict" builds it into build/site
-# make figures   draw the figures of docs/figures.md from the reference data
+# make figures   after make model: draw the figures of docs/figures.md from the reference data
 # make clean   remove the demo's results and caches, keep the environment
 
 SHELL := /bin/bash
