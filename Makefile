@@ -4,6 +4,8 @@
 # make setup   set up only; make setup-tests also what tests need besides
 # make reference   complete the stores in reference/: runs what they lack, all of it in an hour on two cores
 # make model   average the reference stores, train the reference model for gold L3 and ship it with the package
+# make docs    serve the site at http://localhost:8000; DOCS="build --strict" builds it into build/site
+# make figures   after make model: draw the figures of docs/figures.md from the reference data
 # make clean   remove the demo's results and caches, keep the environment
 
 SHELL := /bin/bash
@@ -11,7 +13,7 @@ BIN := .venv/bin
 DEMO := demo-output
 RANKS ?= 2
 
-.PHONY: demo test reference model setup setup-tests lint types pytest pythons clean
+.PHONY: demo test docs figures reference model setup setup-tests lint types pytest pythons clean
 
 demo: setup
 	@tools/demo.sh examples/demo.toml $(DEMO) $(RANKS)
@@ -33,6 +35,13 @@ model: setup
 	@$(MPIRUN) $(BIN)/xanesml train reference/au561.toml --output reference/au561
 	@$(BIN)/python tools/ship_model.py reference/au561/model au-l3 "$(AU_L3)"
 
+DOCS ?= serve
+docs: setup
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs $(DOCS)
+
+figures: setup
+	@$(BIN)/python tools/figures.py reference/au561 reference/au55 --folder docs/figures
+
 test: setup-tests lint types pythons pytest
 
 setup:
@@ -44,8 +53,8 @@ setup-tests:
 lint:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/codespell README.md CHANGELOG.md CITATION.cff Makefile setup.cfg pyproject.toml \
-		benchmarks data_schema docs examples hpc jobscripts tests tools xanesml
+	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md CITATION.cff Makefile setup.cfg pyproject.toml mkdocs.yml \
+		benchmarks conda data_schema docs examples hpc jobscripts tests tools xanesml
 	$(BIN)/shellcheck tools/*.sh jobscripts/*.sbatch jobscripts/submit-campaign .ci/run
 
 types:

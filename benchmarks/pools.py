@@ -6,8 +6,8 @@
 1. The errors that are expected for each window of energies, from the pool alone.
 2. Every card set in the place of nature: sessions of a crystal and samples made of its spectra, read by the pool whose
    error of theory is known from the other card sets alone. Root mean square errors, and the share in 90 % intervals.
-3. With a folder of measured spectra and a table `known.csv` in it (file, role, msd, msd_error, bond, coordination; role
-   reference or sample): readings beside the reference, then beside it and each sample in turn.
+3. With a folder of measured spectra and their table `exafs.csv`, such as examples/measured: readings beside the first of
+   the pool's element, then beside it and each other in turn.
 
 The baseline of 2 and 3 is "as the reference".
 """
@@ -31,6 +31,8 @@ from xanesml.pools.pool_file import PoolFile, Window
 from xanesml.pools.reading import KnownSample, Reader, Reading
 
 #: MSD of the crystal in simulated sessions, Å², and of samples relative to it.
+#: Standard uncertainty of an MSD by EXAFS where none is given, Å².
+USUAL_ERROR = 5e-4
 CRYSTAL, SAMPLES = 0.008, (-0.003, 0.006)
 
 
@@ -100,16 +102,20 @@ def as_measured(energy: np.ndarray, edge: float, mu: np.ndarray) -> NormalizedSp
 
 def measured(pool: Pool, folder: Path) -> None:
     """Read measured samples of known disorder."""
-    with (folder / "known.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    with (folder / "exafs.csv").open(encoding="utf-8") as file:
+        every = [row for row in csv.DictReader(file) if (row["element"], row["edge"]) == (pool.element, pool.shell)]
+    # Of one session: what lies in the folder itself.
+    rows = [row for row in every if "/" not in row["file"] and row["neighbors"]]
     spectra = {
         row["file"]: normalize(read_spectrum(folder / row["file"], element=pool.element, edge=pool.shell))
         for row in rows
     }
-    truth = {row["file"]: np.array([float(row[name]) for name in ("msd", "bond", "coordination")]) for row in rows}
-    (first,) = [row for row in rows if row["role"] == "reference"]
-    samples = [row for row in rows if row["role"] == "sample"]
-    known = {row["file"]: KnownSample(spectra[row["file"]], float(row["msd"]), float(row["msd_error"])) for row in rows}
+    truth = {row["file"]: np.array([float(row[name]) for name in ("msd", "r", "neighbors")]) for row in rows}
+    first, *samples = rows
+    known = {
+        row["file"]: KnownSample(spectra[row["file"]], float(row["msd"]), float(row["msd_error"] or USUAL_ERROR))
+        for row in rows
+    }
     for second in [None, *samples]:
         references = [known[first["file"]], *([known[second["file"]]] if second else [])]
         others = [row for row in samples if row is not second]

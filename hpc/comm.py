@@ -140,7 +140,7 @@ def join_horovod(comm: Ranks) -> Any:
     """
     import tensorflow as tf  # noqa: PLC0415 (heavy)
 
-    remedy = "build it with tools/setup.sh (docs/install.md), or start one process"
+    remedy = "build it with tools/setup.sh (docs/how-to/install.md), or start one process"
     try:
         import horovod.tensorflow as horovod  # noqa: PLC0415 (heavy, and not everywhere)
     except (ImportError, OSError, tf.errors.OpError) as error:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Make docs/campaign.md from the models of the campaign.
+"""Make docs/reference/campaign.md from the models of the campaign.
 
-Without options it prints the page; with `--check` it compares it with docs/campaign.md
+Without options it prints the page; with `--check` it compares it with docs/reference/campaign.md
 and exits with 1 if they differ.
 """
 
@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 
 from xanesml.campaign import EDGES, ESSENTIAL, MAGIC_NUMBERS, Campaign
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "campaign.md"
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "campaign.md"
 
 INTRODUCTION = """\
 <!-- Made by tools/campaign_reference.py from xanesml/campaign.py; edit that. -->
@@ -67,7 +67,7 @@ UNIT = re.compile(r"(?:, |\()(Å⁻¹|Å²|Å|eV|s|mesh points|edge steps)(?=[.;
 
 
 def page() -> str:
-    """Return the text of docs/campaign.md."""
+    """Return the text of docs/reference/campaign.md."""
     introduction = INTRODUCTION.format(essential="\n".join(_essential()))
     return "\n\n".join([introduction, *_sections(Campaign, "")]) + "\n"
 
@@ -189,15 +189,17 @@ def _false_is_off(model: type[BaseModel], name: str) -> bool:
 
 def main() -> int:
     """Print the page, or compare it with the file."""
-    parser = argparse.ArgumentParser(description="Make docs/campaign.md from the campaign's models.")
-    parser.add_argument("--check", action="store_true", help="compare with docs/campaign.md instead of printing")
+    parser = argparse.ArgumentParser(description="Make docs/reference/campaign.md from the campaign's models.")
+    parser.add_argument(
+        "--check", action="store_true", help="compare with docs/reference/campaign.md instead of printing"
+    )
     text = page()
     if not parser.parse_args().check:
         sys.stdout.write(text)
         return 0
     if PAGE.read_text(encoding="utf-8") == text:
         return 0
-    sys.stderr.write(f"{PAGE} is out of date; run: tools/campaign_reference.py > docs/campaign.md\n")
+    sys.stderr.write(f"{PAGE} is out of date; run: tools/campaign_reference.py > docs/reference/campaign.md\n")
     return 1
 
 

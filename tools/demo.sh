@@ -39,11 +39,11 @@ The demo took $((SECONDS / 60)) min $((SECONDS % 60)) s, all of it real: FEFF ru
 1. A gold foil, read by the model of the demo. Do not believe it: its spectra
    are of 55 atoms with cheap cards, and a foil is unlike any of them.
 
-$(.venv/bin/python tools/readings.py "$MEASURED/known.csv" "$OUTPUT/predictions.json")
+$(.venv/bin/python tools/readings.py "$MEASURED/exafs.csv" "$OUTPUT/predictions.json")
 
 2. Measured samples beside their foil, by the model that ships (xanesml models).
 
-$(.venv/bin/python tools/readings.py "$MEASURED/known.csv" "$OUTPUT/measured/predictions.json")
+$(.venv/bin/python tools/readings.py "$MEASURED/exafs.csv" "$OUTPUT/measured/predictions.json")
 
 Report:  $report
 Figure:  $OUTPUT/figures/$(basename "$FOIL" .xdi).png

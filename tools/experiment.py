@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The limits of reading disorder off a measured spectrum: the tables and figures of docs/experiment.md.
+"""The limits of reading disorder off a measured spectrum: the tables and figures of docs/explanation/experiment.md.
 
     python tools/experiment.py LARGE SMALL FOIL [--figures FOLDER]
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Print readings of measured samples beside EXAFS: readings.py KNOWN PREDICTIONS...
 
-KNOWN is a table of the samples (`examples/measured/known.csv`), PREDICTIONS are files that `xanesml predict` wrote.
+KNOWN is a table of the samples (`examples/measured/exafs.csv`), PREDICTIONS are files that `xanesml predict` wrote.
 """
 
 from __future__ import annotations

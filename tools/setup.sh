@@ -70,7 +70,7 @@ install_system_packages() {
     "with root:     apt-get install ${SYSTEM_PACKAGES[*]}" \
     "with modules:  module load gcc openmpi hdf5-parallel cmake   (names differ by site)" \
     "with conda:    conda install -c conda-forge openmpi 'h5py=*=mpi_openmpi*' mpi4py cxx-compiler cmake make" \
-    "docs/install.md has each of them step by step."
+    "docs/how-to/install.md has each of them step by step."
   apt_install "${SYSTEM_PACKAGES[@]}"
   system_is_complete || fail "the packages are installed, but mpicc, mpirun or hdf5-openmpi is still not found"
 }
@@ -162,9 +162,9 @@ install_project() {
   local inputs
   inputs=("$(cat setup.cfg pyproject.toml "$CONSTRAINTS")" "$PWD")
   stamped project "${inputs[@]}" && return
-  say "xanesml itself, in place, with its train, experiment, notebook and dev extras"
+  say "xanesml itself, in place, with its train, experiment, notebook, docs and dev extras"
   logged project "installing xanesml" "${PIP[@]}" install --constraint "$CONSTRAINTS" --no-build-isolation \
-    --editable '.[train,experiment,notebook,dev]'
+    --editable '.[train,experiment,notebook,docs,dev]'
   stamp project "${inputs[@]}"
 }
 

@@ -1,6 +1,6 @@
 """The science of xanesml: structures, FEFF runs, the store, averages, networks, predictions.
 
-This module is the front door for notebooks and scripts; `docs/api.md` shows it. Everything in it
+This module is the front door for notebooks and scripts; `docs/reference/api.md` shows it. Everything in it
 is loaded when it is first used, and nothing needs MPI. :mod:`hpc` spreads the work over ranks and GPUs.
 """
 

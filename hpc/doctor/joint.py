@@ -122,7 +122,7 @@ def parallel_hdf5(hosts: Hosts, setting: Setting) -> Findings:
     except Exception as error:  # noqa: BLE001 (it is the finding)
         finding = failure(error)
     else:
-        remedy = "no action needed: rank 0 writes the same file for all; for parallel h5py see docs/install.md"
+        remedy = "no action needed: rank 0 writes the same file for all; for parallel h5py see docs/how-to/install.md"
         finding = ok("all ranks write the store") if reason is None else warning(reason, remedy)
     return [(socket.gethostname(), finding)]
 

@@ -80,7 +80,7 @@ def mpi_library(setting: Setting) -> Finding:
     if len({library.parent for library in _mpi_libraries()}) > 1:
         return problem(
             f"{text}; two MPI libraries in one process: {_mpi_libraries_named()}",
-            "build h5py and mpi4py against the same MPI (docs/install.md)",
+            "build h5py and mpi4py against the same MPI (docs/how-to/install.md)",
         )
     if level < MPI.THREAD_MULTIPLE and setting.size > 1:
         return warning(
@@ -129,7 +129,7 @@ def engine_runs(setting: Setting) -> Finding:
         )
     return problem(
         f"13 atoms without SCF: {result.outcome.label}: {result.message}",
-        "repair the engine ([engine] in the campaign; docs/install.md, section FEFF)",
+        "repair the engine ([engine] in the campaign; docs/how-to/feff.md)",
     )
 
 
@@ -148,9 +148,9 @@ def training(setting: Setting) -> Finding:
         return problem(f"TensorFlow cannot be imported: {said}", "reinstall it: pip install '.[train]'")
     found = "TensorFlow {}, Keras {}".format(*told[0])
     if not with_horovod:
-        remedy = "one process trains without it; for several build it (docs/install.md)"
+        remedy = "one process trains without it; for several build it (docs/how-to/install.md)"
         return warning(f"{found}; Horovod is not installed", remedy)
-    remedy = "rebuild it with --no-cache-dir (docs/install.md); one process trains without it"
+    remedy = "rebuild it with --no-cache-dir (docs/how-to/install.md); one process trains without it"
     if len(told) == 1:
         return problem(f"{found}; Horovod cannot be imported: {said}", remedy)
     version, mpi, nccl, gloo = told[1]

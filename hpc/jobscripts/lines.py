@@ -136,7 +136,7 @@ def targets(job: str, work: Sequence[Work], spectra: Sequence[Path]) -> Iterable
 def check(where: Environment) -> str:
     """Return the lines that refuse to start where xanesml or its container is not there."""
     if where.archive:
-        return '[[ -r $archive ]] || fail "there is no archive $archive on $(hostname); make it (docs/install.md)"'
+        return '[[ -r $archive ]] || fail "no archive $archive on $(hostname); make it (docs/how-to/install.md)"'
     if where.container:
         lines = [
             'type -P "${container[0]}" >/dev/null ||',

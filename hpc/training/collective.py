@@ -110,7 +110,7 @@ class HorovodCollective(Collective):
         if tf.config.list_physical_devices("GPU") and not self._horovod.nccl_built():
             return [
                 "Horovod was built without NCCL, so gradients go through the memory of the host; "
-                "build it with HOROVOD_GPU_OPERATIONS=NCCL (docs/install.md)"
+                "build it with HOROVOD_GPU_OPERATIONS=NCCL (docs/how-to/install.md)"
             ]
         return []
 

@@ -67,7 +67,7 @@ def train(
 ) -> TrainingReport | None:
     """Train the networks of a campaign and write them with their errors; collective.
 
-    It writes the files of a model (docs/running.md) and, for TensorBoard, `logs/`, into the folder
+    It writes the files of a model (docs/reference/running.md) and, for TensorBoard, `logs/`, into the folder
     `FOLDER.unfinished`, with a checkpoint after every epoch, from which the next call resumes. When all is
     complete, that folder takes the place of an earlier model. Reproducible from the campaign's seed on the
     same number of ranks.

@@ -1,4 +1,4 @@
-"""A wheel of the tree, installed into an empty environment: no compiler, no root, MPI from a wheel, a serial h5py."""
+"""The sdist of the tree, a wheel of it, and that in an empty environment: no compiler, no root, a serial h5py."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,12 +19,17 @@ from conftest import ROOT
 
 from xanesml.feff.outcomes import Outcome
 
-pytestmark = [pytest.mark.feff, pytest.mark.requires("package index"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.feff, pytest.mark.requires("package index", "build", "twine"), pytest.mark.timeout(900)]
 
 PACKAGES = ("xanesml", "hpc")
 FOIL = ROOT / "examples" / "Au_Foil_L3_rt_2016Foils.xdi"
-#: The last two must not get into the wheel.
-SOURCES = (*PACKAGES, "setup.cfg", "pyproject.toml", "README.md", "LICENSE", "tests", "tools")
+#: What an sdist is made of; the last must get neither into it nor into the wheel.
+SOURCES = (
+    *PACKAGES,
+    *("setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"),
+    *("CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "data_schema", "examples", "jobscripts", "tools"),
+    "tests",
+)
 
 SERIES = """
 name = "series"
@@ -101,15 +107,31 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Environment:
 
 
 @pytest.fixture(scope="module")
-def wheel(empty: Environment) -> Path:
-    # pip builds in the source tree and leaves build/ and an egg-info there.
-    source = empty.folder.with_name("source")
-    source.mkdir()
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    # What builds it leaves an egg-info in the source tree.
+    source = tmp_path_factory.mktemp("source")
     for name in SOURCES:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, source / name)
+    command = [
+        sys.executable,
+        "-m",
+        "build",
+        "--sdist",
+        "--no-isolation",
+        "--outdir",
+        str(source / "dist"),
+        str(source),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return next((source / "dist").iterdir())
+
+
+@pytest.fixture(scope="module")
+def wheel(empty: Environment, sdist: Path) -> Path:
     built = empty.folder.with_name("wheel")
-    done = empty.run(empty.program("pip"), "wheel", "--no-deps", "--wheel-dir", str(built), str(source), timeout=300)
+    done = empty.run(empty.program("pip"), "wheel", "--no-deps", "--wheel-dir", str(built), str(sdist), timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return next(built.iterdir())
 
@@ -132,6 +154,20 @@ def test_the_wheel_holds_both_packages_whole_and_nothing_else(wheel: Path) -> No
     files = [path for package in PACKAGES for path in (ROOT / package).rglob("*") if path.is_file()]
     assert held == {str(path.relative_to(ROOT)) for path in files if path.parent.name != "__pycache__"}
     assert {"xanesml/py.typed", "hpc/py.typed", "hpc/jobscripts/templates/job.sbatch"} <= held
+
+
+def test_the_sdist_holds_what_it_takes_to_build_and_to_read(sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"setup.cfg", "LICENSE", "CITATION.cff", "data_schema/store.json", "examples/demo.toml"} <= held
+    assert not {name for name in held if name.startswith("tests") or name.endswith((".pyc", ".h5"))}
+
+
+def test_an_index_would_take_both(sdist: Path, wheel: Path) -> None:
+    command = [sys.executable, "-m", "twine", "check", "--strict", str(sdist), str(wheel)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("PASSED") == 2
 
 
 @pytest.mark.parametrize(

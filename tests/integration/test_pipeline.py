@@ -1,45 +1,111 @@
-"""The whole job on two ranks, with a fake FEFF: what comes out, and what is refused at its end."""
+"""The whole job on two ranks with a fake FEFF, as the tutorial tells it: what comes out, and what is refused."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
+import ase.io
 import numpy as np
 import pytest
-from conftest import FAKE_CAMPAIGN, ROOT, MpiRun
+from ase.cluster import Octahedron
+from conftest import FAKE_CAMPAIGN, MPI_AS_ROOT, ROOT
+from documented_commands import PAGES, blocks, calls
+
+from xanesml.store.tasks import load_campaign
 
 pytestmark = pytest.mark.requires("mpi")
 
 FOIL = ROOT / "examples" / "Au_Foil_L3_rt_2016Foils.xdi"
 
 
-@pytest.mark.timeout(600)
-def test_from_structures_to_the_foil(mpirun: MpiRun, xanesml: str, tmp_path: Path) -> None:
-    campaign = tmp_path / "fake.toml"
-    campaign.write_text(FAKE_CAMPAIGN, encoding="utf-8")
-    out = tmp_path / "out"
-    for verb in ("simulate", "average", "train"):
-        done = mpirun(2, xanesml, verb, str(campaign), "-o", str(out), timeout=200)
-        assert done.returncode == 0, f"{verb}: {done.stdout}{done.stderr}"
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A folder like the repository, in which the demo is the fake campaign, and the reference model the demo's."""
+    examples, reference = tmp_path / "examples", tmp_path / "reference" / "au561"
+    examples.mkdir()
+    for path in (ROOT / "examples").glob("*.[tx]*"):
+        (examples / path.name).symlink_to(path)
+    (examples / "demo.toml").unlink()
+    (examples / "demo.toml").write_text(FAKE_CAMPAIGN, encoding="utf-8")
+    reference.mkdir(parents=True)
+    (reference / "model").symlink_to(tmp_path / "demo-output" / "model")
+    # What readers of the how-to guides bring along.
+    for name in ("foil.xdi", "sample.xdi", "session/1.xdi", "session/2.xdi"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).symlink_to(FOIL)
+    guide = (ROOT / "docs" / "how-to" / "structure.md").read_text(encoding="utf-8")
+    (tmp_path / "my-cluster.toml").write_text(guide.split("```toml\n")[1].split("```")[0], encoding="utf-8")
+    ase.io.write(tmp_path / "cluster.xyz", Octahedron("Au", 5, cutoff=2))
+    (tmp_path / "feff.inp").write_text(load_campaign(ROOT / "examples" / "demo.toml").tasks().inputs(0)[0])
+    return tmp_path
+
+
+#: Calls of xanesml by a shell are noted for `RUN_CALLS`; those by mpirun are not.
+NOTE_CALLS = r"""
+xanesml() { python3 -c 'import json, sys; print(json.dumps(sys.argv[1:]))' "$@" >> calls.txt; }
+"""
+
+#: Runs the calls noted, all in one process: the libraries that a prediction needs take seconds to import.
+RUN_CALLS = """
+import json, sys
+from hpc.cli import app
+for line in open("calls.txt"):
+    print("xanesml", *json.loads(line), flush=True)
+    if status := app(json.loads(line), standalone_mode=False):
+        sys.exit(f"ended with {status}")
+"""
+
+
+def test_only_marked_blocks_are_not_run() -> None:
+    run = [block for page in PAGES for block in blocks(page) if block.fenced and not block.needs]
+    assert sum("/tutorial/" in block.page for block in run) >= 6
+    assert {"simulate", "average", "train", "predict"} <= {call[0] for block in run for call in calls(block.text)}
+
+
+def follow_the_pages(repository: Path, environment: dict[str, str]) -> str:
+    """Run every block that is not marked; return what the calls of xanesml printed, each after itself."""
+    oversubscribe = {"OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_hwloc_base_binding_policy": "none"}
+
+    def run(*command: str) -> str:
+        done = subprocess.run(
+            command,
+            cwd=repository,
+            env=environment | oversubscribe,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+        assert done.returncode == 0, f"{command[-1]}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    for page in PAGES:
+        for block in blocks(page):
+            if block.fenced and not block.needs:
+                run("bash", "-euo", "pipefail", "-c", NOTE_CALLS + block.text)
+    return run(sys.executable, "-c", RUN_CALLS)
+
+
+@pytest.mark.timeout(1200)
+def test_from_structures_to_the_foil(repository: Path, xanesml: str, tmp_path: Path) -> None:
+    campaign, out = repository / "examples" / "demo.toml", repository / "demo-output"
+    environment = os.environ | MPI_AS_ROOT | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    told = follow_the_pages(repository, environment | {"PATH": f"{Path(xanesml).parent}:{os.environ['PATH']}"})
+    assert told.count("\nxanesml predict ") >= 6
+    assert "45 done" in told
 
     def predict(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [xanesml, "predict", str(out / "model"), *arguments]
-        environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}  # as a process that trains hands it on
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environment)
 
-    done = predict(str(FOIL))
-    assert done.returncode == 0, done.stderr
-    assert "Au L3: MSD" in done.stdout
     (direct,) = json.loads((out / "predictions.json").read_text())["predictions"]
     low, high = direct["interval"]
     assert low <= direct["msd"] <= high
-
-    beside = predict(str(FOIL), "--reference", str(FOIL), "--reference-msd", "0.0081", "-o", str(tmp_path / "beside"))
-    assert beside.returncode == 0, beside.stderr
-    (itself,) = json.loads((tmp_path / "beside" / "predictions.json").read_text())["predictions"]
+    (itself,) = json.loads((repository / "beside" / "predictions.json").read_text())["predictions"]
     assert (itself["mode"], itself["reference"]["msd"]) == ("reference", 0.0081)
     ridge = predict(str(FOIL), "--with", "ridge", "-o", str(tmp_path / "ridge"))
     assert ridge.returncode == 0, ridge.stderr
@@ -54,7 +120,7 @@ def test_from_structures_to_the_foil(mpirun: MpiRun, xanesml: str, tmp_path: Pat
         assert set(content["test"]["errors"]) >= {"network", "mean", "ridge"}
         assert 0 < content["coverage"] <= 1
     assert "# fake" in (out / "model" / "README.md").read_text()
-    assert sorted(path.name for path in (out / "figures").glob("*.png")) == [
+    assert {path.name for path in (out / "figures").glob("*.png")} >= {
         "Au_Foil_L3_rt_2016Foils.png",
         "learning_curves.png",
         "parity-direct.png",
@@ -62,7 +128,7 @@ def test_from_structures_to_the_foil(mpirun: MpiRun, xanesml: str, tmp_path: Pat
         "sensitivity-direct.png",
         "sensitivity-reference.png",
         "series.png",
-    ]
+    }
 
     summary = subprocess.run(
         [xanesml, "report", str(campaign), "-o", str(out)], capture_output=True, text=True, check=True

@@ -16,7 +16,7 @@ from small_model import STORE, small_model
 import xanesml as xm
 from xanesml.errors import StoreError
 
-PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
 FOIL = ROOT / "examples" / "Au_Foil_L3_rt_2016Foils.xdi"
 
 

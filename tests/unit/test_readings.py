@@ -35,15 +35,17 @@ def test_the_table_by_hand() -> None:
 
 
 def test_the_samples_of_the_examples_are_there_and_fit_a_terminal() -> None:
-    known = read_known(MEASURED / "known.csv")
-    with (MEASURED / "known.csv").open(encoding="utf-8", newline="") as file:
-        paths = [MEASURED / row["file"] for row in csv.DictReader(file)]
+    known = read_known(MEASURED / "exafs.csv")
+    with (MEASURED / "exafs.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    paths = [MEASURED / row["file"] for row in rows]
     assert [path.name for path in paths] == list(known)
     assert {path for path in paths if path.parent == MEASURED} == set(MEASURED.glob("*.xdi"))
-    for path in paths:
+    for row, path in zip(rows, paths, strict=True):
         spectrum = read_spectrum(path)
-        assert (spectrum.element, spectrum.edge) == ("Au", "L3")
-    lines = list(table(known, [prediction(path.name, 0.02, 0.01, 0.03, 6.0) for path in paths]))
+        assert (spectrum.element, spectrum.edge) == (row["element"], row["edge"])
+    gold = [path for row, path in zip(rows, paths, strict=True) if row["element"] == "Au"]
+    lines = list(table(known, [prediction(path.name, 0.02, 0.01, 0.03, 6.0) for path in gold]))
     assert max(len(line) for line in lines) <= 80
     # With the words around it, the table has to fit a screen.
     assert len(lines) <= 10
@@ -54,6 +56,6 @@ def test_the_program_prints_the_table(
 ) -> None:
     file = tmp_path / "predictions.json"
     file.write_text(json.dumps({"predictions": [prediction("au_foil.xdi", 0.0082, 0.007, 0.009)], "refused": []}))
-    monkeypatch.setattr("sys.argv", ["readings.py", str(MEASURED / "known.csv"), str(file)])
+    monkeypatch.setattr("sys.argv", ["readings.py", str(MEASURED / "exafs.csv"), str(file)])
     main()
     assert "foil, room temperature  0.0082" in capsys.readouterr().out

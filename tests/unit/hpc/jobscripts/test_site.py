@@ -71,6 +71,10 @@ def test_presets_are_sites_and_their_commented_keys_exist(tmp_path: Path, preset
 
 
 def test_every_key_of_a_site_file_is_documented() -> None:
-    rows = [line for line in (ROOT / "docs" / "slurm.md").read_text(encoding="utf-8").splitlines() if line[:2] == "| "]
+    rows = [
+        line
+        for line in (ROOT / "docs" / "how-to" / "slurm.md").read_text(encoding="utf-8").splitlines()
+        if line[:2] == "| "
+    ]
     documented = {key for row in rows for key in re.findall(r"`(\w+)`", row.split("|")[1])}
     assert {*Site.model_fields, *SimulateJob.model_fields, *TrainJob.model_fields} - set(JOBS) <= documented
