@@ -15,6 +15,9 @@ import pytest
 from conftest import ROOT
 from synthetic import campaign, write_tensors
 
+from xanesml.learning.model import load_model
+from xanesml.learning.trained_network import evaluate, load_networks
+
 PROGRAMS = Path(__file__).parent / "programs"
 JAX = ROOT / ".venv-jax" / "bin"
 TRAINING = """
@@ -96,7 +99,7 @@ def test_devices_train_together_as_one_does_and_a_stopped_training_goes_on_bit_f
         assert told["losses"][-1] < told["losses"][0]
 
 
-@pytest.mark.requires("jax")
+@pytest.mark.requires("jax", "tensorflow")
 def test_the_command_trains_on_two_devices_from_tensors_to_figures(tmp_path: Path) -> None:
     ended(train(tmp_path / "even", devices=2))
     model = tmp_path / "even" / "model"
@@ -106,6 +109,12 @@ def test_the_command_trains_on_two_devices_from_tensors_to_figures(tmp_path: Pat
     assert json.loads((model / "model.json").read_text())["versions"].get("tensorflow") is None
     assert list((model / "logs" / "direct-0").glob("events.*"))
     assert list((tmp_path / "even" / "figures").glob("*.png"))
+    # The network as arrays, as Keras saved it under JAX and TensorFlow reads it.
+    (arrays,), (network,) = (load_networks(model, "direct", [f"direct-0.{kind}"]) for kind in ("npz", "keras"))
+    features = np.random.default_rng(0).standard_normal((9, load_model(model).mesh.size)).astype(np.float32)
+    known, found = evaluate(network, features), evaluate(arrays, features)
+    for name, answers in known.items():
+        np.testing.assert_allclose(found[name], answers, rtol=0, atol=1e-6 * max(1.0, float(np.abs(answers).max())))
 
 
 @pytest.mark.requires("jax")
