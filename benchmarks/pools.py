@@ -6,8 +6,8 @@
 1. The errors that are expected for each window of energies, from the pool alone.
 2. Every card set in the place of nature: sessions of a crystal and samples made of its spectra, read by the pool whose
    error of theory is known from the other card sets alone. Root mean square errors, and the share in 90 % intervals.
-3. With a folder of measured spectra and their table `exafs.csv`, such as examples/measured: readings beside the first of
-   the pool's element, then beside it and each other in turn.
+3. With a folder of measured spectra and their table `exafs.csv`, such as examples/measured: readings beside the first
+   of the pool's element, then beside it and each other in turn.
 
 The baseline of 2 and 3 is "as the reference".
 """

@@ -464,18 +464,25 @@ def predict(
         ),
     ] = None,
     reference: Annotated[
-        Path | None, typer.Option(metavar="SPECTRUM", help="A spectrum of known MSD from the same session.")
+        list[Path] | None,
+        typer.Option(
+            metavar="SPECTRUM",
+            help="A spectrum of known MSD from the same session; beside a pool several, each with --reference-msd.",
+        ),
     ] = None,
     reference_msd: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(metavar="MSD", help="MSD of the reference, Å²; exafs: by a fit of its first shell."),
     ] = None,
     reference_error: Annotated[
-        float | None,
+        list[float] | None,
         typer.Option(
             metavar="ERROR", help="Standard uncertainty of the reference's MSD, Å². Default: 0, or the fit's.", min=0.0
         ),
     ] = None,
+    particle: Annotated[
+        bool, typer.Option("--reference-is-particle", help="Beside a pool: the first reference is no crystal.")
+    ] = False,
     baseline: Annotated[
         str | None,
         typer.Option("--with", metavar="BASELINE", help="Predict with this baseline of the model, not its networks."),
@@ -533,7 +540,8 @@ def predict(
 ) -> None:
     """Read the mean squared displacement off measured spectra."""
     closing = Closing(None, output or model.parent)
-    from hpc.exafs import Shell, fit_beside, fit_reference, reference_disorder
+    from hpc.exafs import Shell, fit_beside, fit_reference, references_of
+    from hpc.pooling import pool_for, predict_beside
     from hpc.predicting import Results, energy_range, expected_elements, read_spectra, watch_folder
     from xanesml.assessment.report import NETWORK
     from xanesml.errors import SpectrumError
@@ -541,8 +549,7 @@ def predict(
     from xanesml.measured import Treatment
     from xanesml.prediction.model import load_model
 
-    if (reference is None) != (reference_msd is None):
-        raise SpectrumError("--reference SPECTRUM and --reference-msd MSD go together; give both, or neither")
+    references = references_of(reference or [], reference_msd or [], reference_error or [])
     if align not in ("foil", "edge", "none"):
         raise SpectrumError(f"--align is {align!r}; give foil, edge or none")
     if not spectra and watch is None:
@@ -555,7 +562,31 @@ def predict(
         others=expected_elements(others),
         nvict=nvict,
     )
-    stated = None if reference_msd is None else reference_disorder(reference_msd, reference_error)
+    networks = baseline is not None or watch is not None or exafs or project is not None
+    if (pool := pool_for(model, beside=bool(references), networks=networks)) is not None:
+        refused = predict_beside(
+            pool,
+            spectra or [],
+            references,
+            crystal=not particle,
+            element=element,
+            edge=edge,
+            signal=signal,
+            treatment=treatment,
+            output=output or (pool.folder.parent if pool.shipped is None else Path("predictions")),
+            figures=figures,
+            echo=_echo,
+        )
+        for line in refused:
+            _echo(f"refused: {line}", err=True)
+        if refused:
+            raise typer.Exit(SOME_FAILED)
+        return
+    if len(references) > 1 or particle:
+        raise SpectrumError(
+            "networks take one reference, of any kind; several, or a particle, need a pool (`xanesml pool`, "
+            "`xanesml models`)"
+        )
     loaded = load_model(model)
     if loaded.shipped is not None:
         _echo(f"model {loaded.shipped}")
@@ -565,9 +596,9 @@ def predict(
     options: dict[str, Any] = {"element": element, "edge": edge, "treatment": treatment}
     shell = Shell(metadata.campaign, FitChoices(), treatment)
     known = None
-    if reference is not None:
-        disorder = stated or fit_reference(shell, reference, **wanted, folder=folder / "reference", echo=_echo)
-        known = loaded.reference(reference, *disorder, **options)
+    for path, stated in references:
+        disorder = stated or fit_reference(shell, path, **wanted, folder=folder / "reference", echo=_echo)
+        known = loaded.reference(path, disorder[0], disorder[1] or 0.0, **options)
     options |= {"signal": signal, "reference": known, "predictor": baseline or NETWORK, "align": align}
     results = Results(folder, project=project, figures=figures, echo=_echo)
     if spectra:

@@ -28,6 +28,8 @@ _COLUMNS = (
 )
 
 Echo = Callable[[object], None]
+#: An MSD and its standard uncertainty, Å²; None where the latter is not stated.
+Disorder = tuple[float, float | None]
 
 
 class Shell:
@@ -120,7 +122,29 @@ def write_fits(folder: Path, found: Sequence[tuple[str, ExafsFit]], *, echo: Ech
             echo(line)
 
 
-def reference_disorder(text: str, error: float | None) -> tuple[float, float] | None:
+def references_of(
+    paths: Sequence[Path], disorder: Sequence[str], errors: Sequence[float]
+) -> list[tuple[Path, Disorder | None]]:
+    """Return references with MSD and uncertainty, Å², as options state them; None where a fit is to find them.
+
+    Raises
+    ------
+    SpectrumError
+        If there is not one MSD for each reference, or there are uncertainties, but not one for each.
+    """
+    if len(paths) != len(disorder):
+        raise SpectrumError(
+            f"there are {len(paths)} --reference and {len(disorder)} --reference-msd; give one MSD for each reference"
+        )
+    if errors and len(errors) != len(paths):
+        raise SpectrumError(
+            f"there are {len(paths)} --reference and {len(errors)} --reference-error; give one for each, or none"
+        )
+    given: Sequence[float | None] = list(errors) or [None] * len(paths)
+    return [(path, reference_disorder(text, error)) for path, text, error in zip(paths, disorder, given, strict=True)]
+
+
+def reference_disorder(text: str, error: float | None) -> Disorder | None:
     """Return MSD and uncertainty of a reference, Å², as options state them; None where a fit is to find them.
 
     Raises
@@ -133,7 +157,7 @@ def reference_disorder(text: str, error: float | None) -> tuple[float, float] | 
             raise SpectrumError(f"--reference-msd {EXAFS} finds the uncertainty too; leave out --reference-error")
         return None
     try:
-        return float(text), error or 0.0
+        return float(text), error
     except ValueError as problem:
         raise SpectrumError(
             f"--reference-msd is {text!r}; give a number in Å², such as 0.0081, or {EXAFS}"

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from hpc.exafs import Disorder, Shell, fit_reference
 from xanesml.averages.mesh import NORMALIZATION_OFFSET
 from xanesml.errors import SpectrumError
+from xanesml.exafs import FitChoices
 from xanesml.files.table import write_csv
 from xanesml.files.whole import write_text
 from xanesml.measured import Treatment
 from xanesml.measured.normalization import NormalizedSpectrum
-from xanesml.pools.model import Pool
+from xanesml.models import Shipped, shipped_models
+from xanesml.pools.model import POOL_FILE, Pool
 from xanesml.pools.pool_file import PoolFile
 from xanesml.pools.reading import KnownSample, Reader, Reading
 from xanesml.prediction.files import spectra_of
@@ -23,6 +27,9 @@ from xanesml.prediction.reference import Wanted
 USUAL_ERROR = 5e-4
 #: A misfit from which a spectrum is told to lie outside the pool.
 UNLIKE = 1.5
+
+#: Kind of a pool among the models that ship, and the end of its name.
+KIND = "pool"
 
 _COLUMNS = (
     *("source", "msd", "msd_error", "msd_low", "msd_high", "bond_minus_reference", "bond_error"),
@@ -49,8 +56,94 @@ def make_pool(path: Path, output: Path | None, echo: Callable[[str], object]) ->
     echo(f"next: xanesml predict {written.parent} SPECTRUM --reference FOIL --reference-msd MSD")
 
 
+@dataclass(frozen=True)
+class ChosenPool:
+    """A pool that is to read.
+
+    Attributes
+    ----------
+    folder : Path
+        Its folder or file.
+    shipped : Shipped or None
+        The pool as it ships, if it does.
+    instead : str
+        Name of the networks that it reads for; empty if it was asked for.
+    """
+
+    folder: Path
+    shipped: Shipped | None = None
+    instead: str = ""
+
+
+def pool_for(model: Path, *, beside: bool, networks: bool) -> ChosenPool | None:
+    """Return the pool that a model is, or that reads beside references in place of networks that ship.
+
+    Parameters
+    ----------
+    model : Path
+        Folder or name of a model.
+    beside : bool
+        Whether there are references.
+    networks : bool
+        Whether something is asked for that networks alone can do.
+
+    Raises
+    ------
+    SpectrumError
+        If a pool is asked for what it cannot do.
+    """
+    if (model / POOL_FILE).exists() or model.name == POOL_FILE:
+        chosen = ChosenPool(model)
+    else:
+        ships = {one.name: one for one in shipped_models()} if model.name == str(model) and not model.exists() else {}
+        if str(model) in ships and ships[str(model)].manifest.kind == KIND:
+            chosen = ChosenPool(ships[str(model)].folder, ships[str(model)])
+        elif (pool := ships.get(f"{model}-{KIND}")) is not None and beside and not networks:
+            return ChosenPool(pool.folder, pool, instead=str(model))
+        else:
+            return None
+    if not beside:
+        raise SpectrumError(
+            "a pool reads differences: give --reference SPECTRUM --reference-msd MSD, a foil of the same session"
+        )
+    if networks:
+        raise SpectrumError("--with, --watch, --exafs and --project do not go with a pool; leave them out")
+    return chosen
+
+
+def predict_beside(
+    chosen: ChosenPool,
+    spectra: Sequence[Path],
+    references: Sequence[tuple[Path, Disorder | None]],
+    *,
+    element: str | None,
+    edge: str | None,
+    treatment: Treatment,
+    output: Path,
+    echo: Callable[[object], None],
+    **others: Any,
+) -> list[str]:
+    """Read spectra beside references as the command line asks for it; see `read_beside`."""
+    if chosen.shipped is not None:
+        echo(f"model {chosen.shipped}")
+    if chosen.instead:
+        echo(
+            f"beside references the pool errs less than the networks of {chosen.instead}; --with network asks for these"
+        )
+    pool = Pool.load(chosen.folder)
+    shell = Shell(None, FitChoices(), treatment)
+    known = []
+    for path, stated in references:
+        of = {"element": element or pool.element, "edge": edge or pool.shell}
+        found = stated or fit_reference(shell, path, **of, folder=output / "reference", echo=echo)
+        known.append((path, *found))
+    return read_beside(
+        pool, spectra, known, element=element, edge=edge, treatment=treatment, output=output, echo=echo, **others
+    )
+
+
 def read_beside(
-    folder: Path,
+    pool: Pool,
     spectra: Sequence[Path],
     references: Sequence[tuple[Path, float, float | None]],
     *,
@@ -70,7 +163,6 @@ def read_beside(
     SpectrumError
         If a reference, or every spectrum, cannot be used.
     """
-    pool = Pool.load(folder)
     wanted = Wanted(pool.element, pool.shell, NORMALIZATION_OFFSET)
     known = [
         KnownSample(

@@ -85,7 +85,7 @@ def test_paths_and_names_exist(page: Path) -> None:
 
 def test_the_choices_of_the_source_are_those_of_its_example() -> None:
     campaign = json.loads(Campaign.load(ROOT / "examples" / "source.toml").resolved())
-    page = (ROOT / "docs" / "source.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "explanation" / "source.md").read_text(encoding="utf-8")
     named = re.findall(r"`(\w+)\.(\w+) = ([^`]+)`", page)
     assert len(named) >= 15
     for section, key, text in named:

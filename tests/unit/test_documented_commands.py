@@ -22,8 +22,8 @@ def parsed(arguments: list[str]) -> str:
     group: Any = typer.main.get_command(app)
     called: list[str] = []
 
-    def record(name: str, **_: object) -> None:
-        called.append(name)
+    def record(command: str, /, **_: object) -> None:
+        called.append(command)
 
     for name, command in group.commands.items():
         command.callback = partial(record, name)

@@ -25,6 +25,8 @@ _WITHOUT_WEIGHTS = ("InputLayer", "Reshape", "Flatten", "Dropout")
 _POOLINGS: dict[str, Pooling] = {"MaxPooling1D": "max", "AveragePooling1D": "average"}
 #: Settings of a network in its file.
 _FORM = "form"
+#: Those of networks whose file has none.
+_USUAL_FORM = np.array(["relu", "max", "1"])
 #: The answer whose numbers are shares that sum to 1.
 _SHARES = "distribution"
 _REMEDY = "train again with `xanesml train`"
@@ -129,7 +131,7 @@ class NumpyNetwork:
             raise StoreError(f"{path} is damaged: {error}; {_REMEDY}") from error
         layers: dict[str, dict[str, Affine]] = {"convolution": {}, "dense": {}, "answer": {}}
         try:
-            activation, pooling, stride = arrays.pop(_FORM).tolist()
+            activation, pooling, stride = arrays.pop(_FORM, _USUAL_FORM).tolist()
             for key, array in arrays.items():
                 part, name, what = key.split("/")
                 if what == "kernel":

@@ -13,6 +13,7 @@ from hpc.cli import app
 from hpc.pooling import read_beside
 from xanesml.errors import SpectrumError
 from xanesml.measured import Treatment
+from xanesml.pools.model import Pool
 
 ROOT = Path(__file__).parents[3]
 POOLS = ROOT / "reference" / "pools"
@@ -36,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def read(folder: Path, output: Path, *spectra: Path, msd: float = 0.008) -> list[str]:
     lines: list[str] = []
     read_beside(
-        folder,
+        Pool.load(folder),
         spectra,
         [(FOIL, msd, None)],
         crystal=True,
@@ -53,7 +54,8 @@ def read(folder: Path, output: Path, *spectra: Path, msd: float = 0.008) -> list
 
 def test_a_foil_beside_itself_is_as_disordered_as_it_is(folder: Path, tmp_path: Path) -> None:
     lines = read(folder, tmp_path, FOIL)
-    (row,) = csv.DictReader((tmp_path / "readings.csv").open())
+    with (tmp_path / "readings.csv").open(encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
     assert float(row["msd"]) == pytest.approx(0.008, abs=0.0007)
     assert abs(float(row["bond_minus_reference"])) < float(row["bond_error"])
     assert float(row["coordination"]) == pytest.approx(12.0, abs=0.4)
