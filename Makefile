@@ -4,6 +4,7 @@
 # make setup   set up only; make setup-tests also what tests need besides
 # make reference   complete the stores in reference/: runs what they lack, all of it in an hour on two cores
 # make model   average the reference stores, train the reference model for gold L3 and ship it with the package
+# make pools   mix the stores in reference/pools into the pool that ships with the package, a minute
 # make docs    serve the site at http://localhost:8000; DOCS="build --strict" builds it into build/site
 # make figures   after make model: draw the figures of docs/figures.md from the reference data
 # make clean   remove the demo's results and caches, keep the environment
@@ -13,7 +14,7 @@ BIN := .venv/bin
 DEMO := demo-output
 RANKS ?= 2
 
-.PHONY: demo test docs figures reference model setup setup-tests lint types pytest pythons clean
+.PHONY: pools demo test docs figures reference model setup setup-tests lint types pytest pythons clean
 
 demo: setup
 	@tools/demo.sh examples/demo.toml $(DEMO) $(RANKS)
@@ -34,6 +35,13 @@ model: setup
 	done
 	@$(MPIRUN) $(BIN)/xanesml train reference/au561.toml --output reference/au561
 	@$(BIN)/python tools/ship_model.py reference/au561/model au-l3 "$(AU_L3)"
+
+# What `xanesml models` says of the pool that ships.
+AU_L3_POOL := MSD, bond length and coordination number beside references, by a pool of crystal and particles
+
+pools: setup
+	@$(BIN)/xanesml pool reference/pools/au-l3.toml --output reference/pools/au-l3
+	@$(BIN)/python tools/ship_model.py reference/pools/au-l3 au-l3-pool "$(AU_L3_POOL)"
 
 DOCS ?= serve
 docs: setup

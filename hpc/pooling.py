@@ -17,6 +17,7 @@ from xanesml.files.whole import write_text
 from xanesml.measured import Treatment
 from xanesml.measured.normalization import NormalizedSpectrum
 from xanesml.models import Shipped, shipped_models
+from xanesml.pools.card import card
 from xanesml.pools.model import POOL_FILE, Pool
 from xanesml.pools.pool_file import PoolFile
 from xanesml.pools.reading import KnownSample, Reader, Reading
@@ -42,6 +43,7 @@ def make_pool(path: Path, output: Path | None, echo: Callable[[str], object]) ->
     asked = PoolFile.load(path)
     pool = Pool.make(asked)
     written = pool.save(output or Path(asked.name))
+    write_text(written.with_name("README.md"), card(pool))
     labels, crystal = pool.mixtures.labels, pool.mixtures.crystal
     runs = sum(one["done"] for one in pool.sources)
     echo(f"{written}: {len(labels)} mixtures of {runs} runs in {len(pool.sources)} stores, {pool.element} {pool.shell}")

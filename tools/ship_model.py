@@ -20,6 +20,7 @@ from xanesml.learning.model import complete_model, load_model, read_metadata
 from xanesml.learning.predictor_files import save_baselines
 from xanesml.learning.predictors import Trees
 from xanesml.models import Manifest, write_manifest
+from xanesml.pools.model import POOL_FILE, Pool
 
 CARD = "README.md"
 
@@ -78,15 +79,46 @@ def ship(model: Path, target: Path, summary: str) -> Manifest:
     return manifest
 
 
+def ship_pool(made: Path, target: Path, summary: str) -> Manifest:
+    """Copy a pool; the arguments are as of `ship`.
+
+    Raises
+    ------
+    StoreError
+        If the folder holds no pool.
+    """
+    pool = Pool.load(made)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as beside:
+        folder = Path(beside) / target.name
+        folder.mkdir()
+        for name in (POOL_FILE, CARD):
+            shutil.copyfile(made / name, folder / name)
+        msd = pool.mixtures.labels[:, 0]
+        manifest = write_manifest(
+            folder,
+            kind="pool",
+            summary=summary,
+            element=pool.element,
+            edge=pool.shell,
+            msd=(float(msd.min()), float(msd.max())),
+            campaigns={f"pools/{one['name']}": one["campaign_digest"] for one in pool.sources},
+        )
+        shutil.rmtree(target, ignore_errors=True)
+        folder.rename(target)
+    return manifest
+
+
 def main() -> None:
     """Copy the model that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path, help="folder that `xanesml train` wrote")
+    parser.add_argument("model", type=Path, help="folder that `xanesml train` or `xanesml pool` wrote")
     parser.add_argument("name", help="name of the model, such as au-l3")
     parser.add_argument("summary", help="what it reads off what, in one line")
     options = parser.parse_args()
     target = Path(xanesml.__file__).parent / "models" / options.name
-    manifest = ship(options.model, target, options.summary)
+    copy = ship_pool if (options.model / POOL_FILE).exists() else ship
+    manifest = copy(options.model, target, options.summary)
     size = sum(path.stat().st_size for path in target.iterdir())
     print(f"{target}: {len(manifest.files) + 1} files, {size / 1e6:.1f} MB, of campaign {manifest.campaigns}")
 

@@ -74,3 +74,25 @@ def test_what_cannot_be_read_is_told_and_nothing_is_left(folder: Path, tmp_path:
         read(folder, tmp_path / "b", tmp_path / "notes.dat")
     assert not (tmp_path / "a").exists()
     assert not (tmp_path / "b").exists()
+
+
+def predict(*arguments: str | Path) -> tuple[int, str]:
+    done = CliRunner().invoke(app, ["predict", *map(str, arguments)])
+    return done.exit_code, done.output if done.exception is None else done.output + str(done.exception)
+
+
+def test_references_go_with_their_values(folder: Path, tmp_path: Path) -> None:
+    given = (folder, FOIL, "--output", tmp_path, "--no-figures")
+    known = ("--reference", FOIL, "--reference-msd", "0.008")
+    status, text = predict(*given, *known, *known, "--reference-error", "0.0004", "--reference-error", "0.0005")
+    assert (status, "MSD 0.00" in text) == (0, True), text
+    assert len(json.loads((tmp_path / "readings.json").read_text())["references"]) == 2
+    for wrong, message in (
+        (("--reference", FOIL), "1 --reference and 0 --reference-msd"),
+        ((*known, *known, "--reference-error", "0.1"), "2 --reference and 1 --reference-error"),
+        ((), "a pool reads differences"),
+        ((*known, "--with", "network"), "do not go with a pool"),
+    ):
+        status, text = predict(*given, *wrong)
+        assert status != 0
+        assert message in text

@@ -1,0 +1,45 @@
+"""The model card of a pool: what it was made of and what it allows for."""
+
+from __future__ import annotations
+
+from xanesml.pools.environments import LABELS
+from xanesml.pools.model import Pool
+
+
+def card(pool: Pool) -> str:
+    """Return a pool's model card as Markdown."""
+    window, errors, theory = pool.window, pool.errors, pool.theory
+    within = (pool.energy >= window.first) & (pool.energy <= window.last)
+    size = theory.size[within]
+    lines = [
+        f"# {pool.name}: MSD, bond length and coordination number beside references, {pool.element} {pool.shell}",
+        "",
+        "Mixtures of environments from molecular dynamics, and a normal distribution conditioned on the difference of "
+        "a spectrum from a reference of known mean squared displacement (MSD, Å²):",
+        "",
+        "    xanesml predict NAME SPECTRUM --reference FOIL --reference-msd MSD",
+        "",
+        "Further references, each with its MSD, take away what theory gets wrong in common.",
+        "",
+        "| store | campaign | runs | engine |",
+        "| --- | --- | ---: | --- |",
+        *(f"| {one['name']} | `{one['campaign_digest']}` | {one['done']} | {one['engine']} |" for one in pool.sources),
+        "",
+        f"{len(pool.mixtures)} mixtures, {int(pool.mixtures.crystal.sum())} of them of the crystal alone. Labels:",
+        "",
+        "| label | smallest | largest |",
+        "| --- | ---: | ---: |",
+        *(
+            f"| {name} | {column.min():.4g} | {column.max():.4g} |"
+            for name, column in zip(LABELS, pool.mixtures.labels.T, strict=True)
+        ),
+        "",
+        f"Read are {window.first:g} … {window.last:g} eV from the edge. Allowed for are noise of {errors.noise:g} edge "
+        f"steps, errors of gain ({errors.gain:g}), of the background's slope ({errors.slope:g} edge steps in 50 eV) "
+        f"and offset ({errors.offset:g}), of the alignment ({errors.shift:g} eV), and of theory: {size.min():.0%} to "
+        f"{size.max():.0%} of a difference, the same over {theory.length:g} eV.",
+    ]
+    if theory.by_cards:
+        told = ", ".join(f"{name} {value:.0%}" for name, value in theory.by_cards.items())
+        lines += ["", f"The error of theory is what other cards make of the same environments: {told}."]
+    return "\n".join(lines) + "\n"
