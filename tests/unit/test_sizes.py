@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import sizes
 from conftest import ROOT
 from synthetic import campaign, write_tensors
 
@@ -16,7 +17,6 @@ from xanesml.averages.series import Series
 from xanesml.measured import read_spectrum
 from xanesml.measured.normalization import normalize
 
-sizes = pytest.importorskip("sizes")
 FOIL = ROOT / "examples" / "Au_Foil_L3_rt_2016Foils.xdi"
 
 
