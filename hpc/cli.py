@@ -20,7 +20,11 @@ from hpc.comm import Ranks, Writer, exit_with, from_root, keep_status, silent, w
 from xanesml.errors import XanesmlError, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hpc.exafs import Disorder
     from xanesml.campaign import Campaign
+    from xanesml.measured import Treatment
 
 app = typer.Typer(
     name="xanesml",
@@ -540,16 +544,16 @@ def predict(
 ) -> None:
     """Read the mean squared displacement off measured spectra."""
     closing = Closing(None, output or model.parent)
-    from hpc.exafs import Shell, fit_beside, fit_reference, references_of
-    from hpc.pooling import pool_for, predict_beside
-    from hpc.predicting import Results, energy_range, expected_elements, read_spectra, watch_folder
-    from xanesml.assessment.report import NETWORK
+    from hpc.pool_choice import pool_for
+    from hpc.predicting import energy_range, expected_elements
     from xanesml.errors import SpectrumError
-    from xanesml.exafs import FitChoices
     from xanesml.measured import Treatment
-    from xanesml.prediction.model import load_model
 
-    references = references_of(reference or [], reference_msd or [], reference_error or [])
+    references: list[tuple[Path, Disorder | None]] = []
+    if reference or reference_msd or reference_error:
+        from hpc.exafs import references_of
+
+        references = references_of(reference or [], reference_msd or [], reference_error or [])
     if align not in ("foil", "edge", "none"):
         raise SpectrumError(f"--align is {align!r}; give foil, edge or none")
     if not spectra and watch is None:
@@ -564,6 +568,8 @@ def predict(
     )
     networks = baseline is not None or watch is not None or exafs or project is not None
     if (pool := pool_for(model, beside=bool(references), networks=networks)) is not None:
+        from hpc.pooling import predict_beside
+
         refused = predict_beside(
             pool,
             spectra or [],
@@ -587,29 +593,78 @@ def predict(
             "networks take one reference, of any kind; several, or a particle, need a pool (`xanesml pool`, "
             "`xanesml models`)"
         )
+    _by_networks(
+        model,
+        spectra,
+        references,
+        closing=closing,
+        output=output,
+        exafs=exafs,
+        watch=watch,
+        every=every,
+        jobs=jobs,
+        project=project,
+        figures=figures,
+        treatment=treatment,
+        given={"element": element, "edge": edge, "signal": signal, "align": align},
+        predictor=baseline,
+    )
+
+
+def _by_networks(
+    model: Path,
+    spectra: list[Path] | None,
+    references: Sequence[tuple[Path, Disorder | None]],
+    *,
+    closing: Closing,
+    output: Path | None,
+    exafs: bool,
+    watch: Path | None,
+    every: float,
+    jobs: int | None,
+    project: Path | None,
+    figures: bool | None,
+    treatment: Treatment,
+    given: dict[str, str | None],
+    predictor: str | None,
+) -> None:
+    from hpc.predicting import Results, read_spectra, watch_folder
+    from xanesml.assessment.report import NETWORK
+    from xanesml.prediction.model import load_model
+
+    if fitted := exafs or bool(references):
+        from hpc.exafs import Shell, fit_beside, fit_reference
+        from xanesml.exafs import FitChoices
+
     loaded = load_model(model)
     if loaded.shipped is not None:
         _echo(f"model {loaded.shipped}")
     folder = output or (model.parent if loaded.shipped is None else Path("predictions"))
     metadata = loaded.trained.metadata
-    wanted: dict[str, Any] = {"element": element or metadata.element, "edge": edge or metadata.edge}
-    options: dict[str, Any] = {"element": element, "edge": edge, "treatment": treatment}
-    shell = Shell(metadata.campaign, FitChoices(), treatment)
+    wanted: dict[str, Any] = {
+        "element": given["element"] or metadata.element,
+        "edge": given["edge"] or metadata.edge,
+    }
+    options: dict[str, Any] = {"element": given["element"], "edge": given["edge"], "treatment": treatment}
     known = None
+    if fitted:
+        shell = Shell(metadata.campaign, FitChoices(), treatment)
     for path, stated in references:
         disorder = stated or fit_reference(shell, path, **wanted, folder=folder / "reference", echo=_echo)
         known = loaded.reference(path, disorder[0], disorder[1] or 0.0, **options)
-    options |= {"signal": signal, "reference": known, "predictor": baseline or NETWORK, "align": align}
+    options |= given | {"reference": known, "predictor": predictor or NETWORK}
     results = Results(folder, project=project, figures=figures, echo=_echo)
     if spectra:
         found = read_spectra(loaded, spectra, options, jobs, _echo)
         results.add(found)
         if exafs:
-            fit_beside(shell, spectra, found, **wanted, signal=signal, folder=folder, echo=_echo)
+            fit_beside(shell, spectra, found, **wanted, signal=given["signal"], folder=folder, echo=_echo)
     if watch is not None:
         watch_folder(loaded, watch, options, results, every)
-    written = (output or model.parent) / "predictions.json"
-    _echo(closing.line([written] if written.exists() else [], closing.command("report")))
+    written = folder / "predictions.json"
+    beside = f"xanesml predict {model} SPECTRUM --reference FOIL --reference-msd MSD"
+    then = closing.command("report") if loaded.shipped is None else beside
+    _echo(closing.line([written] if written.exists() else [], then))
     if results.refused:
         raise typer.Exit(SOME_FAILED)
 

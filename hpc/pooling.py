@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from hpc.exafs import Disorder, Shell, fit_reference
+from hpc.pool_choice import ChosenPool
 from xanesml.averages.mesh import NORMALIZATION_OFFSET
 from xanesml.errors import SpectrumError
 from xanesml.exafs import FitChoices
@@ -16,9 +17,8 @@ from xanesml.files.table import write_csv
 from xanesml.files.whole import write_text
 from xanesml.measured import Treatment
 from xanesml.measured.normalization import NormalizedSpectrum
-from xanesml.models import Shipped, shipped_models
 from xanesml.pools.card import card
-from xanesml.pools.model import POOL_FILE, Pool
+from xanesml.pools.model import Pool
 from xanesml.pools.pool_file import PoolFile
 from xanesml.pools.reading import KnownSample, Reader, Reading
 from xanesml.prediction.files import spectra_of
@@ -28,9 +28,6 @@ from xanesml.prediction.reference import Wanted
 USUAL_ERROR = 5e-4
 #: A misfit from which a spectrum is told to lie outside the pool.
 UNLIKE = 1.5
-
-#: Kind of a pool among the models that ship, and the end of its name.
-KIND = "pool"
 
 _COLUMNS = (
     *("source", "msd", "msd_error", "msd_low", "msd_high", "bond_minus_reference", "bond_error"),
@@ -56,61 +53,6 @@ def make_pool(path: Path, output: Path | None, echo: Callable[[str], object]) ->
     for name, size in pool.theory.by_cards.items():
         echo(f"  cards {name}: {size:.0%} of a difference, root mean square over the window")
     echo(f"next: xanesml predict {written.parent} SPECTRUM --reference FOIL --reference-msd MSD")
-
-
-@dataclass(frozen=True)
-class ChosenPool:
-    """A pool that is to read.
-
-    Attributes
-    ----------
-    folder : Path
-        Its folder or file.
-    shipped : Shipped or None
-        The pool as it ships, if it does.
-    instead : str
-        Name of the networks that it reads for; empty if it was asked for.
-    """
-
-    folder: Path
-    shipped: Shipped | None = None
-    instead: str = ""
-
-
-def pool_for(model: Path, *, beside: bool, networks: bool) -> ChosenPool | None:
-    """Return the pool that a model is, or that reads beside references in place of networks that ship.
-
-    Parameters
-    ----------
-    model : Path
-        Folder or name of a model.
-    beside : bool
-        Whether there are references.
-    networks : bool
-        Whether something is asked for that networks alone can do.
-
-    Raises
-    ------
-    SpectrumError
-        If a pool is asked for what it cannot do.
-    """
-    if (model / POOL_FILE).exists() or model.name == POOL_FILE:
-        chosen = ChosenPool(model)
-    else:
-        ships = {one.name: one for one in shipped_models()} if model.name == str(model) and not model.exists() else {}
-        if str(model) in ships and ships[str(model)].manifest.kind == KIND:
-            chosen = ChosenPool(ships[str(model)].folder, ships[str(model)])
-        elif (pool := ships.get(f"{model}-{KIND}")) is not None and beside and not networks:
-            return ChosenPool(pool.folder, pool, instead=str(model))
-        else:
-            return None
-    if not beside:
-        raise SpectrumError(
-            "a pool reads differences: give --reference SPECTRUM --reference-msd MSD, a foil of the same session"
-        )
-    if networks:
-        raise SpectrumError("--with, --watch, --exafs and --project do not go with a pool; leave them out")
-    return chosen
 
 
 def predict_beside(

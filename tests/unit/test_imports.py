@@ -66,6 +66,7 @@ def test_a_prediction_loads_only_what_it_needs(tmp_path: Path) -> None:
     arguments = ["predict", "au-l3", str(ROOT / "examples" / "Au_Foil_L3_rt_2016Foils.xdi"), "--no-figures"]
     loaded = modules_after(
         f"from hpc.cli import app\napp([*{arguments}, '--output', {str(tmp_path)!r}], standalone_mode=False)\n"
+        "assert not {'xanesml.exafs', 'xanesml.store', 'xanesml.feff.run', 'xanesml.plots'} & set(sys.modules)"
     )
     assert (tmp_path / "predictions.json").exists()
     assert loaded.isdisjoint(set(HEAVY) - {"hpc"}), loaded & set(HEAVY)

@@ -83,7 +83,7 @@ class NumpyNetwork:
         Raises
         ------
         TypeError
-            If it has a layer that `build_network` never makes.
+            If it has a layer or an activation that `build_network` never makes.
         """
         convolutions: list[Affine] = []
         dense: list[Affine] = []
@@ -103,10 +103,11 @@ class NumpyNetwork:
                 answers[layer.name] = Affine(*layer.get_weights())
             elif kind == "Dense":
                 dense.append(Affine(*layer.get_weights()))
+                activation = _known(layer)
             elif kind in _POOLINGS:
                 pooling = _POOLINGS[kind]
-            elif kind == "Activation" and layer.activation.__name__ in _ACTIVATIONS:
-                activation = layer.activation.__name__
+            elif kind == "Activation":
+                activation = _known(layer)
             elif kind not in (*_WITHOUT_WEIGHTS, "ReLU"):
                 raise TypeError(f"no network of xanesml has a layer {kind}")
         # Keras lists the last layers in an order of its own.
@@ -181,6 +182,14 @@ class NumpyNetwork:
             else signal @ layer.kernel + layer.bias
             for name, layer in self.answers.items()
         }
+
+
+def _known(layer: keras.Layer) -> Activation:
+    """Return the name of a layer's activation."""
+    name: Activation = layer.activation.__name__
+    if name not in _ACTIVATIONS:
+        raise TypeError(f"no network of xanesml has the activation {name}")
+    return name
 
 
 def _normalized(layer: Affine, weights: Sequence[Singles], epsilon: float) -> Affine:

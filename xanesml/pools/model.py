@@ -16,12 +16,11 @@ from xanesml.files.hdf5 import package_versions
 from xanesml.files.whole import whole_file
 from xanesml.pools.environments import LABELS, load_environments
 from xanesml.pools.mixtures import Mixtures, draw
-from xanesml.pools.pool_file import Errors, PoolFile, Window
+from xanesml.pools.pool_file import POOL_FILE, Errors, PoolFile, Window
 from xanesml.pools.theory import TheoryError, theory_error
 from xanesml.store.reader import open_store
 
-#: The file, and the version of its format.
-POOL_FILE = "pool.h5"
+#: The version of the file's format.
 VERSION = 1
 
 

@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from xanesml.errors import CampaignError
 
+#: The file of a pool that is ready to read.
+POOL_FILE = "pool.h5"
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:

@@ -162,6 +162,7 @@ def test_a_model_that_ships_is_listed_and_taken_by_its_name(tmp_path: Path, monk
     assert "Au L3, MSD 0.000" in line
     done = CliRunner().invoke(app, ["predict", "au-l3", str(FOIL), "--no-figures"])
     assert done.exit_code == 0
+    assert done.output.splitlines()[-1].endswith("xanesml predict au-l3 SPECTRUM --reference FOIL --reference-msd MSD")
     # What it is stands before what it says, and nothing is written into the package.
     assert done.output.splitlines()[0] == f"model {line}"
     assert {path.name for path in (tmp_path / "predictions").iterdir()} == {"predictions.json", "predictions.csv"}

@@ -52,6 +52,7 @@ def test_answers_by_hand() -> None:
         (8, {"filters": [], "dense": [3], "heads": ["distribution"]}),
         (9, {"filters": [3], "kernel": 1, "dense": [4], "heads": []}),
         *((33, {"filters": [4, 5], "kernel": 4, "dense": [6], "activation": one}) for one in get_args(Activation)),
+        (8, {"filters": [], "dense": [3], "activation": "tanh"}),
         (33, {"filters": [4, 5], "kernel": 5, "dense": [6], "pooling": "average"}),
         (33, {"filters": [4, 5], "kernel": 4, "dense": [6], "pooling": "none", "stride": 2, "block_dropout": 0.1}),
         (32, {"filters": [4, 5], "kernel": 3, "dense": [6], "stride": 3, "l1": 1e-3}),
@@ -119,4 +120,9 @@ def test_a_layer_that_no_network_has_is_refused() -> None:
 
     strange = keras.Sequential([keras.Input((4,)), keras.layers.LayerNormalization()])
     with pytest.raises(TypeError, match="LayerNormalization"):
+        NumpyNetwork.of(strange)
+    inputs = keras.Input((4,))
+    answer = keras.layers.Dense(1, name="msd")(keras.layers.Dense(2, activation="mish")(inputs))
+    strange = keras.Model(inputs, {"msd": answer})
+    with pytest.raises(TypeError, match="the activation mish"):
         NumpyNetwork.of(strange)
