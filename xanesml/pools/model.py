@@ -85,7 +85,7 @@ class Pool:
         for path in [*asked.stores, *(path for stores in asked.cards.values() for path in stores)]:
             with open_store(path / "store.h5" if path.is_dir() else path) as store:
                 campaign = store.campaign
-                digest = str(store.file.attrs["campaign_digest"])
+                digest = campaign.digest()
                 done = store.outcomes.get("done", 0)
                 sources.append({"name": path.name, "campaign_digest": digest, "engine": store.engine, "done": done})
         return cls(
