@@ -114,6 +114,16 @@ Range = Annotated[tuple[Item, Item], AfterValidator(_ordered)]
 OrFalse = Annotated[Item | None, BeforeValidator(_false_is_off)]
 
 
+def as_made(content: Any) -> Any:
+    """Return the content of a campaign, its keys that were added later with the values that say how it was made."""
+    if not isinstance(content, dict):
+        return content
+    sections = {name: content.get(name) for name in EARLIER_VALUES}
+    return content | {
+        name: EARLIER_VALUES[name] | section for name, section in sections.items() if isinstance(section, dict)
+    }
+
+
 def image_slice(text: str) -> slice:
     """Return a choice of images, such as ``::10`` or ``-5:``, as a slice.
 
@@ -817,11 +827,7 @@ class Campaign(_Section):
         ValueError
             If the text is not JSON, or not a campaign (pydantic.ValidationError).
         """
-        content = json.loads(text)
-        for section, values in EARLIER_VALUES.items():
-            if isinstance(content, dict) and isinstance(content.get(section), dict):
-                content[section] = values | content[section]
-        return cls.model_validate_json(json.dumps(content))
+        return cls.model_validate_json(json.dumps(as_made(json.loads(text))))
 
     def resolved(self) -> str:
         """Return the campaign with all defaults filled in, as canonical JSON."""

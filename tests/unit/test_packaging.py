@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
+from requirements import require
 
 CFG = configparser.ConfigParser()
 CFG.read(ROOT / "setup.cfg", encoding="utf-8")
@@ -16,7 +17,10 @@ VERSION = CFG["metadata"]["version"]
 
 
 def yaml(path: str) -> Any:
-    return pytest.importorskip("yaml").safe_load((ROOT / path).read_text(encoding="utf-8"))
+    require("mkdocs")
+    import yaml as library
+
+    return library.safe_load((ROOT / path).read_text(encoding="utf-8"))
 
 
 def test_the_version_is_that_of_setup_cfg_everywhere() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pydantic.dataclasses
 
 from xanesml.averages.series import Series
-from xanesml.campaign import Campaign, Mode
+from xanesml.campaign import Campaign, Mode, as_made
 from xanesml.errors import EnvironmentProblem, SpectrumError, StoreError
 from xanesml.files.arrays import Floats, Reals, Singles
 from xanesml.files.digest import file_digest
@@ -345,4 +345,5 @@ def read_metadata(folder: Path) -> tuple[ModelMetadata, dict[str, str]]:
         raise StoreError(f"{path} lacks 'files', the checksums of the model's files; {_REMEDY}")
     if away := [name for name in digests if Path(name).name != name]:
         raise StoreError(f"{path} names {away[0]!r}, which is not in its folder; {_REMEDY}")
+    content["campaign"] = as_made(content.get("campaign"))
     return record_of(ModelMetadata, content, path, _REMEDY), digests

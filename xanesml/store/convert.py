@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from xanesml.campaign import EARLIER_VALUES, Campaign, digest_of
+from xanesml.campaign import Campaign, as_made, digest_of
 from xanesml.errors import StoreError, XanesmlError
 from xanesml.files.apart import crash
 from xanesml.files.hdf5 import (
@@ -258,9 +258,7 @@ def _campaign(attributes: Mapping[str, Any]) -> dict[str, str]:
     for section, names in _RENAMED_KEYS.items():
         if campaign.get(section):
             campaign[section] = {names.get(key, key): value for key, value in campaign[section].items()}
-    for section, values in EARLIER_VALUES.items():
-        if campaign.get(section):
-            campaign[section] = values | campaign[section]
+    campaign = as_made(campaign)
     # As `Campaign.resolved` and `Campaign.digest` do, but without defaults that the campaign was not made with.
     return {
         "campaign": json.dumps(campaign, sort_keys=True, ensure_ascii=False),

@@ -96,7 +96,7 @@ def test_options_reach_reading_and_normalization(tmp_path: Path) -> None:
         ((FOIL, "--align", "all"), "--align is 'all'; give foil, edge or none"),
         ((FOIL, "--pre-edge", "-90"), "--pre-edge is '-90'; give two energies"),
         ((FOIL, "--others", "Se,Qq"), "--others names 'Qq', which is no element"),
-        ((FOIL, "--reference-msd", "0.0081"), "go together"),
+        ((FOIL, "--reference-msd", "0.0081"), "there are 0 --reference and 1 --reference-msd; give one MSD for each"),
         (("--watch", "nowhere"), "there is no folder nowhere to watch"),
         ((FOIL, "--project-ranges"), "holds no fit ranges; only groups of Athena projects do"),
     ],

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from synthetic import campaign
 
 from xanesml.averages.series import Series
@@ -21,6 +23,7 @@ from xanesml.learning.model import (
     TrainedModel,
     complete_model,
     load_model,
+    read_metadata,
 )
 from xanesml.learning.network import build_network, import_keras, loss_of
 from xanesml.learning.predictor_files import save_baselines
@@ -346,3 +349,14 @@ def test_networks_kept_for_numpy_answer_without_keras(tmp_path: Path, monkeypatc
         answers = getattr(known, name)
         scale = max(1.0, float(np.abs(answers).max()))
         np.testing.assert_allclose(getattr(found, name), answers, rtol=0, atol=1e-6 * scale)
+
+
+def test_a_model_of_an_earlier_campaign_says_how_its_runs_were_made(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "xanesml" / "models" / "au-l3", tmp_path / "model")
+    path = tmp_path / "model" / "model.json"
+    content = json.loads(path.read_text())
+    del content["campaign"]["engine"]["pot"]
+    del content["campaign"]["feff"]["potentials"]
+    path.write_text(json.dumps(content))
+    campaign = read_metadata(tmp_path / "model")[0].campaign
+    assert (campaign.engine.pot, campaign.feff.potentials) == ("feff", "element")

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+from requirements import require
 
 from xanesml.campaign import Activation, TrainingSection
 from xanesml.errors import StoreError
@@ -18,7 +19,7 @@ BINS = 6
 
 def trained(points: int, **section: Any) -> Any:
     """Return a network whose weights, and statistics of normalization, are none of the initial ones."""
-    pytest.importorskip("keras")
+    require("keras")
     from xanesml.learning.network import build_network
 
     network = build_network(points, TrainingSection(**section), bins=BINS, seed=1)
