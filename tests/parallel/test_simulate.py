@@ -115,7 +115,7 @@ def test_a_bad_run_is_an_outcome_and_the_rest_goes_on(
         2, xanesml, "simulate", str(fake_campaign), "-o", str(tmp_path / "out"), env={"FAKE_FEFF": mode}, timeout=120
     )
     assert done.returncode == 3
-    counts = re.search(rf"(\d+) {label}", done.stdout.splitlines()[-2])
+    counts = re.search(rf"(\d+) {label}", done.stdout.splitlines()[-3])
     assert counts, done.stdout
     outcome, _ = spectra(tmp_path / "out" / "store.h5")
     assert (outcome == 2).sum() == TASKS - int(counts[1])

@@ -122,7 +122,7 @@ _ENERGY = Member("energy", "mesh/energy", "photon energy (eV)")
 TENSOR_PLOTS = (
     Plot(
         "mean",
-        "Mean of the statistical and of the particle averages",
+        "Mean of the averages",
         (
             Member("statistical", "statistical/mean_spectrum", "mean of the statistical averages"),
             Member("particle", "particle/mean_spectrum", "mean of the particle averages"),
