@@ -11,7 +11,7 @@ from exafs_data import PUBLISHED, path_of, unpacked
 from requirements import require
 
 from xanesml.errors import CampaignError, SpectrumError
-from xanesml.exafs import FitChoices, Oscillations, default_campaign, fit_first_shell, oscillations
+from xanesml.exafs import FitChoices, Oscillations, default_campaign, first_shell, fit_first_shell, oscillations
 from xanesml.feff.paths import FeffPath
 from xanesml.measured import MeasuredSpectrum, Treatment, read_spectrum
 
@@ -44,9 +44,10 @@ def made_of(path: FeffPath, folder: Path, **values: float) -> Oscillations:
     return Oscillations("made", "Au", "L3", energy + e0, mu, e0, 1.0, K, np.asarray(group.chi))
 
 
-def without_background(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let another background change nothing, as there is none in what is made up."""
-    monkeypatch.setattr(Oscillations, "with_background", lambda self, _: self)
+@pytest.fixture
+def single(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fit once, not by other choices too, where these are not the matter."""
+    monkeypatch.setattr(first_shell, "_other_choices", lambda *_: iter(()))
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -64,11 +65,9 @@ def test_published_values_are_found(name: str, tmp_path: Path) -> None:
         assert fit.amplitude == pytest.approx(0.82, abs=0.15)
 
 
+@pytest.mark.usefixtures("single")
 @pytest.mark.parametrize("third", [None, 2e-4])
-def test_made_up_disorder_is_found(
-    gold: FeffPath, tmp_path: Path, third: float | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    without_background(monkeypatch)
+def test_made_up_disorder_is_found(gold: FeffPath, tmp_path: Path, third: float | None) -> None:
     more = {} if third is None else {"third": third}
     made = made_of(gold, tmp_path, s02=0.85, e0=3.0, deltar=-0.02, sigma2=0.009, **more)
     fit = fit_first_shell(made, [gold], FitChoices(third_cumulant=third is not None))
@@ -83,15 +82,14 @@ def test_made_up_disorder_is_found(
     assert fit.r_factor < 1e-6
 
 
-def test_a_third_cumulant_that_is_left_out_shortens_the_bond(
-    gold: FeffPath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    without_background(monkeypatch)
+@pytest.mark.usefixtures("single")
+def test_a_third_cumulant_that_is_left_out_shortens_the_bond(gold: FeffPath, tmp_path: Path) -> None:
     made = made_of(gold, tmp_path, s02=0.85, e0=0.0, deltar=0.0, sigma2=0.009, third=3e-4)
     assert fit_first_shell(made, [gold]).shift < -0.01
     assert fit_first_shell(made, [gold], FitChoices(third_cumulant=True)).shift == pytest.approx(0.0, abs=1e-3)
 
 
+@pytest.mark.usefixtures("single")
 def test_a_shell_in_two_paths_is_the_same_shell(gold: FeffPath, foil: MeasuredSpectrum) -> None:
     line = next(line for line in gold.text.splitlines() if "nleg, deg" in line)
     parts = [
@@ -105,6 +103,7 @@ def test_a_shell_in_two_paths_is_the_same_shell(gold: FeffPath, foil: MeasuredSp
     assert split.neighbors == "5 Au at 2.884 Å, 7 Au at 2.884 Å"
 
 
+@pytest.mark.usefixtures("single")
 def test_atoms_near_the_shell_are_told(gold: FeffPath, foil: MeasuredSpectrum) -> None:
     near = replace(gold, length=3.2, degeneracy=6.0, first_shell=False)
     fit = fit_first_shell(oscillations(foil), [gold, near])
@@ -112,6 +111,7 @@ def test_atoms_near_the_shell_are_told(gold: FeffPath, foil: MeasuredSpectrum) -
     assert fit.neighbors == "12 Au at 2.884 Å"
 
 
+@pytest.mark.usefixtures("single")
 def test_the_path_of_another_structure_is_doubted(tmp_path: Path, foil: MeasuredSpectrum) -> None:
     copper = path_of("Cu", tmp_path)
     (doubt,) = fit_first_shell(oscillations(foil), [copper], FitChoices(r_range=(1.8, 3.3))).doubts

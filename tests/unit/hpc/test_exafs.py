@@ -33,6 +33,14 @@ def feff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the figures, which are not drawn."""
+    names: list[str] = []
+    monkeypatch.setattr("xanesml.plots.exafs_figure", lambda _fit, out, **_label: names.append(out.name))
+    return names
+
+
+@pytest.fixture
 def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Model:
     found = Model(tmp_path / "model", model())
     monkeypatch.setattr("xanesml.prediction.model.load_model", lambda _: found)
@@ -51,9 +59,7 @@ def short(folder: Path) -> Path:
     return path
 
 
-def test_spectra_are_fitted_and_written(tmp_path: Path, feff: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[str] = []
-    monkeypatch.setattr("xanesml.plots.exafs_figure", lambda _fit, out, **_label: drawn.append(out.name))
+def test_spectra_are_fitted_and_written(tmp_path: Path, feff: list[str], drawn: list[str]) -> None:
     foils = [unpacked("au_foil.xdi", tmp_path / folder) for folder in ("a", "b")]
     copper = unpacked("cu_foil_10K.xdi", tmp_path)
     given = (*foils, copper, short(tmp_path))
@@ -75,27 +81,23 @@ def test_spectra_are_fitted_and_written(tmp_path: Path, feff: list[str], monkeyp
 
 
 @pytest.mark.usefixtures("loaded")
-def test_a_reference_gets_its_msd_from_its_own_exafs(tmp_path: Path, feff: list[str]) -> None:
-    arguments = ("--reference", FOIL, "--reference-msd", "exafs", "--no-figures", "-o", tmp_path / "out")
-    found = run("predict", "model", FOIL, *arguments)
+def test_a_reference_gets_its_msd_from_its_own_exafs_and_readings_stand_beside_theirs(
+    tmp_path: Path, feff: list[str], drawn: list[str]
+) -> None:
+    reference = ("--reference", FOIL, "--reference-msd", "exafs", "--exafs", "--no-figures")
+    found = run("predict", "model", FOIL, short(tmp_path), *reference, "-o", tmp_path / "out")
     assert found.exit_code == 0, found.output
     (fit,) = json.loads((tmp_path / "out" / "reference" / "exafs.json").read_text())
-    (reading,) = json.loads((tmp_path / "out" / "predictions.json").read_text())["predictions"]
+    reading, _ = json.loads((tmp_path / "out" / "predictions.json").read_text())["predictions"]
     assert 0.0077 < fit["sigma2"] < 0.0087
     assert reading["reference"]["msd"] == fit["sigma2"]
     assert reading["reference"]["msd_error"] == fit["sigma2_error"]
     assert reading["msd"] == pytest.approx(fit["sigma2"], abs=1e-4)
-    assert feff == ["Au"]
-    assert (tmp_path / "out" / "reference" / "figures" / f"exafs-{FOIL.stem}.png").exists()
-
-
-@pytest.mark.usefixtures("loaded")
-def test_readings_stand_beside_exafs(tmp_path: Path) -> None:
-    found = run("predict", "model", FOIL, short(tmp_path), "--exafs", "--no-figures", "-o", tmp_path / "out")
-    assert found.exit_code == 0, found.output
     assert "Å² read, σ² 0.0083 ± 0.0004 Å² by EXAFS" in found.output
     assert "no EXAFS: " in found.output
-    assert (tmp_path / "out" / "exafs.csv").exists()
+    # FEFF runs once for the reference and the readings.
+    assert feff == ["Au"]
+    assert drawn == [f"exafs-{FOIL.stem}.png"] * 2
 
 
 @pytest.mark.usefixtures("loaded")

@@ -18,6 +18,7 @@ from xanesml.averages.comparison import ParticleComparison, compare
 from xanesml.averages.distributions import skew_normal_weights
 from xanesml.campaign import Campaign
 from xanesml.errors import EnvironmentProblem, StoreError
+from xanesml.exafs import ExafsFit
 from xanesml.plots import averages, distorted, teaching, training
 from xanesml.plots.style import MOST_CURVES, evenly_spread
 from xanesml.store.tasks import expand
@@ -120,6 +121,31 @@ def test_a_history_that_is_none_is_refused(tmp_path: Path, text: str | None, rea
     with pytest.raises(StoreError, match=reason):
         training.learning_curves({"direct": [history]}, tmp_path / "learning.png")
     assert not (tmp_path / "learning.png").exists()
+
+
+def test_exafs_shows_data_and_fit_in_k_and_in_r(tmp_path: Path, drawn: list[Figure]) -> None:
+    k, r = np.linspace(0, 13, 50), np.linspace(0, 6, 40)
+    numbers = dict.fromkeys(
+        ("shift", "e0", "e0_error", "third", "third_error", "fit_error", "choice_error", "amplitude_correlation"), 0.0
+    )
+    fit = ExafsFit(
+        **numbers,
+        **dict.fromkeys(("source", "element", "edge", "neighbors"), ""),
+        **{"sigma2": 0.008, "sigma2_error": 0.0004, "length": 2.86, "length_error": 0.002},
+        **{"amplitude": 0.92, "amplitude_error": 0.04, "r_factor": 0.002, "independent": 9.9},
+        **{"k_range": (3.0, 12.0), "r_range": (1.8, 3.3), "k_weights": (2,), "doubts": ()},
+        **{"k": k, "data_k": np.sin(k), "fit_k": np.cos(k), "r": r, "data_r": r, "fit_r": r / 2},
+    )
+    plots.exafs_figure(fit, tmp_path / "exafs.png", label="foil")
+    check_files(tmp_path / "exafs.png", columns=2)
+    left, right = drawn[0].axes
+    for axes, curves in ((left, (np.sin(k), np.cos(k))), (right, (r, r / 2))):
+        for line, curve in zip(axes.lines, curves, strict=True):
+            np.testing.assert_allclose(line.get_ydata(), curve)
+    assert [text.get_text() for text in right.get_legend().get_texts()] == [
+        *("range of the fit", "foil", "first shell, fitted")
+    ]
+    assert "σ² 8.0 ± 0.4 × 10⁻³ Å²" in right.get_legend().get_title().get_text()
 
 
 @pytest.mark.parametrize("count", [40, training.MOST_POINTS + 40])
