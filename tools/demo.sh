@@ -24,6 +24,7 @@ step "train: Horovod on $RANKS ranks"
 step "predict: a measured gold foil, by the model of the demo"
 "$XANESML" predict "$OUTPUT/model" "$FOIL" --output "$OUTPUT"
 step "predict: measured samples beside their foil, by the model that ships"
+rm -rf "$OUTPUT/measured"
 "$XANESML" predict au-l3 "${SAMPLES[@]}" --reference "$MEASURED/au_foil.xdi" --reference-msd 0.0080 \
   --reference-error 0.0004 --no-figures --output "$OUTPUT/measured"
 step "summary"
@@ -43,7 +44,7 @@ $(.venv/bin/python tools/readings.py "$MEASURED/exafs.csv" "$OUTPUT/predictions.
 
 2. Measured samples beside their foil, by the model that ships (xanesml models).
 
-$(.venv/bin/python tools/readings.py "$MEASURED/exafs.csv" "$OUTPUT/measured/predictions.json")
+$(.venv/bin/python tools/readings.py "$MEASURED/exafs.csv" "$OUTPUT"/measured/*.json)
 
 Report:  $report
 Figure:  $OUTPUT/figures/$(basename "$FOIL" .xdi).png

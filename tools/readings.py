@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Print readings of measured samples beside EXAFS: readings.py KNOWN PREDICTIONS...
 
-KNOWN is a table of the samples (`examples/measured/exafs.csv`), PREDICTIONS are files that `xanesml predict` wrote.
+KNOWN is a table of the samples (`examples/measured/exafs.csv`), PREDICTIONS are files that `xanesml predict`
+wrote: predictions.json of networks, readings.json of pools.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+#: A misfit from which `xanesml predict` tells that a spectrum lies outside a pool.
+_MISFIT = 1.5
 #: Widths of the columns: sample, reading, interval, EXAFS.
 _WIDTHS = (22, 8, 15, 10)
 
@@ -47,7 +50,7 @@ def table(known: Mapping[str, Known], predictions: Sequence[Mapping[str, Any]]) 
     known : mapping of str to Known
         By the names of files; predictions of others are left out.
     predictions : sequence of mapping
-        From `predictions.json`.
+        From `predictions.json` or `readings.json`.
     """
     errors: list[float] = []
     held = 0
@@ -60,7 +63,7 @@ def table(known: Mapping[str, Known], predictions: Sequence[Mapping[str, Any]]) 
         inside = low <= of.msd <= high
         held += inside
         errors.append(one["msd"] - of.msd)
-        unlike = ", flagged" if one["distance"] > one["typical_distance"] else ""
+        unlike = ", flagged" if _unlike(one) else ""
         yield _row(
             of.sample, f"{one['msd']:.4f}", f"{low:.4f} … {high:.4f}", str(of), ("yes" if inside else "no") + unlike
         )
@@ -71,6 +74,13 @@ def table(known: Mapping[str, Known], predictions: Sequence[Mapping[str, Any]]) 
         yield f"{held} of {len(errors)} intervals hold what EXAFS gives; flagged: unlike the theory"
 
 
+def _unlike(one: Mapping[str, Any]) -> bool:
+    """Whether a reading is of a spectrum unlike those of the networks, or outside the pool."""
+    if "misfit" in one:
+        return bool(one["misfit"] > _MISFIT)
+    return bool(one["distance"] > one["typical_distance"])
+
+
 def _row(*cells: str) -> str:
     return "  ".join([*(f"{cell:<{width}}" for cell, width in zip(cells[:-1], _WIDTHS, strict=True)), cells[-1]])
 
@@ -79,10 +89,11 @@ def main() -> None:
     """Print the table of the files that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("known", type=Path, help="table of the samples")
-    parser.add_argument("predictions", type=Path, nargs="+", help="predictions.json")
+    parser.add_argument("predictions", type=Path, nargs="+", help="predictions.json or readings.json")
     options = parser.parse_args()
     files = [json.loads(path.read_text(encoding="utf-8")) for path in options.predictions]
-    for line in table(read_known(options.known), [one for file in files for one in file["predictions"]]):
+    readings = [one for file in files for one in file.get("predictions", file.get("readings"))]
+    for line in table(read_known(options.known), readings):
         print(line)
 
 

@@ -34,6 +34,11 @@ def test_the_table_by_hand() -> None:
     assert len(list(table(KNOWN, rows[:1]))) == 2
 
 
+def test_readings_of_a_pool_are_flagged_by_their_misfit() -> None:
+    rows = [{"source": "a.xdi", "msd": 0.0118, "interval": [0.01, 0.0136], "misfit": misfit} for misfit in (1.4, 1.6)]
+    assert [line.split()[-1] for line in table(KNOWN, rows)][1:3] == ["yes", "flagged"]
+
+
 def test_the_samples_of_the_examples_are_there_and_fit_a_terminal() -> None:
     known = read_known(MEASURED / "exafs.csv")
     with (MEASURED / "exafs.csv").open(encoding="utf-8", newline="") as file:
