@@ -12,7 +12,18 @@ from xanesml.store.rows import open_store_file, outcome_counts
 from xanesml.validation import validate
 
 
-@pytest.mark.parametrize(("name", "runs"), [("au55", 91), ("au561", 611)])
+#: Stores of pools, with their runs: images × absorbers.
+POOLS = {"crystal": 8 * 13, "particle147": 6 * 10, "particle309": 6 * 10} | {
+    f"{structure}-{cards}": runs
+    for structure, runs in (("crystal", 2 * 13), ("particle147", 2 * 10))
+    for cards in ("hl", "shift", "sites")
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "runs"),
+    [("au55", 91), ("au561", 611), *((f"pools/au-{name}", runs) for name, runs in POOLS.items())],
+)
 def test_the_reference_data_are_whole(name: str, runs: int) -> None:
     path = ROOT / "reference" / name / "store.h5"
     assert validate(path).ok
