@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import h5py
@@ -32,9 +35,18 @@ SMALL = {
 }
 
 
+@cache
+def laid_out(changes: str) -> tuple[bytes, Campaign]:
+    """Return the store of the small campaign with changes given as JSON, and the campaign."""
+    chosen = Campaign.model_validate(SMALL | json.loads(changes))
+    with TemporaryDirectory() as folder:
+        lay_out(Path(folder) / "store.h5", chosen, expand(chosen), "made up")
+        return (Path(folder) / "store.h5").read_bytes(), chosen
+
+
 def store(folder: Path, **changes: object) -> tuple[Path, Campaign]:
-    chosen = Campaign.model_validate(SMALL | changes)
-    lay_out(folder / "store.h5", chosen, expand(chosen), "made up")
+    content, chosen = laid_out(json.dumps(changes))
+    (folder / "store.h5").write_bytes(content)
     return folder / "store.h5", chosen
 
 
