@@ -11,7 +11,6 @@ from xanesml.store.create import check_campaign
 from xanesml.store.rows import open_store_file, outcome_counts
 from xanesml.validation import validate
 
-
 #: Stores of pools, with their runs: images × absorbers.
 POOLS = {"crystal": 8 * 13, "particle147": 6 * 10, "particle309": 6 * 10} | {
     f"{structure}-{cards}": runs
