@@ -38,8 +38,11 @@ model: setup
 
 # What `xanesml models` says of the pool that ships.
 AU_L3_POOL := MSD, bond length and coordination number beside references, by a pool of crystal and particles
+CU_K_POOL := MSD and bond length of copper foils beside one of another temperature, by a pool of the crystal
 
 pools: setup
+	@$(BIN)/xanesml pool reference/pools/cu-k.toml --output reference/pools/cu-k
+	@$(BIN)/python tools/ship_model.py reference/pools/cu-k cu-k-pool "$(CU_K_POOL)"
 	@$(BIN)/xanesml pool reference/pools/au-l3.toml --output reference/pools/au-l3
 	@$(BIN)/python tools/ship_model.py reference/pools/au-l3 au-l3-pool "$(AU_L3_POOL)"
 

@@ -26,6 +26,8 @@ from xanesml.prediction.reference import Wanted
 
 #: Standard uncertainty of an MSD by EXAFS, where none is given, Å².
 USUAL_ERROR = 5e-4
+#: An uncertainty of the number of first neighbors that only a pool without other numbers gives.
+_NO_SPREAD = 1e-3
 #: A misfit from which a spectrum is told to lie outside the pool.
 UNLIKE = 1.5
 
@@ -158,11 +160,15 @@ def _row(one: Reading) -> tuple[str | float, ...]:
 
 
 def _lines(sample: NormalizedSpectrum, one: Reading, *, crystal: bool) -> list[str]:
-    neighbors = "first neighbors" if crystal else "first neighbors more than the reference"
+    neighbors = f"{one.coordination:.1f} ± {one.coordination_error:.1f} first neighbors"
+    if not crystal:
+        neighbors += " more than the reference"
+    if one.coordination_error < _NO_SPREAD:
+        neighbors = "first neighbors are not read, as the pool has one number of them"
     lines = [
         f"{one.source}: MSD {one.msd:.4f} Å², 90 % in {one.interval[0]:.4f} … {one.interval[1]:.4f}; "
         f"bonds {one.bond:+.3f} ± {one.bond_error:.3f} Å against the reference; "
-        f"{one.coordination:.1f} ± {one.coordination_error:.1f} {neighbors}; shifted {one.shift:+.2f} eV"
+        f"{neighbors}; shifted {one.shift:+.2f} eV"
     ]
     if one.misfit > UNLIKE:
         lines.append(

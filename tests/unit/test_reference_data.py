@@ -21,7 +21,12 @@ POOLS = {"crystal": 8 * 13, "particle147": 6 * 10, "particle309": 6 * 10} | {
 
 @pytest.mark.parametrize(
     ("name", "runs"),
-    [("au55", 91), ("au561", 611), *((f"pools/au-{name}", runs) for name, runs in POOLS.items())],
+    [
+        ("au55", 91),
+        ("au561", 611),
+        *((f"pools/au-{name}", runs) for name, runs in POOLS.items()),
+        ("pools/cu-crystal", 8 * 13),
+    ],
 )
 def test_the_reference_data_are_whole(name: str, runs: int) -> None:
     path = ROOT / "reference" / name / "store.h5"
