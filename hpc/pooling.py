@@ -28,6 +28,8 @@ from xanesml.prediction.reference import Wanted
 USUAL_ERROR = 5e-4
 #: An uncertainty of the number of first neighbors that only a pool without other numbers gives.
 _NO_SPREAD = 1e-3
+#: A shift onto the reference that is told, eV.
+LARGE_SHIFT = 1.0
 #: A misfit from which a spectrum is told to lie outside the pool.
 UNLIKE = 1.5
 
@@ -133,9 +135,12 @@ def read_beside(
             refused.append(str(error))
     if not readings:
         raise SpectrumError("; ".join(refused) or "no spectrum was found")
+    held = pool.mixtures.labels[~pool.mixtures.crystal, 0]
     for sample, one in zip(samples, readings, strict=True):
-        for line in _lines(sample, one, crystal=crystal):
+        for line in _lines(sample, one, (float(held.min()), float(held.max())), crystal=crystal):
             echo(line)
+    for doubt in (*reader.calibration.doubts, *(line for one in known for line in one.spectrum.doubts)):
+        echo(f"warning: the reference: {doubt}")
     write_csv(output / "readings.csv", _COLUMNS, [_row(one) for one in readings])
     content = {
         "pool": {"name": pool.name, "sources": pool.sources, "errors": pool.errors.model_dump()},
@@ -159,7 +164,8 @@ def _row(one: Reading) -> tuple[str | float, ...]:
     )
 
 
-def _lines(sample: NormalizedSpectrum, one: Reading, *, crystal: bool) -> list[str]:
+def _lines(sample: NormalizedSpectrum, one: Reading, held: tuple[float, float], *, crystal: bool) -> list[str]:
+    """Return what is told of a reading; `held` is the range of the MSD of the pool's mixtures, Å²."""
     neighbors = f"{one.coordination:.1f} ± {one.coordination_error:.1f} first neighbors"
     if not crystal:
         neighbors += " more than the reference"
@@ -170,6 +176,16 @@ def _lines(sample: NormalizedSpectrum, one: Reading, *, crystal: bool) -> list[s
         f"bonds {one.bond:+.3f} ± {one.bond_error:.3f} Å against the reference; "
         f"{neighbors}; shifted {one.shift:+.2f} eV"
     ]
+    if not held[0] <= one.interval[0] <= one.interval[1] <= held[1]:
+        lines.append(
+            f"  warning: the interval reaches beyond the {held[0]:.4f} … {held[1]:.4f} Å² of the pool's mixtures; "
+            "make a pool of warmer or colder structures"
+        )
+    if abs(one.shift) > LARGE_SHIFT:
+        lines.append(
+            f"  warning: its edge lay {-one.shift:+.2f} eV from the reference's, drift of the energies or chemistry; "
+            "it was aligned by its shape, which takes a chemical shift away too"
+        )
     if one.misfit > UNLIKE:
         lines.append(
             f"  warning: it lies {one.misfit:.1f} standard deviations outside what the pool and its errors allow: "

@@ -20,7 +20,7 @@ def test_every_command_and_option_is_on_the_page() -> None:
     page = site_pages.options_page()
     for command in app.registered_commands:
         assert command.callback is not None
-        assert f"\n## {command.callback.__name__}\n" in page
+        assert f"\n## {command.name or command.callback.__name__}\n" in page
     rows = page.splitlines()
     assert "| `--reuse STORE` | – | For a new store: copy the finished tasks of another; may be repeated. |" in rows
     assert any(row.startswith("| `--align") and "| foil |" in row for row in rows)

@@ -19,8 +19,8 @@ from xanesml.pools.measurement import Measurement
 from xanesml.pools.mixtures import Mixtures
 from xanesml.pools.model import Pool
 
-#: Mixtures that a sample is compared with at last: within this of what was read, standard deviation, Å².
-SAMPLE_WIDTH = 5e-3
+#: How far the MSD of a sample is from the reference's before it is read, standard deviation, Å².
+SAMPLE_WIDTH = 4e-3
 #: Largest root mean square difference of two edges, shares of their rise.
 LARGEST_MISFIT = 0.05
 #: Quantiles of the intervals.
@@ -128,20 +128,18 @@ class Reader:
         known = np.array([np.nan, *(one.msd - self.first.msd for one in self.others)])
         known_error = np.array([np.nan, *(np.hypot(one.error, self.first.error) for one in self.others)])
         labels = self.pool.mixtures.labels
-        # Mixtures of the crystal alone are what a foil may be; those of all stores hold the crystal as well.
-        kind = (~self.pool.mixtures.crystal).astype(np.float64)
-        weights, noise, theory = kind, self._measurement.noise, self._measurement.theory
+        # Before it is read, a sample is as disordered as the reference, give or take.
+        weights = self.pool.mixtures.even() * np.exp(-0.5 * ((labels[:, 0] - self.first.msd) / SAMPLE_WIDTH) ** 2)
+        moments = Moments.of(self._all, labels, weights)
+        noise, theory = self._measurement.noise, self._measurement.theory
         measured, signal = np.array([difference, *others]), None
-        # Twice: the second time with mixtures about as disordered as the sample, where all is closer to linear, and
-        # with the difference that was found in place of any.
+        # Twice: the second time with the difference that was found in place of any.
         for _ in range(2):
-            moments = Moments.of(self._all, labels, weights)
             found = conditioned(
                 measured, moments, self._moments, known, known_error, noise=noise, theory=theory, signal=signal
             )
             mean, signal = found.mean, found.signal
-            msd = self.first.msd + float(mean[0, 0])
-            weights = kind * (np.exp(-0.5 * ((labels[:, 0] - msd) / SAMPLE_WIDTH) ** 2) + 1e-6)
+        msd = self.first.msd + float(mean[0, 0])
         errors = np.sqrt(np.diag(found.covariance[0, :, 0]))
         msd_error = float(np.hypot(errors[0], self.first.error))
         own = moments.xx + self._moments.xx + theory * found.signal[0, :, 0] + noise

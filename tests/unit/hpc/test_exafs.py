@@ -59,6 +59,7 @@ def short(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.requires("larch")
 def test_spectra_are_fitted_and_written(tmp_path: Path, feff: list[str], drawn: list[str]) -> None:
     foils = [unpacked("au_foil.xdi", tmp_path / folder) for folder in ("a", "b")]
     copper = unpacked("cu_foil_10K.xdi", tmp_path)
@@ -80,6 +81,7 @@ def test_spectra_are_fitted_and_written(tmp_path: Path, feff: list[str], drawn: 
     assert drawn == ["exafs-au_foil.png", "exafs-au_foil-2.png", "exafs-cu_foil_10K.png"]
 
 
+@pytest.mark.requires("larch")
 @pytest.mark.usefixtures("loaded")
 def test_a_reference_gets_its_msd_from_its_own_exafs_and_readings_stand_beside_theirs(
     tmp_path: Path, feff: list[str], drawn: list[str]

@@ -87,6 +87,9 @@ def test_references_go_with_their_values(folder: Path, tmp_path: Path) -> None:
     status, text = predict(*given, *known, *known, "--reference-error", "0.0004", "--reference-error", "0.0005")
     assert (status, "MSD 0.00" in text) == (0, True), text
     assert len(json.loads((tmp_path / "readings.json").read_text())["references"]) == 2
+    # As disordered as the warmest crystals: the interval reaches beyond what the pool holds.
+    status, text = predict(*given, "--reference", FOIL, "--reference-msd", "0.019")
+    assert (status, "of the pool's mixtures; make a pool of warmer" in text) == (0, True), text
     for wrong, message in (
         (("--reference", FOIL), "1 --reference and 0 --reference-msd"),
         ((*known, *known, "--reference-error", "0.1"), "2 --reference and 1 --reference-error"),

@@ -40,6 +40,7 @@ def files(folder: Path, count: int, **columns: np.ndarray) -> Path:
     return folder
 
 
+@pytest.mark.requires("larch")
 @pytest.mark.usefixtures("loaded")
 def test_a_folder_becomes_one_table_with_progress(tmp_path: Path) -> None:
     folder = files(tmp_path / "in", 22)

@@ -113,6 +113,7 @@ def test_a_pre_edge_of_a_formula_is_removed_whole(exponent: int) -> None:
     assert ("exponent" in str(found.ranges)) == bool(exponent)
 
 
+@pytest.mark.requires("larch")
 def test_victoreen_changes_what_it_changes_in_larch() -> None:
     import larch.xafs
 
