@@ -439,9 +439,12 @@ def pool(
     ] = None,
 ) -> None:
     """Mix the runs of several stores into a pool, which reads spectra beside references."""
+    closing = Closing()
     from hpc.pooling import make_pool
 
-    make_pool(pool_file, output, _echo)
+    folder = make_pool(pool_file, output, _echo)
+    then = f"xanesml predict {shlex.quote(str(folder))} SPECTRUM --reference FOIL --reference-msd MSD"
+    _echo(closing.line([folder], then))
 
 
 @app.command()

@@ -39,8 +39,8 @@ _COLUMNS = (
 )
 
 
-def make_pool(path: Path, output: Path | None, echo: Callable[[str], object]) -> None:
-    """Make the pool that a file asks for, and print what it holds."""
+def make_pool(path: Path, output: Path | None, echo: Callable[[str], object]) -> Path:
+    """Make the pool that a file asks for, print what it holds, and return its folder."""
     asked = PoolFile.load(path)
     pool = Pool.make(asked)
     written = pool.save(output or Path(asked.name))
@@ -56,7 +56,7 @@ def make_pool(path: Path, output: Path | None, echo: Callable[[str], object]) ->
         )
     for name, size in pool.theory.by_cards.items():
         echo(f"  cards {name}: {size:.0%} of a difference, root mean square over the window")
-    echo(f"next: xanesml predict {written.parent} SPECTRUM --reference FOIL --reference-msd MSD")
+    return written.parent
 
 
 def predict_beside(
