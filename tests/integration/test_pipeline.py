@@ -111,7 +111,7 @@ def test_from_structures_to_the_foil(repository: Path, xanesml: str, tmp_path: P
     assert ridge.returncode == 0, ridge.stderr
     assert "(ridge, shifted by" in ridge.stdout
     alone = predict(str(FOIL), "--reference", str(FOIL))
-    assert (alone.returncode, "give both, or neither" in alone.stderr) == (2, True)
+    assert (alone.returncode, "give one MSD for each reference" in alone.stderr) == (2, True)
 
     report = json.loads((out / "model" / "report.json").read_text())
     assert (report["ranks"], report["groups"], sorted(report["modes"])) == (2, 2, ["direct", "reference"])

@@ -367,9 +367,11 @@ def test_a_simulation_stops_by_itself_before_its_time_is_over(
 def test_a_time_shorter_than_a_run_is_refused_before_the_first_and_not_asked_for_again(
     mpirun: MpiRun, xanesml: str, campaign: Path, tmp_path: Path
 ) -> None:
-    # The cost model knows that 55 atoms with self-consistency take longer.
+    # The cost model knows that 55 atoms with FEFF's self-consistency take longer.
     real = tmp_path / "real.toml"
-    real.write_text('name = "real"\n[distortion]\nmaximum = 0.01\nminimum = 0.0\n', encoding="utf-8")
+    real.write_text(
+        'name = "real"\n[distortion]\nmaximum = 0.01\nminimum = 0.0\n[engine]\npot = "feff"\n', encoding="utf-8"
+    )
     words = (xanesml, "simulate", str(real), "-o", str(tmp_path / "real"), "--limit", f"{(CLOSING + 8) / 60:.3f}")
     assert re.search(
         r"\d s are left for runs, and a run is likely to take \d\d s; ask for more time",

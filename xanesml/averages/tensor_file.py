@@ -409,14 +409,16 @@ def statistical_weights(file: h5py.File, rows: Indices) -> Floats:
     file : h5py.File
         The tensor file.
     rows : ndarray of int, shape (n,)
-        The averages, ascending.
+        The averages, in any order.
 
     Returns
     -------
     ndarray, shape (n, D), float
         Weights; rows sum to 1.
     """
+    # HDF5 reads rows in their order only, each once.
+    ascending, place = np.unique(rows, return_inverse=True)
     if len(file["statistical/weights"]):
-        return np.asarray(file["statistical/weights"][rows], dtype=np.float64)
-    location, scale, alpha = (file[f"statistical/{name}"][rows] for name in ("location", "scale", "alpha"))
+        return np.asarray(file["statistical/weights"][ascending][place], dtype=np.float64)
+    location, scale, alpha = (file[f"statistical/{name}"][ascending][place] for name in ("location", "scale", "alpha"))
     return skew_normal_weights(file["series/delta"][:], location, scale, alpha)

@@ -3,6 +3,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import small_tensors as small
@@ -16,6 +17,7 @@ from xanesml import plots
 from xanesml.assessment.sensitivity import ERRORS, Sensitivity, write_sensitivity
 from xanesml.averages.comparison import ParticleComparison, compare
 from xanesml.averages.distributions import skew_normal_weights
+from xanesml.averages.tensor_file import statistical_weights
 from xanesml.campaign import Campaign
 from xanesml.errors import EnvironmentProblem, StoreError
 from xanesml.exafs import ExafsFit
@@ -601,6 +603,14 @@ def test_weights_that_the_file_lacks_are_computed(tmp_path: Path, unsaved: list[
         computed = skew_normal_weights(small.DELTA, small.LOCATION, small.SCALE, small.ALPHA)
         rows = distorted.choose_weightings(small.MSD, small.ALPHA, small.LOCATION)
         np.testing.assert_allclose(curves, computed[rows])
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_weights_are_those_of_the_rows_in_any_order(tmp_path: Path, kept: bool) -> None:
+    rows = np.array([4, 0, 4, 2])
+    with h5py.File(write_small(tmp_path / "tensors.h5", kept=kept)) as file:
+        found, all_of_them = statistical_weights(file, rows), statistical_weights(file, np.arange(6))
+    np.testing.assert_array_equal(found, all_of_them[rows])
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
