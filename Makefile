@@ -22,7 +22,7 @@ demo: setup
 MPIRUN = OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun --oversubscribe --bind-to none -n $(RANKS)
 
 reference: setup
-	@for name in au55 au561; do \
+	@for name in au55 au561 au55-particles au55-sites; do \
 		$(MPIRUN) $(BIN)/xanesml simulate reference/$$name.toml --output reference/$$name || exit; \
 	done
 

@@ -24,6 +24,8 @@ POOLS = {"crystal": 8 * 13, "particle147": 6 * 10, "particle309": 6 * 10} | {
     [
         ("au55", 91),
         ("au561", 611),
+        ("au55-particles", 221),
+        ("au55-sites", 265),
         *((f"pools/au-{name}", runs) for name, runs in POOLS.items()),
         ("pools/cu-crystal", 8 * 13),
     ],
