@@ -708,17 +708,17 @@ def exafs(
     ] = None,
 ) -> None:
     """Fit the first shell of measured spectra: σ², bond length, amplitude."""
-    from hpc.exafs import Shell, fit_files, range_of, weights_of, write_fits
-    from hpc.predicting import expected_elements
+    from hpc.exafs import Shell, fit_files, weights_of, write_fits
+    from hpc.predicting import energy_range, expected_elements
     from xanesml.errors import SpectrumError
     from xanesml.exafs import FitChoices
     from xanesml.measured import Treatment
     from xanesml.prediction.files import spectra_of
 
     choices = FitChoices(
-        k_range=range_of("--k-range", k_range),
+        k_range=energy_range("--k-range", k_range, "two wave numbers, such as 3,12"),
         k_weights=weights_of(k_weights),
-        r_range=range_of("--r-range", r_range),
+        r_range=energy_range("--r-range", r_range, "two distances, such as 1.8,3.2"),
         third_cumulant=third_cumulant,
     )
     campaign, folder = (None, output or Path("exafs"))

@@ -185,23 +185,6 @@ def fit_reference(
     return fit.sigma2, fit.sigma2_error
 
 
-def range_of(option: str, text: str | None) -> tuple[float, float] | None:
-    """Return the range that an option states as FROM,TO.
-
-    Raises
-    ------
-    SpectrumError
-        If it is not two numbers.
-    """
-    if text is None:
-        return None
-    try:
-        first, last = (float(part) for part in text.split(","))
-    except ValueError as error:
-        raise SpectrumError(f"{option} is {text!r}; give two numbers, such as 3,12") from error
-    return first, last
-
-
 def weights_of(text: str) -> tuple[int, ...]:
     """Return the powers of k that a text such as 1,2,3 names.
 

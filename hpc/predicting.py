@@ -144,7 +144,9 @@ def _refusals(model: Model, file: Path, options: dict[str, Any]) -> list[tuple[s
     return []
 
 
-def energy_range(option: str, text: str | None) -> tuple[float, float] | None:
+def energy_range(
+    option: str, text: str | None, accepted: str = "two energies from the edge in eV, such as -150,-30"
+) -> tuple[float, float] | None:
     """Return the range that an option states as FROM,TO.
 
     Raises
@@ -157,7 +159,7 @@ def energy_range(option: str, text: str | None) -> tuple[float, float] | None:
     try:
         first, last = (float(part) for part in text.split(","))
     except ValueError as error:
-        raise SpectrumError(f"{option} is {text!r}; give two energies from the edge in eV, such as -150,-30") from error
+        raise SpectrumError(f"{option} is {text!r}; give {accepted}") from error
     return first, last
 
 

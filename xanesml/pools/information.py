@@ -35,7 +35,7 @@ def expected_errors(pool: Pool, window: Window, *, msd: float = 0.008) -> Floats
     near = mixtures.near(msd, crystal=True)
     measurement = Measurement.of(pool, mixtures.spectra, near, window)
     features = measurement.features(mixtures.spectra)
-    sample = Moments.of(features, mixtures.labels, (~mixtures.crystal).astype(np.float64))
+    sample = Moments.of(features, mixtures.labels, mixtures.around(msd))
     reference = Moments.of(features, mixtures.labels, near)
     unknown = np.array([np.nan])
     found = conditioned(

@@ -19,8 +19,6 @@ from xanesml.pools.measurement import Measurement
 from xanesml.pools.mixtures import Mixtures
 from xanesml.pools.model import Pool
 
-#: How far the MSD of a sample is from the reference's before it is read, standard deviation, Å².
-SAMPLE_WIDTH = 4e-3
 #: Largest root mean square difference of two edges, shares of their rise.
 LARGEST_MISFIT = 0.05
 #: Quantiles of the intervals.
@@ -110,7 +108,8 @@ class Reader:
         self._measurement = Measurement.of(pool, spectra, near)
         features = self._measurement.features(spectra)
         self._moments = Moments.of(features, pool.mixtures.labels, near)
-        self._all = features
+        self._samples = Moments.of(features, pool.mixtures.labels, pool.mixtures.around(self.first.msd))
+        self._differences = [self._difference(one.spectrum)[0] for one in self.others]
 
     def read(self, samples: Sequence[NormalizedSpectrum]) -> list[Reading]:
         """Read samples, each by itself beside the references.
@@ -120,19 +119,15 @@ class Reader:
         SpectrumError
             If one does not cover the pool's energies, or its edge is not found near the first reference's.
         """
-        others = [self._difference(one.spectrum)[0] for one in self.others]
-        return [self._read(sample, others) for sample in samples]
+        return [self._read(sample) for sample in samples]
 
-    def _read(self, sample: NormalizedSpectrum, others: list[Floats]) -> Reading:
+    def _read(self, sample: NormalizedSpectrum) -> Reading:
         difference, shift = self._difference(sample)
         known = np.array([np.nan, *(one.msd - self.first.msd for one in self.others)])
         known_error = np.array([np.nan, *(np.hypot(one.error, self.first.error) for one in self.others)])
-        labels = self.pool.mixtures.labels
-        # Before it is read, a sample is as disordered as the reference, give or take.
-        weights = self.pool.mixtures.even() * np.exp(-0.5 * ((labels[:, 0] - self.first.msd) / SAMPLE_WIDTH) ** 2)
-        moments = Moments.of(self._all, labels, weights)
+        moments = self._samples
         noise, theory = self._measurement.noise, self._measurement.theory
-        measured, signal = np.array([difference, *others]), None
+        measured, signal = np.array([difference, *self._differences]), None
         # Twice: the second time with the difference that was found in place of any.
         for _ in range(2):
             found = conditioned(

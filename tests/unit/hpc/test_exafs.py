@@ -114,7 +114,7 @@ def test_a_reference_gets_its_msd_from_its_own_exafs_and_readings_stand_beside_t
             ("predict", "model", FOIL, "--reference", FOIL, "--reference-msd", "exafs", "--reference-error", "0.001"),
             "leave out --reference-error",
         ),
-        (("exafs", FOIL, "--k-range", "3"), "--k-range is '3'; give two numbers"),
+        (("exafs", FOIL, "--k-range", "3"), "--k-range is '3'; give two wave numbers"),
         (("exafs", FOIL, "--k-weights", "x"), "--k-weights is 'x'; give whole numbers from 0 to 3"),
         (("exafs", FOIL, "--element", "Cu"), "Cu"),
     ],
