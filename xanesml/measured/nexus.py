@@ -9,12 +9,15 @@ import h5py
 import numpy as np
 
 from xanesml.errors import SpectrumError
+from xanesml.files.apart import crash
 from xanesml.files.arrays import Floats
 from xanesml.measured.signals import COLUMNS_TEXT, signals
 from xanesml.measured.spectrum import Found
 
 #: The first bytes of an HDF5 file.
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
+#: Longest time for reading a file, s.
+LIMIT = 60.0
 
 
 def read_nexus(path: Path) -> list[Found]:
@@ -35,19 +38,31 @@ def read_nexus(path: Path) -> list[Found]:
     ----------
     NeXus application definitions NXxas and NXxasproc, https://manual.nexusformat.org.
     """
+    if problem := crash(__name__, path, limit=LIMIT):
+        raise SpectrumError(f"{path}: {problem}")
     try:
-        with h5py.File(path, "r") as file:
-            entries = _entries(file)
-            found = [spectrum for entry in entries for spectrum in _spectra(entry)]
+        entries, found = _read(path)
     except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
         # HDF5 raises errors of any kind on damaged metadata.
         raise SpectrumError(f"{path} is a damaged HDF5 file: {' '.join(str(error).split())}") from error
     if not found:
         raise SpectrumError(
-            f"{path} has no NXentry with energies (of {len(entries)}); "
+            f"{path} has no NXentry with energies (of {entries}); "
             "give a NeXus file with entries as in the definition NXxas, or another format"
         )
     return found
+
+
+def probe(path: Path) -> None:
+    """Read a file, in a process of its own; see `xanesml.files.apart`."""
+    _read(path)
+
+
+def _read(path: Path) -> tuple[int, list[Found]]:
+    """Return the number of entries and their spectra."""
+    with h5py.File(path, "r") as file:
+        entries = _entries(file)
+        return len(entries), [spectrum for entry in entries for spectrum in _spectra(entry)]
 
 
 def _entries(file: h5py.File) -> list[h5py.Group]:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xanesml.campaign import Campaign, as_made, digest_of
-from xanesml.errors import StoreError, XanesmlError
+from xanesml.errors import StoreError
 from xanesml.files.apart import crash
 from xanesml.files.hdf5 import (
     COMPLETE,
@@ -266,6 +265,12 @@ def _campaign(attributes: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def probe(path: Path) -> None:
+    """Read all of a file's structure, in a process of its own; see `xanesml.files.apart`."""
+    with _open(path) as file:
+        _look_at_all(file)
+
+
 def _look_at_all(file: h5py.File) -> None:
     """Read all names, attributes, types and shapes of a file."""
 
@@ -276,11 +281,3 @@ def _look_at_all(file: h5py.File) -> None:
 
     dict(file.attrs)
     file.visititems(look)
-
-
-if __name__ == "__main__":
-    with (
-        suppress(XanesmlError, OSError, KeyError, RuntimeError, TypeError, ValueError),
-        _open(Path(sys.argv[1])) as given,
-    ):
-        _look_at_all(given)

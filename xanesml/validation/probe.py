@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from pathlib import Path
 
-from xanesml.errors import XanesmlError
 from xanesml.validation.conformity import examine_form
 from xanesml.validation.opening import extent, open_whole
 
-if __name__ == "__main__":
-    with contextlib.suppress(XanesmlError):
-        found = extent(Path(sys.argv[1]))
-        with open_whole(found) as opened:
-            examine_form(opened, found)
+
+def probe(path: Path) -> None:
+    """Read all of a file's structure."""
+    found = extent(path)
+    with open_whole(found) as opened:
+        examine_form(opened, found)
