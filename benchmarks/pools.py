@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 """What pools of environments read: by simulation, in cards that were left out, and off measured samples.
 
-    python benchmarks/pools.py reference/pools/au-l3.toml [--measured FOLDER] [--sessions 40]
+    python benchmarks/pools.py reference/pools/au-l3.toml [--measured FOLDER] [--figure FILE] [--sessions 100]
 
 1. The errors that are expected for each window of energies, from the pool alone.
-2. Every card set in the place of nature: sessions of a crystal and samples made of its spectra, read by the pool whose
-   error of theory is known from the other card sets alone. Root mean square errors, and the share in 90 % intervals.
-3. With a folder of measured spectra and their table `exafs.csv`, such as examples/measured: readings beside the first
-   of the pool's element, then beside it and each other in turn.
+2. Every card set in the place of nature: sessions of a crystal and samples made of its spectra, with errors of
+   measurement, read by the pool whose error of theory is known from the other card sets alone. Root mean square
+   errors, and the share in 90 % intervals.
+3. With a folder of measured spectra and their table `exafs.csv`, such as examples/measured: what two foils differ by;
+   readings beside the first foil of the pool's element, then beside it and each other sample in turn; the figure sets
+   readings beside EXAFS.
 
-The baseline of 2 and 3 is "as the reference".
+The baseline of 2 and 3 is "as the reference". Beside the pool stand two other readers of the same mixtures: least
+squares on their derivatives by the labels, and boosted trees.
 """
 
 from __future__ import annotations
@@ -17,38 +20,92 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.multioutput import MultiOutputRegressor
+from sklearn.pipeline import make_pipeline
 
 from xanesml.measured import read_spectrum
 from xanesml.measured.normalization import NormalizedSpectrum, normalize
-from xanesml.pools.environments import load_environments
 from xanesml.pools.information import expected_errors
-from xanesml.pools.mixtures import draw
 from xanesml.pools.model import Pool
 from xanesml.pools.pool_file import PoolFile, Window
 from xanesml.pools.reading import KnownSample, Reader, Reading
+from xanesml.pools.trials import SESSIONS, calibrated, left_out
 
-#: MSD of the crystal in simulated sessions, Å², and of samples relative to it.
 #: Standard uncertainty of an MSD by EXAFS where none is given, Å².
 USUAL_ERROR = 5e-4
-CRYSTAL, SAMPLES = 0.008, (-0.003, 0.006)
+#: Differences that boosted trees learn from.
+PAIRS = 3000
+
+
+class Derivatives(Reader):
+    """Least squares on the derivatives of spectra by MSD, bond and neighbors, with gain, offset, slope and energy."""
+
+    def _read(self, sample: NormalizedSpectrum) -> Reading:
+        reading, (x, _) = super()._read(sample), self.difference(sample)
+        moments, within = self.of_samples, self.measurement.within
+        derivatives = np.linalg.pinv(moments.yy, rcond=1e-6) @ moments.yx
+        energy = self.pool.energy[within]
+        mean = self.pool.mixtures.spectra[self.pool.mixtures.crystal].mean(axis=0)[within]
+        others = [mean, np.ones_like(energy), energy / 50.0, self.measurement.slope[within]]
+        found = np.linalg.lstsq(np.column_stack([*derivatives, *others]), x, rcond=None)[0][:3]
+        return _with(self, reading, found)
+
+
+class Boosting(Reader):
+    """Boosted trees on differences of mixtures from crystals, with the errors that the pool allows for."""
+
+    def __init__(self, pool: Pool, references: list[KnownSample], *, crystal: bool = True) -> None:
+        super().__init__(pool, references, crystal=crystal)
+        rng = np.random.default_rng(pool.mixtures.spectra.shape)
+        mixtures = pool.mixtures
+        near, around = mixtures.near(self.first.msd, crystal=crystal), mixtures.around(self.first.msd)
+        one = rng.choice(len(mixtures), PAIRS, p=around / around.sum())
+        other = rng.choice(len(mixtures), PAIRS, p=near / near.sum())
+        x = self.measurement.features(mixtures.spectra[one] - mixtures.spectra[other])
+        wrong = rng.multivariate_normal(np.zeros(x.shape[1]), self.measurement.theory, PAIRS, method="eigh")
+        noise = rng.multivariate_normal(np.zeros(x.shape[1]), self.measurement.noise, PAIRS, method="eigh")
+        trees = MultiOutputRegressor(HistGradientBoostingRegressor(max_iter=150, random_state=1))
+        self._trees = make_pipeline(PCA(12), trees)
+        self._scale = np.array([1e-3, 1e-2, 1.0])
+        y = (mixtures.labels[one] - mixtures.labels[other]) / self._scale
+        self._trees.fit(x * (1 + wrong) + noise, y)
+
+    def _read(self, sample: NormalizedSpectrum) -> Reading:
+        reading, (x, _) = super()._read(sample), self.difference(sample)
+        return _with(self, reading, self._trees.predict(x[np.newaxis])[0] * self._scale)
+
+
+def _with(reader: Reader, reading: Reading, found: np.ndarray) -> Reading:
+    number = reader.of_reference.y[2] + found[2]
+    return replace(reading, msd=reader.first.msd + found[0], bond=found[1], coordination=number)
+
+
+#: Readers by name; the first is what `predict` reads with.
+READERS: dict[str, type[Reader]] = {"pool": Reader, "derivatives": Derivatives, "boosting": Boosting}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="What pools of environments read.")
     parser.add_argument("pool", type=Path)
     parser.add_argument("--measured", type=Path)
-    parser.add_argument("--sessions", type=int, default=40)
+    parser.add_argument("--figure", type=Path)
+    parser.add_argument("--sessions", type=int, default=SESSIONS)
     options = parser.parse_args()
     asked = PoolFile.load(options.pool)
-    pool = Pool.make(asked)
+    pool = calibrated(asked)
+    say(f"uncertainties times {', '.join(f'{factor:.2f}' for factor in pool.widening)} (MSD, bond, neighbors)")
     windows(pool)
     for name in asked.cards:
-        left_out(asked, name, options.sessions)
+        for reader in READERS:
+            cards(asked, name, reader, pool.widening, options.sessions)
     if options.measured is not None:
-        measured(pool, options.measured)
+        measured(pool, options.measured, options.figure)
 
 
 def windows(pool: Pool) -> None:
@@ -60,89 +117,135 @@ def windows(pool: Pool) -> None:
             say(f"{first:4.0f} … {last:3.0f}   {1e3 * msd:.2f}   {bond:.4f}   {number:.2f}")
 
 
-def left_out(asked: PoolFile, name: str, sessions: int) -> None:
+def cards(asked: PoolFile, name: str, reader: str, widening: tuple[float, ...], sessions: int) -> None:
     """Let a card set be nature, and read it by a pool that does not know it."""
-    others = {other: stores for other, stores in asked.cards.items() if other != name}
-    pool = Pool.make(asked.model_copy(update={"cards": others}))
-    own = load_environments(asked.cards[name], last=asked.window.last, step=asked.window.step)
-    crystals = np.array([any(part.startswith(crystal) for crystal in asked.crystals) for part in own.names])
-    nature = draw(own, crystals, count=4000, seed=asked.seed + 1)
-    rng = np.random.default_rng(asked.seed)
-    foils = np.flatnonzero(nature.crystal & (np.abs(nature.labels[:, 0] - CRYSTAL) < 1e-3))
-    low, high = CRYSTAL + np.array(SAMPLES)
-    samples = np.flatnonzero(~nature.crystal & (nature.labels[:, 0] > low) & (nature.labels[:, 0] < high))
-    errors, inside, plain = [], [], []
-    for _ in range(sessions):
-        foil, sample = rng.choice(foils), rng.choice(samples)
-        known = KnownSample(
-            as_measured(own.energy, own.edge, nature.spectra[foil]), float(nature.labels[foil, 0]), 3e-4
-        )
-        (found,) = Reader(pool, [known]).read([as_measured(own.energy, own.edge, nature.spectra[sample])])
-        truth = nature.labels[sample] - np.array([0.0, nature.labels[foil, 1], 0.0])
-        errors.append(values(found) - truth)
-        inside.append(found.interval[0] <= truth[0] <= found.interval[1])
-        plain.append(nature.labels[foil, 0] - truth[0])
-    rms = np.sqrt((np.array(errors) ** 2).mean(axis=0))
-    same = float(np.sqrt(np.mean(np.square(plain))))
+    trials = left_out(asked, name, sessions=sessions, reader=READERS[reader])
+    away = trials.found - trials.known
+    rms = np.sqrt((away**2).mean(axis=0))
+    same = float(np.sqrt(np.mean((trials.crystal - trials.known[:, 0]) ** 2)))
+    slope = np.polyfit(trials.known[:, 0] - trials.crystal, trials.found[:, 0] - trials.crystal, 1)[0]
+    held = f"; {np.mean(np.abs(away[:, 0]) < 1.645 * widening[0] * trials.sd[:, 0]):.0%} in 90 % intervals"
     say(
-        f"cards {name} as nature, {sessions} sessions: MSD {1e3 * rms[0]:.2f}e-3 Å² "
+        f"cards {name} as nature, {sessions} sessions, {reader}: MSD {1e3 * rms[0]:.2f}e-3 Å², slope {slope:.2f} "
         f"(as the crystal {1e3 * same:.2f}, ratio {same / rms[0]:.1f}), "
-        f"bond {rms[1]:.4f} Å, neighbors {rms[2]:.2f}; {np.mean(inside):.0%} in 90 % intervals"
+        f"bond {rms[1]:.4f} Å, neighbors {rms[2]:.2f}{held if reader == 'pool' else ''}"
     )
 
 
-def as_measured(energy: np.ndarray, edge: float, mu: np.ndarray) -> NormalizedSpectrum:
-    """Return a simulated spectrum as if it were measured and normalized, continued beyond the ends of theory."""
-    wide = np.arange(edge - 60.0, edge + 120.0, 0.5)
-    values = np.interp(wide, energy + edge, mu)
-    before = wide < energy[0] + edge
-    values[before] *= np.linspace(0, 1, np.count_nonzero(before))
-    return NormalizedSpectrum(wide, values, edge, 1.0, {}, "X", "K", "simulated")
-
-
-def measured(pool: Pool, folder: Path) -> None:
+def measured(pool: Pool, folder: Path, figure: Path | None) -> None:
     """Read measured samples of known disorder."""
     with (folder / "exafs.csv").open(encoding="utf-8") as file:
-        every = [row for row in csv.DictReader(file) if (row["element"], row["edge"]) == (pool.element, pool.shell)]
-    # Of one session: what lies in the folder itself.
-    rows = [row for row in every if "/" not in row["file"] and row["neighbors"]]
+        rows = [row for row in csv.DictReader(file) if (row["element"], row["edge"]) == (pool.element, pool.shell)]
     spectra = {
         row["file"]: normalize(read_spectrum(folder / row["file"], element=pool.element, edge=pool.shell))
         for row in rows
     }
-    truth = {row["file"]: np.array([float(row[name]) for name in ("msd", "r", "neighbors")]) for row in rows}
-    first, *samples = rows
+    # Of one session: what lies in the folder itself.
+    session, elsewhere = [row for row in rows if "/" not in row["file"]], [row for row in rows if "/" in row["file"]]
     known = {
         row["file"]: KnownSample(spectra[row["file"]], float(row["msd"]), float(row["msd_error"] or USUAL_ERROR))
         for row in rows
     }
-    for second in [None, *samples]:
-        references = [known[first["file"]], *([known[second["file"]]] if second else [])]
-        others = [row for row in samples if row is not second]
-        found = Reader(pool, references).read([spectra[row["file"]] for row in others])
-        own = np.array([0.0, truth[first["file"]][1], 0.0])
-        away = np.array([values(one) + own - truth[row["file"]] for one, row in zip(found, others, strict=True)])
-        if second is None:
-            for one, row in zip(found, others, strict=True):
-                true = truth[row["file"]]
-                say(
-                    f"{row['file']:22} MSD {1e3 * one.msd:5.1f} ({1e3 * true[0]:.1f}), "
-                    f"{1e3 * one.interval[0]:.1f} … {1e3 * one.interval[1]:.1f}; "
-                    f"bond {one.bond:+.3f} ± {one.bond_error:.3f} ({true[1] - truth[first['file']][1]:+.3f}); "
-                    f"neighbors {one.coordination:.1f} ± {one.coordination_error:.1f} ({true[2]:.1f})"
-                )
-        rms = np.sqrt((away**2).mean(axis=0))
-        plain = np.sqrt(np.mean([(truth[row["file"]][0] - truth[first["file"]][0]) ** 2 for row in others]))
-        say(
-            f"beside {first['file']}{' and ' + second['file'] if second else ''}: MSD RMS {1e3 * rms[0]:.2f}e-3 Å² "
-            f"(as the reference {1e3 * plain:.2f}, ratio {plain / rms[0]:.1f}), bias {1e3 * away[:, 0].mean():+.2f}; "
-            f"bond RMS {rms[1]:.4f} Å; neighbors RMS {rms[2]:.2f}"
-        )
+    first, *samples = session
+    crystal = first["neighbors"] == "12"
+    for row in elsewhere:
+        foils(pool, known[first["file"]], spectra[row["file"]])
+        beside(pool, [first], [row], known, crystal=crystal, tell=True)
+        beside(pool, [row], [first], known, crystal=crystal, tell=True)
+    for name in READERS:
+        found = beside(pool, [first], samples, known, crystal=crystal, tell=name == "pool", reader=name)
+        if figure is not None and name == "pool":
+            draw(figure, first, samples, found, pool)
+    for second in samples if len(samples) > 1 else []:
+        for name in READERS:
+            if name != "boosting":
+                others = [row for row in samples if row is not second]
+                beside(pool, [first, second], others, known, crystal=crystal, tell=False, reader=name)
+
+
+def foils(pool: Pool, foil: KnownSample, other: NormalizedSpectrum) -> None:
+    """Print what two foils differ by."""
+    reader = Reader(pool, [foil])
+    difference, shift = reader.difference(other)
+    within = reader.measurement.within
+    energy = pool.energy[within]
+    columns = [pool.mixtures.spectra[pool.mixtures.crystal].mean(axis=0)[within], energy / 50.0, np.ones_like(energy)]
+    shapes = np.column_stack([*columns, reader.measurement.slope[within]])
+    fitted = np.linalg.lstsq(shapes, difference, rcond=None)[0]
+    left = difference - shapes @ fitted
+    say(
+        f"{other.source} minus {foil.spectrum.source}: {np.sqrt((difference**2).mean()):.5f} edge steps, aligned by "
+        f"{shift:+.2f} eV; gain {fitted[0]:+.4f}, slope {fitted[1]:+.4f}, offset {fitted[2]:+.4f}, "
+        f"shift {fitted[3]:+.3f} eV; left {np.sqrt((left**2).mean()):.5f}"
+    )
+
+
+Rows = list[dict[str, str]]
+
+
+def beside(
+    pool: Pool,
+    references: Rows,
+    samples: Rows,
+    known: dict[str, KnownSample],
+    *,
+    crystal: bool,
+    tell: bool,
+    reader: str = "pool",
+) -> list[Reading]:
+    """Read samples beside references; print how far they are from EXAFS."""
+    given = [known[row["file"]] for row in references]
+    found = READERS[reader](pool, given, crystal=crystal).read([known[row["file"]].spectrum for row in samples])
+    first, names = references[0], " and ".join(row["file"] for row in references)
+    truth = np.array([labels(row, first) for row in samples])
+    away = np.array([values(one) for one in found]) - truth
+    for one, true, row in zip(found, truth, samples, strict=True):
+        if tell:
+            say(
+                f"{row['file']:22} MSD {1e3 * one.msd:5.1f} ({1e3 * true[0]:.1f}), "
+                f"{1e3 * one.interval[0]:.1f} … {1e3 * one.interval[1]:.1f}; "
+                f"bond {one.bond:+.3f} ± {one.bond_error:.3f} ({true[1]:+.3f}); "
+                f"neighbors {one.coordination:.1f} ± {one.coordination_error:.1f} ({true[2]:.1f})"
+            )
+    rms = np.sqrt((away**2).mean(axis=0))
+    plain = np.sqrt(np.mean([(true[0] - float(first["msd"])) ** 2 for true in truth]))
+    inside = np.mean([one.interval[0] <= true[0] <= one.interval[1] for one, true in zip(found, truth, strict=True)])
+    say(
+        f"beside {names}, {reader}: MSD RMS {1e3 * rms[0]:.2f}e-3 Å² "
+        f"(as the reference {1e3 * plain:.2f}, ratio {plain / rms[0]:.1f}), bias {1e3 * away[:, 0].mean():+.2f}; "
+        f"bond RMS {rms[1]:.4f} Å; neighbors RMS {rms[2]:.2f}" + (f"; {inside:.0%} inside" if reader == "pool" else "")
+    )
+    return found
+
+
+def labels(row: dict[str, str], first: dict[str, str]) -> np.ndarray:
+    """Return MSD, bond length minus the first reference's, and neighbors by EXAFS; NaN where there is none."""
+    return np.array([float(row["msd"]), float(row["r"]) - float(first["r"]), float(row["neighbors"] or "nan")])
 
 
 def values(reading: Reading) -> np.ndarray:
     """Return MSD, bond length and coordination number of a reading."""
     return np.array([reading.msd, reading.bond, reading.coordination])
+
+
+def draw(path: Path, first: dict[str, str], samples: Rows, found: list[Reading], pool: Pool) -> None:
+    """Draw readings over EXAFS, both with their uncertainties."""
+    from xanesml.plots.style import BLUE, TWO_COLUMNS, new_figure  # noqa: PLC0415 (slow)
+
+    truth = np.array([labels(row, first) for row in samples])
+    errors = np.array([(one.msd_error, one.bond_error, one.coordination_error) for one in found])
+    exafs = (np.array([float(row["msd_error"] or USUAL_ERROR) for row in samples]), 0.005, 0.6)
+    names = ("MSD (10⁻³ Å²)", "bond length − foil's (Å)", "first neighbors")
+    with new_figure(path, height=2.6, width=TWO_COLUMNS) as figure:
+        for column, (axes, name, scale) in enumerate(zip(figure.subplots(1, 3), names, (1e3, 1.0, 1.0), strict=True)):
+            x = scale * truth[:, column]
+            y = scale * np.array([values(one) for one in found])[:, column]
+            bars = {"yerr": 1.645 * scale * errors[:, column], "xerr": scale * exafs[column]}
+            axes.errorbar(x, y, fmt="o", color=BLUE, **bars)
+            ends = [min(x.min(), y.min()), max(x.max(), y.max())]
+            axes.plot(ends, ends, color="0.6", linewidth=1, zorder=0)
+            axes.set_xlabel(f"by EXAFS: {name}")
+            axes.set_ylabel(f"{pool.name}: {name}")
 
 
 def say(line: str) -> None:

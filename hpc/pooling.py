@@ -21,6 +21,7 @@ from xanesml.pools.card import card
 from xanesml.pools.model import Pool
 from xanesml.pools.pool_file import PoolFile
 from xanesml.pools.reading import KnownSample, Reader, Reading
+from xanesml.pools.trials import calibrated
 from xanesml.prediction.files import spectra_of
 from xanesml.prediction.reference import Wanted
 
@@ -42,7 +43,7 @@ _COLUMNS = (
 def make_pool(path: Path, output: Path | None, echo: Callable[[str], object]) -> Path:
     """Make the pool that a file asks for, print what it holds, and return its folder."""
     asked = PoolFile.load(path)
-    pool = Pool.make(asked)
+    pool = calibrated(asked)
     written = pool.save(output or Path(asked.name))
     write_text(written.with_name("README.md"), card(pool))
     labels, crystal = pool.mixtures.labels, pool.mixtures.crystal
@@ -56,6 +57,9 @@ def make_pool(path: Path, output: Path | None, echo: Callable[[str], object]) ->
         )
     for name, size in pool.theory.by_cards.items():
         echo(f"  cards {name}: {size:.0%} of a difference, root mean square over the window")
+    if set(pool.widening) != {1.0}:
+        factors = ", ".join(f"{factor:.2f}" for factor in pool.widening)
+        echo(f"  uncertainties of MSD, bond and neighbors times {factors}, as cards left out show")
     return written.parent
 
 
@@ -136,16 +140,21 @@ def read_beside(
     if not readings:
         raise SpectrumError("; ".join(refused) or "no spectrum was found")
     held = pool.mixtures.labels[~pool.mixtures.crystal, 0]
-    for sample, one in zip(samples, readings, strict=True):
-        for line in _lines(sample, one, (float(held.min()), float(held.max())), crystal=crystal):
-            echo(line)
+    warnings = [
+        _warnings(sample, one, (float(held.min()), float(held.max())))
+        for sample, one in zip(samples, readings, strict=True)
+    ]
+    for one, warned in zip(readings, warnings, strict=True):
+        echo(_line(one, crystal=crystal))
+        for warning in warned:
+            echo(f"  warning: {warning}")
     for doubt in (*reader.calibration.doubts, *(line for one in known for line in one.spectrum.doubts)):
         echo(f"warning: the reference: {doubt}")
     write_csv(output / "readings.csv", _COLUMNS, [_row(one) for one in readings])
     content = {
         "pool": {"name": pool.name, "sources": pool.sources, "errors": pool.errors.model_dump()},
         "references": [{"source": one.spectrum.source, "msd": one.msd, "msd_error": one.error} for one in known],
-        "readings": [asdict(one) for one in readings],
+        "readings": [asdict(one) | {"warnings": told} for one, told in zip(readings, warnings, strict=True)],
         "refused": refused,
     }
     write_text(output / "readings.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
@@ -164,32 +173,36 @@ def _row(one: Reading) -> tuple[str | float, ...]:
     )
 
 
-def _lines(sample: NormalizedSpectrum, one: Reading, held: tuple[float, float], *, crystal: bool) -> list[str]:
-    """Return what is told of a reading; `held` is the range of the MSD of the pool's mixtures, Å²."""
+def _line(one: Reading, *, crystal: bool) -> str:
+    """Return what is told of a reading."""
     neighbors = f"{one.coordination:.1f} ± {one.coordination_error:.1f} first neighbors"
     if not crystal:
         neighbors += " more than the reference"
     if one.coordination_error < _NO_SPREAD:
         neighbors = "first neighbors are not read, as the pool has one number of them"
-    lines = [
+    return (
         f"{one.source}: MSD {one.msd:.4f} Å², 90 % in {one.interval[0]:.4f} … {one.interval[1]:.4f}; "
         f"bonds {one.bond:+.3f} ± {one.bond_error:.3f} Å against the reference; "
         f"{neighbors}; shifted {one.shift:+.2f} eV"
-    ]
+    )
+
+
+def _warnings(sample: NormalizedSpectrum, one: Reading, held: tuple[float, float]) -> list[str]:
+    """Return the reasons to doubt a reading; `held` is the range of the MSD of the pool's mixtures, Å²."""
+    doubts = []
     if not held[0] <= one.interval[0] <= one.interval[1] <= held[1]:
-        lines.append(
-            f"  warning: the interval reaches beyond the {held[0]:.4f} … {held[1]:.4f} Å² of the pool's mixtures; "
+        doubts.append(
+            f"the interval reaches beyond the {held[0]:.4f} … {held[1]:.4f} Å² of the pool's mixtures; "
             "make a pool of warmer or colder structures"
         )
     if abs(one.shift) > LARGE_SHIFT:
-        lines.append(
-            f"  warning: its edge lay {-one.shift:+.2f} eV from the reference's, drift of the energies or chemistry; "
+        doubts.append(
+            f"its edge lay {-one.shift:+.2f} eV from the reference's, drift of the energies or chemistry; "
             "it was aligned by its shape, which takes a chemical shift away too"
         )
     if one.misfit > UNLIKE:
-        lines.append(
-            f"  warning: it lies {one.misfit:.1f} standard deviations outside what the pool and its errors allow: "
+        doubts.append(
+            f"it lies {one.misfit:.1f} standard deviations outside what the pool and its errors allow: "
             "another phase, another element, or a fault of the spectrum; its interval does not hold"
         )
-    lines += [f"  warning: {doubt}" for doubt in sample.doubts]
-    return lines
+    return [*doubts, *sample.doubts]

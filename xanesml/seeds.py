@@ -53,6 +53,8 @@ class Stream(Enum):
     ABSORBERS = (13,)
     #: Mixtures of the environments of a pool.
     MIXTURES = (14,)
+    #: Sessions that pools are tried on.
+    SESSIONS = (15,)
     #: Structures that calibrate intervals, of those that are not trained on.
     PARTICLE_CALIBRATION = (10,)
     #: Labels that are shuffled to check a training.

@@ -31,7 +31,8 @@ STEP, FRICTION, WARMING, EVERY = 5 * units.fs, 0.02 / units.fs, 300, 120
 STRAIN = 0.008
 #: Structures: images at each temperature (K), and how the structure is built; (length, cutoff) of an octahedron.
 CRYSTAL = {40: 1, 80: 1, 130: 1, 190: 1, 260: 1, 340: 1, 430: 1, 540: 1}
-PARTICLES = {147: (7, 3), 201: (7, 2), 309: (9, 4), 561: (11, 5)}
+BETWEEN = {60: 1, 105: 1, 160: 1, 225: 1, 300: 1, 385: 1, 485: 1, 600: 1}
+PARTICLES = {147: (7, 3), 201: (7, 2), 309: (9, 4), 561: (11, 5), 55: (5, 2)}
 HEAT = {60: 1, 120: 2, 200: 2, 290: 1}
 
 
@@ -65,6 +66,7 @@ def structures(element: str) -> dict[str, tuple[Atoms, dict[int, int]]]:
         atoms = Atoms(numbers=atoms.numbers, positions=atoms.positions, calculator=EMT())
         FIRE(atoms, logfile=None).run(fmax=0.01)
         made[f"particle{count}"] = (atoms, HEAT)
+    made["crystal-between"] = (made["crystal"][0], BETWEEN)
     return made
 
 

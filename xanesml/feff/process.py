@@ -22,8 +22,10 @@ MPI_PREFIXES = ("OMPI_", "PMIX_", "PMI_", "PRTE_", "SLURM_", "MPI_", "HYDRA_", "
 SINGLE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 #: Keep freed memory: FEFF's SCF loop allocates its matrices at every energy, and if glibc returns them
-#: to the system each time, half of the loop's time is page faults.
+#: to the system each time, half of the loop's time is page faults. One arena: the settings do not hold in a
+#: second one, which glibc takes where the loop's sphere has more than some hundred atoms.
 GLIBC_KEEPS_MEMORY = {
+    "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": "8589934592",
     "MALLOC_TOP_PAD_": "268435456",

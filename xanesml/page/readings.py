@@ -52,6 +52,60 @@ def readings_section(path: Path, campaign: Campaign) -> Section:
     return section
 
 
+def pool_section(path: Path) -> Section:
+    """Return the section on spectra that a pool has read beside references, from `readings.json`.
+
+    Raises
+    ------
+    StoreError
+        If the file was not written by `xanesml predict`.
+    """
+    section = Section("pool", "Measured spectra beside references")
+    content = read_json(path, _REMEDY)
+    try:
+        readings, references = content["readings"], content["references"]
+        told = " and ".join(f"{one['source']} of {one['msd']:.4f} Å²" for one in references)
+        section.paragraphs.append(f"Read by the pool {content['pool']['name']} beside {told}.")
+        section.tables.append(_pool_table(readings))
+        section.charts.append(_pool_chart(readings[:MOST_READINGS], 1e3 * references[0]["msd"]))
+        section.paragraphs += [f"{one['source']}: {warning}." for one in readings for warning in one["warnings"]]
+        section.paragraphs += [f"{line}." for line in content["refused"]]
+    except (LookupError, TypeError, ValueError) as error:
+        raise StoreError(f"{path} lacks or misstates {error}; {_REMEDY}") from error
+    return section
+
+
+def _pool_table(readings: Sequence[Mapping[str, Any]]) -> Table:
+    head = ("spectrum", "MSD (Å²)", "90 % interval (Å²)", "bond − reference's (Å)", "first neighbors", "shift (eV)")
+    rows = [
+        (
+            str(one["source"]),
+            f"{one['msd']:.4f}",
+            f"{one['interval'][0]:.4f} … {one['interval'][1]:.4f}",
+            f"{one['bond']:+.3f} ± {one['bond_error']:.3f}".replace("-", "−"),
+            f"{one['coordination']:.1f} ± {one['coordination_error']:.1f}".replace("-", "−"),
+            f"{one['shift']:+.2f}".replace("-", "−"),
+        )
+        for one in readings
+    ]
+    return Table("Readings beside references", head, list(rows))
+
+
+def _pool_chart(readings: Sequence[Mapping[str, Any]], reference: float) -> Chart:
+    place = np.arange(len(readings), dtype=np.float64)
+    msd = 1e3 * np.array([one["msd"] for one in readings], dtype=np.float64)
+    ends = 1e3 * np.array([one["interval"] for one in readings], dtype=np.float64)
+    return Chart(
+        "pool-msd",
+        "MSD of the measured spectra, beside references",
+        "With intervals of 90 %, in the order of the table. The thin line is the first reference.",
+        Axis("spectrum", names=tuple(str(number + 1) for number in range(len(readings)))),
+        Axis("MSD (10⁻³ Å²)"),
+        [Mark("MSD with its interval", place, msd, "dots", 0, ends[:, 0], ends[:, 1])],
+        levels=(reference,),
+    )
+
+
 def _table(predictions: Sequence[Mapping[str, Any]]) -> Table:
     head = (
         "spectrum",

@@ -19,7 +19,7 @@ from xanesml.files.lock import WriteLock
 from xanesml.files.whole import write_text
 from xanesml.page.content import Section
 from xanesml.page.provenance import provenance_section
-from xanesml.page.readings import readings_section
+from xanesml.page.readings import pool_section, readings_section
 from xanesml.page.runs import failure_section, planned_section, progress_section, read_runs, time_section
 from xanesml.page.spectra import averages_section, comparison_section, series_section, stored_series_section
 from xanesml.page.training import training_sections
@@ -92,8 +92,12 @@ def collect(folder: Path, campaign: Campaign) -> list[Section]:
     no_model = "" if (model / REPORT_FILE).exists() else "No network has been trained yet; run `xanesml train`."
     add("learning", "Learning", lambda: training_sections(model), no_model)
     readings = folder / "predictions.json"
-    no_readings = "" if readings.exists() else "No measured spectrum has been read yet; run `xanesml predict`."
-    add("readings", "Measured spectra", lambda: readings_section(readings, campaign), no_readings)
+    by_pool = folder / "readings.json"
+    if readings.exists() or not by_pool.exists():
+        no_readings = "" if readings.exists() else "No measured spectrum has been read yet; run `xanesml predict`."
+        add("readings", "Measured spectra", lambda: readings_section(readings, campaign), no_readings)
+    if by_pool.exists():
+        add("pool", "Measured spectra beside references", lambda: pool_section(by_pool))
     add("provenance", "Provenance", lambda: provenance_section(folder, campaign))
     return sections
 

@@ -42,4 +42,11 @@ def card(pool: Pool) -> str:
     if theory.by_cards:
         told = ", ".join(f"{name} {value:.0%}" for name, value in theory.by_cards.items())
         lines += ["", f"The error of theory is what other cards make of the same environments: {told}."]
+    if set(pool.widening) != {1.0}:
+        factors = ", ".join(f"{factor:.2f} ({label})" for label, factor in zip(LABELS, pool.widening, strict=True))
+        lines += [
+            "",
+            "Uncertainties are those of the normal distribution times factors by which they hold 90 % of sessions in "
+            f"each card set, left out: {factors}.",
+        ]
     return "\n".join(lines) + "\n"

@@ -29,6 +29,8 @@ class Measurement:
         Derivative of the reference.
     align : ndarray, shape (M,)
         What takes a difference to its shift, eV: by least squares with gain, offset and slope.
+    kernel : ndarray, shape (m, m)
+        Correlation of noise.
     noise, theory : ndarray, shape (m, m)
         Covariance of the errors of a measurement, and of the relative error of theory.
     """
@@ -36,6 +38,7 @@ class Measurement:
     within: Booleans
     slope: Floats
     align: Floats
+    kernel: Floats
     noise: Floats
     theory: Floats
 
@@ -52,7 +55,8 @@ class Measurement:
 
         within = (energy >= window.first) & (energy <= window.last)
         read, errors = energy[within], pool.errors
-        noise = errors.noise**2 * (_TOGETHER * smooth(read, errors.noise_length) + (1 - _TOGETHER) * np.eye(len(read)))
+        kernel = _TOGETHER * smooth(read, errors.noise_length) + (1 - _TOGETHER) * np.eye(len(read))
+        noise = errors.noise**2 * kernel
         for spread, shape in (
             (errors.gain, reference[within]),
             (errors.slope, read / 50.0),
@@ -62,7 +66,7 @@ class Measurement:
             noise += spread**2 * np.outer(shape, shape)
         size = pool.theory.size[within]
         theory = np.outer(size, size) * smooth(read, pool.theory.length)
-        return cls(within, slope, align, noise, theory)
+        return cls(within, slope, align, kernel, noise, theory)
 
     def features(self, spectra: Floats) -> Floats:
         """Return aligned spectra, or differences, (n, M), in the window: (n, m)."""

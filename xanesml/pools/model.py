@@ -21,7 +21,7 @@ from xanesml.pools.theory import TheoryError, theory_error
 from xanesml.store.reader import open_store
 
 #: The version of the file's format.
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,8 @@ class Pool:
         The error of theory.
     sources : tuple of dict
         Name, campaign digest, engine and number of runs of every store.
+    widening : tuple of float
+        Factors of the uncertainties of the labels that other cards show to be needed; see `xanesml.pools.trials`.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Pool:
     errors: Errors
     theory: TheoryError
     sources: tuple[dict[str, Any], ...]
+    widening: tuple[float, ...] = (1.0,) * len(LABELS)
 
     @classmethod
     def make(cls, asked: PoolFile) -> Pool:
@@ -112,6 +115,7 @@ class Pool:
                 file.attrs[name] = getattr(self, name)
             file.attrs["window"], file.attrs["errors"] = self.window.model_dump_json(), self.errors.model_dump_json()
             file.attrs["sources"] = json.dumps(self.sources)
+            file.attrs["widening"] = self.widening
             file["energy"] = self.energy
             file["energy"].attrs["units"] = "eV"
             file["theory/size"] = self.theory.size
@@ -163,6 +167,7 @@ class Pool:
                         json.loads(str(file["theory"].attrs["by_cards"])),
                     ),
                     sources=tuple(json.loads(str(file.attrs["sources"]))),
+                    widening=tuple(float(factor) for factor in file.attrs["widening"]),
                 )
         except FileNotFoundError as error:
             raise StoreError(f"{path} does not exist; make it by `xanesml pool`") from error

@@ -89,6 +89,13 @@ class Reader:
     crystal : bool
         Whether the first is a crystal, such as a foil.
 
+    Attributes
+    ----------
+    measurement : Measurement
+        What is read of spectra, and its errors, on the energies of the session.
+    of_reference, of_samples : Moments
+        Of features and labels of mixtures that the first reference, and samples, may be.
+
     Raises
     ------
     SpectrumError
@@ -105,11 +112,11 @@ class Reader:
         mean = near @ pool.mixtures.spectra / near.sum()
         self.calibration: Calibration = calibrate(self.first.spectrum, mesh, mean, edge=pool.edge)
         spectra = broadened(pool.mixtures.spectra, mesh, self.calibration.broadening)
-        self._measurement = Measurement.of(pool, spectra, near)
-        features = self._measurement.features(spectra)
-        self._moments = Moments.of(features, pool.mixtures.labels, near)
-        self._samples = Moments.of(features, pool.mixtures.labels, pool.mixtures.around(self.first.msd))
-        self._differences = [self._difference(one.spectrum)[0] for one in self.others]
+        self.measurement = Measurement.of(pool, spectra, near)
+        features = self.measurement.features(spectra)
+        self.of_reference = Moments.of(features, pool.mixtures.labels, near)
+        self.of_samples = Moments.of(features, pool.mixtures.labels, pool.mixtures.around(self.first.msd))
+        self._differences = [self.difference(one.spectrum)[0] for one in self.others]
 
     def read(self, samples: Sequence[NormalizedSpectrum]) -> list[Reading]:
         """Read samples, each by itself beside the references.
@@ -122,24 +129,24 @@ class Reader:
         return [self._read(sample) for sample in samples]
 
     def _read(self, sample: NormalizedSpectrum) -> Reading:
-        difference, shift = self._difference(sample)
+        difference, shift = self.difference(sample)
         known = np.array([np.nan, *(one.msd - self.first.msd for one in self.others)])
         known_error = np.array([np.nan, *(np.hypot(one.error, self.first.error) for one in self.others)])
-        moments = self._samples
-        noise, theory = self._measurement.noise, self._measurement.theory
+        moments = self.of_samples
+        noise, theory = self._noise(sample), self.measurement.theory
         measured, signal = np.array([difference, *self._differences]), None
         # Twice: the second time with the difference that was found in place of any.
         for _ in range(2):
             found = conditioned(
-                measured, moments, self._moments, known, known_error, noise=noise, theory=theory, signal=signal
+                measured, moments, self.of_reference, known, known_error, noise=noise, theory=theory, signal=signal
             )
             mean, signal = found.mean, found.signal
         msd = self.first.msd + float(mean[0, 0])
-        errors = np.sqrt(np.diag(found.covariance[0, :, 0]))
+        errors = np.sqrt(np.diag(found.covariance[0, :, 0])) * self.pool.widening
         msd_error = float(np.hypot(errors[0], self.first.error))
-        own = moments.xx + self._moments.xx + theory * found.signal[0, :, 0] + noise
-        away = difference - moments.x + self._moments.x
-        neighbors = float(self._moments.y[2]) if self.crystal else 0.0
+        own = moments.xx + self.of_reference.xx + theory * found.signal[0, :, 0] + noise
+        away = difference - moments.x + self.of_reference.x
+        neighbors = float(self.of_reference.y[2]) if self.crystal else 0.0
         return Reading(
             source=sample.source,
             msd=max(msd, 0.0),
@@ -152,6 +159,12 @@ class Reader:
             shift=shift,
             misfit=float(np.sqrt(away @ np.linalg.solve(own, away) / len(away))),
         )
+
+    def _noise(self, sample: NormalizedSpectrum) -> Floats:
+        """Return the covariance, (m, m), of what is wrong of differences: with the noise that the spectra show."""
+        spectra = [sample, *(one.spectrum for one in self.others)]
+        shown = self.first.spectrum.noise**2 + max(one.noise for one in spectra) ** 2
+        return np.asarray(self.measurement.noise + shown * self.measurement.kernel)
 
     def _near(self, msd: float) -> Floats:
         """Return the weights, (n,), of mixtures that may be a reference of a known MSD, Å²."""
@@ -166,7 +179,7 @@ class Reader:
             )
         return mixtures.near(msd, crystal=self.crystal)
 
-    def _difference(self, sample: NormalizedSpectrum) -> tuple[Floats, float]:
+    def difference(self, sample: NormalizedSpectrum) -> tuple[Floats, float]:
         """Return the features of a sample minus the first reference, (m,), and the shift that aligned it, eV."""
         reference = self.first.spectrum
         found = relative_shift(*clean(sample), *clean(reference), reference.e0)
@@ -181,7 +194,7 @@ class Reader:
             sample, reference = pair.sample, pair.reference
         mesh = self.pool.energy + self.pool.edge
         apart = self.calibration.apply(sample, mesh) - self.calibration.apply(reference, mesh)
-        return self._measurement.features(apart[np.newaxis])[0], shift
+        return self.measurement.features(apart[np.newaxis])[0], shift
 
 
 def _interval(msd: float, error: float) -> tuple[float, float]:

@@ -67,7 +67,7 @@ def theory_error(
     Raises
     ------
     StoreError
-        If a card set has no environment of the base, or none of its crystal.
+        If a card set has no environment of the base's crystal, or none of its particles where it has any.
     """
     squares, scale, correlations, by_cards = [], [], [], {}
     energy = base.energy
@@ -76,7 +76,7 @@ def theory_error(
     for name, other in others.items():
         rows = np.array([place.get(key, -1) for key in other.keys.tolist()])
         own = base.chosen(rows[rows >= 0])
-        if not crystals[own.store].any() or crystals[own.store].all():
+        if set(crystals[own.store].tolist()) != set(crystals.tolist()):
             raise StoreError(f"the card set {name} needs environments of the pool's crystal and of its particles")
         weights, crystal = random_weights(own, crystals, count=COUNT, seed=seed)
         first = own.mixed(weights)[0]

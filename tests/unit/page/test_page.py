@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from collections import Counter
 from html.parser import HTMLParser
@@ -105,6 +106,27 @@ def test_the_whole_campaign_is_on_the_page(tmp_path: Path) -> None:
     assert "foil: the noise is large." in made.text
     assert "0.0078 … 0.0112 (90%)" in made.text
     assert "the seed" not in made.text
+
+
+def test_what_a_pool_has_read_is_on_the_page(tmp_path: Path) -> None:
+    reading = {"source": "a.xdi", "msd": 0.0108, "interval": [0.0085, 0.0131], "bond": -0.032, "bond_error": 0.011}
+    reading |= {"coordination": 10.0, "coordination_error": 0.6, "shift": -0.15, "warnings": [f"noisy {HOSTILE}"]}
+    content = {
+        "pool": {"name": "au-l3-pool"},
+        "references": [{"source": "foil.xdi", "msd": 0.008, "msd_error": 0.0004}],
+        "readings": [reading],
+        "refused": ["b.xdi: no edge"],
+    }
+    (tmp_path / "readings.json").write_text(json.dumps(content))
+    made = page(tmp_path)
+    assert "Read by the pool au-l3-pool beside foil.xdi of 0.0080 Å²." in made.text
+    for cell in ("0.0108", "0.0085 … 0.0131", "−0.032 ± 0.011", "10.0 ± 0.6", "−0.15"):
+        assert cell in made.text
+    assert f"a.xdi: noisy {HOSTILE}." in made.text
+    assert "b.xdi: no edge." in made.text
+    assert "No measured spectrum has been read yet" not in made.text
+    (tmp_path / "readings.json").write_text("{}")
+    assert "readings.json lacks or misstates 'readings'; make it again with `xanesml predict`" in page(tmp_path).text
 
 
 def test_nothing_is_asked_for_but_the_page(tmp_path: Path) -> None:

@@ -70,6 +70,14 @@ def test_a_second_reference_narrows_the_interval(pool: Pool) -> None:
     assert beside_two.interval[0] <= pool.mixtures.labels[rows[2], 0] <= beside_two.interval[1]
 
 
+def test_a_noisy_spectrum_is_told_with_a_wider_interval(pool: Pool) -> None:
+    rows = nearest(pool, 0.008, crystal=True), nearest(pool, 0.011)
+    known = KnownSample(spectrum(pool, rows[0]), float(pool.mixtures.labels[rows[0], 0]), 3e-4)
+    sample = spectrum(pool, rows[1])
+    clean, noisy = (Reader(pool, [known]).read([replace(sample, noise=noise)])[0] for noise in (0.0, 0.02))
+    assert noisy.msd_error > 1.1 * clean.msd_error
+
+
 def test_an_interval_ends_at_zero(pool: Pool) -> None:
     first = nearest(pool, 0.006, crystal=True)
     known = KnownSample(spectrum(pool, first), float(pool.mixtures.labels[first, 0]), 2e-3)

@@ -74,3 +74,9 @@ def test_card_sets_without_the_pool_s_environments_are_refused() -> None:
     for some in (strange, cards.chosen(np.arange(16))):
         with pytest.raises(StoreError, match="the card set x needs environments of the pool's crystal"):
             theory_error(base, {"x": some}, CRYSTALS, window=WINDOW, seed=1)
+
+
+def test_a_crystal_alone_is_compared_at_its_temperatures() -> None:
+    base, cards = (replace(one, store=np.zeros(40, int), names=("crystal",)) for one in other(0.3))
+    found = theory_error(base, {"more": cards}, np.array([True]), window=WINDOW, seed=1)
+    assert found.by_cards["more"] == pytest.approx(0.3, abs=0.06)
