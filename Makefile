@@ -4,7 +4,7 @@
 # make setup   set up only; make setup-tests also what tests need besides
 # make reference   complete the stores in reference/: runs what they lack, all of it in an hour on two cores
 # make model   average the reference stores, train the reference model for gold L3 and ship it with the package
-# make pools   mix the stores in reference/pools into the pool that ships with the package, a minute
+# make pools   mix the stores in reference/pools into the pools that ship with the package, two minutes
 # make docs    serve the site at http://localhost:8000; DOCS="build --strict" builds it into build/site
 # make figures   after make model: draw the figures of docs/figures.md from the reference data
 # make clean   remove the demo's results and caches, keep the environment
@@ -39,8 +39,11 @@ model: setup
 # What `xanesml models` says of the pool that ships.
 AU_L3_POOL := MSD, bond length and coordination number beside references, by a pool of crystal and particles
 CU_K_POOL := MSD and bond length of copper foils beside one of another temperature, by a pool of the crystal
+PT_L3_POOL := MSD, bond length and coordination number of platinum beside references, by a pool of crystal and particles
 
 pools: setup
+	@$(BIN)/xanesml pool reference/pools/pt-l3.toml --output reference/pools/pt-l3
+	@$(BIN)/python tools/ship_model.py reference/pools/pt-l3 pt-l3-pool "$(PT_L3_POOL)"
 	@$(BIN)/xanesml pool reference/pools/cu-k.toml --output reference/pools/cu-k
 	@$(BIN)/python tools/ship_model.py reference/pools/cu-k cu-k-pool "$(CU_K_POOL)"
 	@$(BIN)/xanesml pool reference/pools/au-l3.toml --output reference/pools/au-l3
