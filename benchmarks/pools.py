@@ -5,8 +5,8 @@
 
 1. The errors that are expected for each window of energies, from the pool alone.
 2. Every card set in the place of nature: sessions of a crystal and samples made of its spectra, with errors of
-   measurement, read by the pool whose error of theory is known from the other card sets alone. Root mean square
-   errors, and the share in 90 % intervals.
+   measurement, read by a pool that knows neither these cards nor these structures. Root mean square errors, and the
+   share in intervals as wide as the other sets need.
 3. With a folder of measured spectra and their table `exafs.csv`, such as examples/measured: what two foils differ by;
    readings beside the first foil of the pool's element, then beside it and each other sample in turn; the figure sets
    readings beside EXAFS.
@@ -35,7 +35,7 @@ from xanesml.pools.information import expected_errors
 from xanesml.pools.model import Pool
 from xanesml.pools.pool_file import PoolFile, Window
 from xanesml.pools.reading import KnownSample, Reader, Reading
-from xanesml.pools.trials import SESSIONS, calibrated, left_out
+from xanesml.pools.trials import HELD, SESSIONS, calibrated, judged, left_out
 
 #: Standard uncertainty of an MSD by EXAFS where none is given, Å².
 USUAL_ERROR = 5e-4
@@ -103,7 +103,9 @@ def main() -> None:
     windows(pool)
     for name in asked.cards:
         for reader in READERS:
-            cards(asked, name, reader, pool.widening, options.sessions)
+            cards(asked, name, reader, options.sessions)
+    if len(asked.cards) > 1:
+        coverage(asked, pool)
     if options.measured is not None:
         measured(pool, options.measured, options.figure)
 
@@ -117,19 +119,30 @@ def windows(pool: Pool) -> None:
             say(f"{first:4.0f} … {last:3.0f}   {1e3 * msd:.2f}   {bond:.4f}   {number:.2f}")
 
 
-def cards(asked: PoolFile, name: str, reader: str, widening: tuple[float, ...], sessions: int) -> None:
-    """Let a card set be nature, and read it by a pool that does not know it."""
+def cards(asked: PoolFile, name: str, reader: str, sessions: int) -> None:
+    """Let a card set be nature, and read it by a pool that knows neither its cards nor its structures."""
     trials = left_out(asked, name, sessions=sessions, reader=READERS[reader])
     away = trials.found - trials.known
     rms = np.sqrt((away**2).mean(axis=0))
     same = float(np.sqrt(np.mean((trials.crystal - trials.known[:, 0]) ** 2)))
     slope = np.polyfit(trials.known[:, 0] - trials.crystal, trials.found[:, 0] - trials.crystal, 1)[0]
-    held = f"; {np.mean(np.abs(away[:, 0]) < 1.645 * widening[0] * trials.sd[:, 0]):.0%} in 90 % intervals"
     say(
         f"cards {name} as nature, {sessions} sessions, {reader}: MSD {1e3 * rms[0]:.2f}e-3 Å², slope {slope:.2f} "
         f"(as the crystal {1e3 * same:.2f}, ratio {same / rms[0]:.1f}), "
-        f"bond {rms[1]:.4f} Å, neighbors {rms[2]:.2f}{held if reader == 'pool' else ''}"
+        f"bond {rms[1]:.4f} Å, neighbors {rms[2]:.2f}"
     )
+
+
+def coverage(asked: PoolFile, pool: Pool) -> None:
+    """Print the share of a card set's sessions that intervals hold whose width the other sets have told."""
+    trials = judged(asked, replace(pool, widening=(1.0, 1.0, 1.0)))
+    for name, one in trials.items():
+        factors = np.max([other.widening() for key, other in trials.items() if key != name], axis=0)
+        inside = (np.abs(one.found - one.known) < HELD * factors * one.sd).mean(axis=0)
+        say(
+            f"cards {name}: 90 % intervals as wide as the other sets need hold {inside[0]:.0%} (MSD), "
+            f"{inside[1]:.0%} (bond), {inside[2]:.0%} (neighbors)"
+        )
 
 
 def measured(pool: Pool, folder: Path, figure: Path | None) -> None:

@@ -145,16 +145,25 @@ def read_beside(
         for sample, one in zip(samples, readings, strict=True)
     ]
     for one, warned in zip(readings, warnings, strict=True):
-        echo(_line(one, crystal=crystal))
+        echo(_line(one, _neighbors(one, crystal=crystal)))
         for warning in warned:
             echo(f"  warning: {warning}")
     for doubt in (*reader.calibration.doubts, *(line for one in known for line in one.spectrum.doubts)):
         echo(f"warning: the reference: {doubt}")
     write_csv(output / "readings.csv", _COLUMNS, [_row(one) for one in readings])
     content = {
-        "pool": {"name": pool.name, "sources": pool.sources, "errors": pool.errors.model_dump()},
+        "pool": {
+            "name": pool.name,
+            "sources": pool.sources,
+            "errors": pool.errors.model_dump(),
+            "widening": pool.widening,
+        },
+        "crystal": crystal,
         "references": [{"source": one.spectrum.source, "msd": one.msd, "msd_error": one.error} for one in known],
-        "readings": [asdict(one) | {"warnings": told} for one, told in zip(readings, warnings, strict=True)],
+        "readings": [
+            asdict(one) | {"neighbors": _neighbors(one, crystal=crystal), "warnings": told}
+            for one, told in zip(readings, warnings, strict=True)
+        ],
         "refused": refused,
     }
     write_text(output / "readings.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
@@ -173,17 +182,27 @@ def _row(one: Reading) -> tuple[str | float, ...]:
     )
 
 
-def _line(one: Reading, *, crystal: bool) -> str:
-    """Return what is told of a reading."""
-    neighbors = f"{one.coordination:.1f} ± {one.coordination_error:.1f} first neighbors"
-    if not crystal:
-        neighbors += " more than the reference"
+def _neighbors(one: Reading, *, crystal: bool) -> str:
+    """Return the number of first neighbors as text; empty if it is not read."""
     if one.coordination_error < _NO_SPREAD:
-        neighbors = "first neighbors are not read, as the pool has one number of them"
+        return ""
+    if crystal:
+        return f"{one.coordination:.1f} ± {one.coordination_error:.1f}"
+    return f"{one.coordination:+.1f} ± {one.coordination_error:.1f}"
+
+
+def _line(one: Reading, neighbors: str) -> str:
+    """Return what is told of a reading; a number of neighbors with its sign counts from the reference's."""
+    told = (
+        f"{neighbors} first neighbors"
+        if neighbors
+        else "first neighbors are not read, as the pool has one number of them"
+    )
+    if neighbors[:1] in ("+", "-"):
+        told += " against the reference"
     return (
         f"{one.source}: MSD {one.msd:.4f} Å², 90 % in {one.interval[0]:.4f} … {one.interval[1]:.4f}; "
-        f"bonds {one.bond:+.3f} ± {one.bond_error:.3f} Å against the reference; "
-        f"{neighbors}; shifted {one.shift:+.2f} eV"
+        f"bonds {one.bond:+.3f} ± {one.bond_error:.3f} Å against the reference; {told}; shifted {one.shift:+.2f} eV"
     )
 
 

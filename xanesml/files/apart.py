@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from xanesml.errors import EnvironmentProblem
@@ -16,40 +17,94 @@ from xanesml.errors import EnvironmentProblem
 #: Longest time for a file, s.
 TIMEOUT = 120.0
 
-#: What ends a path that is asked for, and what answers it.
+#: What ends a path or a time that is asked for, and what answers it.
 _END, _DONE = b"\0", b"."
+#: How a process ends of itself on a damaged file; other signals come from outside.
+_CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL}
+#: Without the working folder, which Python puts first into the module path: it may hold modules of any name.
+_START = """
+import sys
+sys.path[:] = [*filter(None, sys.path), sys.argv[2]]
+from xanesml.files.apart import serve
+serve(sys.argv[1])
+"""
+
+
+class _Ended(Exception):
+    """The process ended before it answered."""
 
 
 class _Reader:
     """A process that reads files, one after another, with the function `probe` of a module."""
 
-    def __init__(self, module: str, limit: float) -> None:
-        self.owner, self._limit = os.getpid(), limit
-        command = [sys.executable, "-m", __name__, module, str(limit)]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
-        )
+    def __init__(self, module: str) -> None:
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the process)
+        try:
+            # In a session of its own, so that an interrupt at the keyboard is this process's alone.
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _START, module, str(Path(__file__).parents[2])],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._said,
+                bufsize=0,
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._said.close()
+            raise EnvironmentProblem(
+                f"cannot start a process to read files in: {error.strerror}; look at limits of processes and open files"
+            ) from error
 
-    def read(self, path: Path) -> str | None:
-        """Return how HDF5 fails on a file, in words, or None if it does not. After a failure the process has ended."""
+    def read(self, path: Path, limit: float) -> str | None:
+        """Return in one line how HDF5 fails on a file, or None if it does not.
+
+        Raises
+        ------
+        _Ended
+            If the process has ended for another reason.
+        """
         asked, answers = self._process.stdin, self._process.stdout
         assert asked is not None  # noqa: S101 (for mypy: both are pipes)
         assert answers is not None  # noqa: S101
         with contextlib.suppress(BrokenPipeError):
-            asked.write(os.fsencode(path.absolute()) + _END)
+            asked.write(os.fsencode(path.absolute()) + _END + str(limit).encode() + _END)
             if answers.read(1) == _DONE:
                 return None
-        status = self.end()
-        if status >= 0:
-            raise EnvironmentProblem(f"the process that was to read {path} first ended with exit status {status}")
+        status, last = self._ended()
         if status == -signal.SIGALRM:
-            return f"does not finish reading it within {self._limit:g} s"
-        return f"crashes on it ({signal.Signals(-status).name})"
+            return (
+                f"HDF5 does not finish reading it within {limit:g} s: its structure is damaged, or the disk is slow; "
+                "restore it from a copy, or try again"
+            )
+        if -status in _CRASHES:
+            name = signal.Signals(-status).name
+            return f"its structure is damaged: HDF5 crashes on it ({name}); restore it from a copy"
+        raise _Ended(f"exit status {status}" + (f", {last}" if last else ""))
 
-    def end(self) -> int:
-        """End the process; return its exit status."""
-        self._process.communicate()
-        return self._process.returncode
+    def _ended(self) -> tuple[int, str]:
+        """Return the exit status of the process, and the last line that it has said."""
+        self._process.wait()
+        self._said.seek(0)
+        lines = self._said.read().decode(errors="replace").strip().splitlines()
+        self.end()
+        return self._process.returncode, lines[-1] if lines else ""
+
+    def end(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
+        self.close()
+
+    def forget(self) -> None:
+        """Let go of the process, which is not a child of this one."""
+        self._process.returncode = 0
+        self.close()
+
+    def close(self) -> None:
+        """Close this side of the pipes."""
+        for pipe in (self._process.stdin, self._process.stdout, self._said):
+            if pipe is not None:
+                pipe.close()
 
 
 #: The processes of this process, by module.
@@ -75,40 +130,57 @@ def crash(module: str, path: Path, *, limit: float = TIMEOUT) -> str | None:
     EnvironmentProblem
         If there is no such process.
     """
-    reader = _readers.pop(module, None)
-    if reader is None or reader.owner != os.getpid():
-        reader = _Reader(module, limit)
-    how = reader.read(path)
-    if how is not None:
-        return f"its structure is damaged: HDF5 {how}; restore it from a copy"
-    if _readers.setdefault(module, reader) is not reader:
-        reader.end()
+    for tried in range(2):
+        reader = _readers.pop(module, None) or _Reader(module)
+        try:
+            how = reader.read(path, limit)
+        except _Ended as error:
+            # Something may have ended it between two files.
+            if tried:
+                raise EnvironmentProblem(
+                    f"the process that was to read {path} first ended: {error}; run the command again"
+                ) from error
+            continue
+        if how is not None:
+            return how
+        if _readers.setdefault(module, reader) is not reader:
+            reader.end()
+        break
     return None
 
 
 @atexit.register
 def _end_readers() -> None:
+    while _readers:
+        _readers.popitem()[1].end()
+
+
+def _forget_readers() -> None:
+    """Let go of the processes of the process that this one was forked from, which wait for the last of its pipes."""
     for reader in _readers.values():
-        if reader.owner == os.getpid():
-            reader.end()
+        reader.forget()
+    _readers.clear()
 
 
-def _serve(module: str, limit: float) -> None:
-    """Read the files that standard input names, each followed by a zero, and answer each on standard output."""
+os.register_at_fork(after_in_child=_forget_readers)
+
+
+def serve(module: str) -> None:
+    """Read the files that standard input names, each with its time, and answer each on standard output."""
     probe = importlib.import_module(module).probe
     answers = os.dup(sys.stdout.fileno())
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    # An alarm without a handler ends the process, also where the one that asks has gone.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
     asked = b""
     while more := os.read(sys.stdin.fileno(), 65536):
-        *paths, asked = (asked + more).split(_END)
-        for path in paths:
-            # An alarm without a handler ends the process, also where the one that asks has gone.
-            signal.setitimer(signal.ITIMER_REAL, limit)
+        *words, asked = (asked + more).split(_END)
+        if len(words) % 2:
+            asked = words.pop() + _END + asked
+        for path, limit in zip(words[::2], words[1::2], strict=True):
+            signal.setitimer(signal.ITIMER_REAL, float(limit))
             with contextlib.suppress(Exception):
                 probe(Path(os.fsdecode(path)))
             signal.setitimer(signal.ITIMER_REAL, 0)
             os.write(answers, _DONE)
-
-
-if __name__ == "__main__":
-    _serve(sys.argv[1], float(sys.argv[2]))

@@ -66,7 +66,7 @@ def pool_section(path: Path) -> Section:
         readings, references = content["readings"], content["references"]
         told = " and ".join(f"{one['source']} of {one['msd']:.4f} Å²" for one in references)
         section.paragraphs.append(f"Read by the pool {content['pool']['name']} beside {told}.")
-        section.tables.append(_pool_table(readings))
+        section.tables.append(_pool_table(readings, crystal=content["crystal"]))
         section.charts.append(_pool_chart(readings[:MOST_READINGS], 1e3 * references[0]["msd"]))
         section.paragraphs += [f"{one['source']}: {warning}." for one in readings for warning in one["warnings"]]
         section.paragraphs += [f"{line}." for line in content["refused"]]
@@ -75,15 +75,16 @@ def pool_section(path: Path) -> Section:
     return section
 
 
-def _pool_table(readings: Sequence[Mapping[str, Any]]) -> Table:
-    head = ("spectrum", "MSD (Å²)", "90 % interval (Å²)", "bond − reference's (Å)", "first neighbors", "shift (eV)")
+def _pool_table(readings: Sequence[Mapping[str, Any]], *, crystal: bool) -> Table:
+    neighbors = "first neighbors" if crystal else "first neighbors − reference's"
+    head = ("spectrum", "MSD (Å²)", "90 % interval (Å²)", "bond − reference's (Å)", neighbors, "shift (eV)")
     rows = [
         (
             str(one["source"]),
             f"{one['msd']:.4f}",
             f"{one['interval'][0]:.4f} … {one['interval'][1]:.4f}",
             f"{one['bond']:+.3f} ± {one['bond_error']:.3f}".replace("-", "−"),
-            f"{one['coordination']:.1f} ± {one['coordination_error']:.1f}".replace("-", "−"),
+            one["neighbors"].replace("-", "−") or "–",
             f"{one['shift']:+.2f}".replace("-", "−"),
         )
         for one in readings

@@ -34,10 +34,11 @@ def card(pool: Pool) -> str:
             for name, column in zip(LABELS, pool.mixtures.labels.T, strict=True)
         ),
         "",
-        f"Read are {window.first:g} … {window.last:g} eV from the edge. Allowed for are noise of {errors.noise:g} edge "
-        f"steps, errors of gain ({errors.gain:g}), of the background's slope ({errors.slope:g} edge steps in 50 eV) "
-        f"and offset ({errors.offset:g}), of the alignment ({errors.shift:g} eV), and of theory: {size.min():.0%} to "
-        f"{size.max():.0%} of a difference, the same over {theory.length:g} eV.",
+        f"Read are {window.first:g} … {window.last:g} eV from the edge. Allowed for are the noise that spectra show, "
+        f"errors of {errors.noise:g} edge steps from point to point besides, errors of gain ({errors.gain:g}), of the "
+        f"background's slope ({errors.slope:g} edge steps in 50 eV) and offset ({errors.offset:g}), of the alignment "
+        f"({errors.shift:g} eV), and of theory: {size.min():.0%} to {size.max():.0%} of a difference, the same over "
+        f"{theory.length:g} eV.",
     ]
     if theory.by_cards:
         told = ", ".join(f"{name} {value:.0%}" for name, value in theory.by_cards.items())
@@ -46,7 +47,8 @@ def card(pool: Pool) -> str:
         factors = ", ".join(f"{factor:.2f} ({label})" for label, factor in zip(LABELS, pool.widening, strict=True))
         lines += [
             "",
-            "Uncertainties are those of the normal distribution times factors by which they hold 90 % of sessions in "
-            f"each card set, left out: {factors}.",
+            "Uncertainties are those of the normal distribution times the factors by which they hold 90 % of simulated "
+            "sessions in the worst of these card sets. Each was read by a pool that knew neither its cards nor its "
+            f"structures: {factors}.",
         ]
     return "\n".join(lines) + "\n"

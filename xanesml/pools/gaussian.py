@@ -85,6 +85,7 @@ def conditioned(
     *,
     noise: Floats,
     theory: Floats,
+    shown: Floats | None = None,
     signal: Floats | None = None,
 ) -> Conditioned:
     """Condition the labels of samples on their spectra and on what is known of some.
@@ -101,6 +102,8 @@ def conditioned(
         Covariance of the errors of a measurement.
     theory : ndarray, shape (m, m)
         Covariance of the relative error of theory. It multiplies a difference that is not known itself.
+    shown : ndarray, shape (S · m, S · m), optional
+        Covariance of the noise that the spectra themselves show.
     signal : ndarray, shape (S, m, S, m), optional
         Second moments of that difference, from a call before. Default: those of the mixtures.
 
@@ -119,6 +122,8 @@ def conditioned(
     if signal is None:
         signal = (xx + np.outer(x, x)).reshape(count, size, count, size)
     errors = np.tile(theory, (count, count)) * signal.reshape(count * size, -1) + _spread(noise / 2, own + 1)
+    if shown is not None:
+        errors = errors + shown
 
     rows = np.flatnonzero(np.isfinite(known))
     picked = 3 * rows

@@ -11,10 +11,10 @@ import h5py
 import numpy as np
 
 from xanesml.errors import StoreError
-from xanesml.files.arrays import Floats
+from xanesml.files.arrays import Booleans, Floats
 from xanesml.files.hdf5 import package_versions
 from xanesml.files.whole import whole_file
-from xanesml.pools.environments import LABELS, load_environments
+from xanesml.pools.environments import LABELS, Environments, load_environments
 from xanesml.pools.mixtures import Mixtures, draw
 from xanesml.pools.pool_file import POOL_FILE, Errors, PoolFile, Window
 from xanesml.pools.theory import TheoryError, theory_error
@@ -65,8 +65,16 @@ class Pool:
     widening: tuple[float, ...] = (1.0,) * len(LABELS)
 
     @classmethod
-    def make(cls, asked: PoolFile) -> Pool:
+    def make(cls, asked: PoolFile, *, without: Environments | None = None) -> Pool:
         """Mix the environments of the stores that a file asks for.
+
+        Parameters
+        ----------
+        asked : PoolFile
+            The file.
+        without : Environments, optional
+            What the mixtures do not hold: no structure that has one of these environments, and no store of particles
+            that has, if there are others.
 
         Raises
         ------
@@ -84,6 +92,7 @@ class Pool:
         if others:
             read = (window.first, window.last)
             theory = theory_error(found, others, crystals, window=read, seed=asked.seed)
+        kept = found if without is None else _without(found, without, crystals)
         sources = []
         for path in [*asked.stores, *(path for stores in asked.cards.values() for path in stores)]:
             with open_store(path / "store.h5" if path.is_dir() else path) as store:
@@ -97,7 +106,7 @@ class Pool:
             shell=campaign.feff.edge,
             energy=found.energy,
             edge=found.edge,
-            mixtures=draw(found, crystals, count=asked.mixtures, seed=asked.seed),
+            mixtures=draw(kept, crystals, count=asked.mixtures, seed=asked.seed),
             window=window,
             errors=asked.errors,
             theory=theory,
@@ -173,3 +182,13 @@ class Pool:
             raise StoreError(f"{path} does not exist; make it by `xanesml pool`") from error
         except (OSError, KeyError, ValueError) as error:
             raise StoreError(f"{path} cannot be read as a pool: {' '.join(str(error).split())}") from error
+
+
+def _without(found: Environments, others: Environments, crystals: Booleans) -> Environments:
+    same = np.isin(found.keys, others.keys)
+    groups, stores = np.unique(found.group[same]), np.unique(found.store[same])
+    particles = stores[~crystals[stores]]
+    left = np.isin(found.group, groups, invert=True)
+    if np.setdiff1d(found.store[~crystals[found.store]], particles).size:
+        left &= np.isin(found.store, particles, invert=True)
+    return found.chosen(np.flatnonzero(left))

@@ -47,9 +47,9 @@ class Errors(BaseModel):
     theory_length: Positive = 8.0
     """Energy over which it is the same, eV, where no card sets tell it."""
     noise: Positive = 0.006
-    """Noise of a difference, edge steps."""
+    """Errors of a difference from point to point, edge steps; the noise that spectra show is added."""
     noise_length: Positive = 1.0
-    """Energy over which most of the noise is the same, eV."""
+    """Energy over which most of them are the same, eV."""
     gain: Positive = 0.01
     """Relative error of normalization."""
     slope: Positive = 0.01

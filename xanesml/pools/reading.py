@@ -133,18 +133,28 @@ class Reader:
         known = np.array([np.nan, *(one.msd - self.first.msd for one in self.others)])
         known_error = np.array([np.nan, *(np.hypot(one.error, self.first.error) for one in self.others)])
         moments = self.of_samples
-        noise, theory = self._noise(sample), self.measurement.theory
+        noise, theory = self.measurement.noise, self.measurement.theory
+        shown = self._shown([sample, *(one.spectrum for one in self.others)])
         measured, signal = np.array([difference, *self._differences]), None
         # Twice: the second time with the difference that was found in place of any.
         for _ in range(2):
             found = conditioned(
-                measured, moments, self.of_reference, known, known_error, noise=noise, theory=theory, signal=signal
+                measured,
+                moments,
+                self.of_reference,
+                known,
+                known_error,
+                noise=noise,
+                theory=theory,
+                shown=shown,
+                signal=signal,
             )
             mean, signal = found.mean, found.signal
         msd = self.first.msd + float(mean[0, 0])
-        errors = np.sqrt(np.diag(found.covariance[0, :, 0])) * self.pool.widening
+        errors = np.sqrt(np.maximum(np.diag(found.covariance[0, :, 0]), 0.0)) * self.pool.widening
         msd_error = float(np.hypot(errors[0], self.first.error))
-        own = moments.xx + self.of_reference.xx + theory * found.signal[0, :, 0] + noise
+        size = len(difference)
+        own = moments.xx + self.of_reference.xx + theory * found.signal[0, :, 0] + noise + shown[:size, :size]
         away = difference - moments.x + self.of_reference.x
         neighbors = float(self.of_reference.y[2]) if self.crystal else 0.0
         return Reading(
@@ -160,11 +170,10 @@ class Reader:
             misfit=float(np.sqrt(away @ np.linalg.solve(own, away) / len(away))),
         )
 
-    def _noise(self, sample: NormalizedSpectrum) -> Floats:
-        """Return the covariance, (m, m), of what is wrong of differences: with the noise that the spectra show."""
-        spectra = [sample, *(one.spectrum for one in self.others)]
-        shown = self.first.spectrum.noise**2 + max(one.noise for one in spectra) ** 2
-        return np.asarray(self.measurement.noise + shown * self.measurement.kernel)
+    def _shown(self, spectra: Sequence[NormalizedSpectrum]) -> Floats:
+        """Return the covariance of the noise that spectra show in their differences: the first reference's in all."""
+        own = np.diag([one.noise**2 for one in spectra])
+        return np.kron(own + self.first.spectrum.noise**2, self.measurement.kernel)
 
     def _near(self, msd: float) -> Floats:
         """Return the weights, (n,), of mixtures that may be a reference of a known MSD, Å²."""

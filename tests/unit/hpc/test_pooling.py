@@ -13,6 +13,7 @@ from hpc.cli import app
 from hpc.pooling import read_beside
 from xanesml.errors import SpectrumError
 from xanesml.measured import Treatment
+from xanesml.page.readings import pool_section
 from xanesml.pools.model import Pool
 
 ROOT = Path(__file__).parents[3]
@@ -64,6 +65,23 @@ def test_a_foil_beside_itself_is_as_disordered_as_it_is(folder: Path, tmp_path: 
     content = json.loads((tmp_path / "readings.json").read_text())
     assert content["references"] == [{"source": str(FOIL), "msd": 0.008, "msd_error": 5e-4}]
     assert (tmp_path / "figures" / "readings.png").stat().st_size > 10_000
+
+
+def test_what_is_read_is_on_the_page(folder: Path, tmp_path: Path) -> None:
+    known = ("--reference", FOIL, "--reference-msd", "0.008")
+    given = (folder, FOIL, *known, "--output", tmp_path, "--no-figures")
+    assert predict(*given)[0] == 0
+    tables = [(table.head, table.rows) for table in pool_section(tmp_path / "readings.json").tables]
+    ((head, ((_, msd, *_, neighbors, _),)),) = tables
+    assert float(msd) == pytest.approx(0.008, abs=0.0007)
+    assert (head[4], neighbors[:2]) in (("first neighbors", "11"), ("first neighbors", "12"))
+    status, text = predict(*given, "--reference-is-particle")
+    assert (status, "first neighbors against the reference" in text) == (0, True), text
+    ((head, ((*_, neighbors, _),)),) = [
+        (table.head, table.rows) for table in pool_section(tmp_path / "readings.json").tables
+    ]
+    assert head[4] == "first neighbors − reference's"
+    assert neighbors[0] in "+−"
 
 
 def test_what_cannot_be_read_is_told_and_nothing_is_left(folder: Path, tmp_path: Path) -> None:

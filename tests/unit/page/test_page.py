@@ -110,11 +110,12 @@ def test_the_whole_campaign_is_on_the_page(tmp_path: Path) -> None:
 
 def test_what_a_pool_has_read_is_on_the_page(tmp_path: Path) -> None:
     reading = {"source": "a.xdi", "msd": 0.0108, "interval": [0.0085, 0.0131], "bond": -0.032, "bond_error": 0.011}
-    reading |= {"coordination": 10.0, "coordination_error": 0.6, "shift": -0.15, "warnings": [f"noisy {HOSTILE}"]}
+    reading |= {"neighbors": "10.0 ± 0.6", "shift": -0.15, "warnings": [f"noisy {HOSTILE}"]}
     content = {
         "pool": {"name": "au-l3-pool"},
         "references": [{"source": "foil.xdi", "msd": 0.008, "msd_error": 0.0004}],
-        "readings": [reading],
+        "crystal": True,
+        "readings": [reading, reading | {"neighbors": ""}],
         "refused": ["b.xdi: no edge"],
     }
     (tmp_path / "readings.json").write_text(json.dumps(content))
@@ -125,6 +126,8 @@ def test_what_a_pool_has_read_is_on_the_page(tmp_path: Path) -> None:
     assert f"a.xdi: noisy {HOSTILE}." in made.text
     assert "b.xdi: no edge." in made.text
     assert "No measured spectrum has been read yet" not in made.text
+    (tmp_path / "readings.json").write_text(json.dumps(content | {"crystal": False}))
+    assert "first neighbors − reference's" in page(tmp_path).text
     (tmp_path / "readings.json").write_text("{}")
     assert "readings.json lacks or misstates 'readings'; make it again with `xanesml predict`" in page(tmp_path).text
 

@@ -78,6 +78,18 @@ def test_a_noisy_spectrum_is_told_with_a_wider_interval(pool: Pool) -> None:
     assert noisy.msd_error > 1.1 * clean.msd_error
 
 
+def test_a_clean_second_reference_knows_nothing_of_a_sample_s_noise(pool: Pool) -> None:
+    rows = [nearest(pool, 0.008, crystal=True), *(nearest(pool, msd) for msd in (0.011, 0.013))]
+    known = [KnownSample(spectrum(pool, row), float(pool.mixtures.labels[row, 0]), 3e-4) for row in rows[:2]]
+    reader = Reader(pool, known)
+    noisy = replace(spectrum(pool, rows[2]), noise=0.02)
+    shown = reader._shown([noisy, known[1].spectrum])
+    size = len(shown) // 2
+    np.testing.assert_allclose(shown[:size, :size], 0.02**2 * reader.measurement.kernel)
+    np.testing.assert_array_equal(shown[size:, :], 0.0)
+    np.testing.assert_array_equal(shown[:, size:], 0.0)
+
+
 def test_an_interval_ends_at_zero(pool: Pool) -> None:
     first = nearest(pool, 0.006, crystal=True)
     known = KnownSample(spectrum(pool, first), float(pool.mixtures.labels[first, 0]), 2e-3)
