@@ -2,7 +2,7 @@
 # make test    set up what is missing, run every check; with CI=true a missing requirement fails its tests
 # make pythons   check the Python versions that this machine has, with the plain dependencies
 # make setup   set up only; make setup-tests also what tests need besides
-# make reference   complete the stores in reference/: runs what they lack, all of it in an hour on two cores
+# make reference   complete the stores in reference/: runs what they lack, all of it in two hours on two cores
 # make model   average the reference stores, train the reference model for gold L3 and ship it with the package
 # make pools   mix the stores in reference/pools into the pools that ship with the package, two minutes
 # make docs    serve the site at http://localhost:8000; DOCS="build --strict" builds it into build/site
