@@ -27,6 +27,8 @@ from xanesml.prediction.reference import Wanted
 
 #: Standard uncertainty of an MSD by EXAFS, where none is given, Å².
 USUAL_ERROR = 5e-4
+#: Card sets by which the uncertainties of a pool are tested.
+TESTED = 2
 #: An uncertainty of the number of first neighbors that only a pool without other numbers gives.
 _NO_SPREAD = 1e-3
 #: A shift onto the reference that is told, eV.
@@ -148,6 +150,11 @@ def read_beside(
         echo(_line(one, _neighbors(one, crystal=crystal)))
         for warning in warned:
             echo(f"  warning: {warning}")
+    if len(pool.theory.by_cards) < TESTED:
+        echo(
+            f"warning: the pool {pool.name} has no card sets that its uncertainties were tested by; "
+            f"the error of theory, {pool.errors.theory:.0%} of a difference, is assumed"
+        )
     for doubt in (*reader.calibration.doubts, *(line for one in known for line in one.spectrum.doubts)):
         echo(f"warning: the reference: {doubt}")
     write_csv(output / "readings.csv", _COLUMNS, [_row(one) for one in readings])

@@ -62,6 +62,7 @@ def test_a_foil_beside_itself_is_as_disordered_as_it_is(folder: Path, tmp_path: 
     assert float(row["coordination"]) == pytest.approx(12.0, abs=0.4)
     assert float(row["shift_eV"]) == pytest.approx(0.0, abs=0.01)
     assert f"{FOIL}: MSD 0.00" in lines[0]
+    assert "warning: the pool small has no card sets that its uncertainties were tested by" in lines[1]
     content = json.loads((tmp_path / "readings.json").read_text())
     assert content["references"] == [{"source": str(FOIL), "msd": 0.008, "msd_error": 5e-4}]
     assert (tmp_path / "figures" / "readings.png").stat().st_size > 10_000
