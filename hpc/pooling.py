@@ -21,14 +21,12 @@ from xanesml.pools.card import card
 from xanesml.pools.model import Pool
 from xanesml.pools.pool_file import PoolFile
 from xanesml.pools.reading import KnownSample, Reader, Reading
-from xanesml.pools.trials import calibrated
+from xanesml.pools.trials import TESTED, calibrated
 from xanesml.prediction.files import spectra_of
 from xanesml.prediction.reference import Wanted
 
 #: Standard uncertainty of an MSD by EXAFS, where none is given, Å².
 USUAL_ERROR = 5e-4
-#: Card sets by which the uncertainties of a pool are tested.
-TESTED = 2
 #: An uncertainty of the number of first neighbors that only a pool without other numbers gives.
 _NO_SPREAD = 1e-3
 #: A shift onto the reference that is told, eV.
@@ -147,7 +145,7 @@ def read_beside(
         for sample, one in zip(samples, readings, strict=True)
     ]
     for one, warned in zip(readings, warnings, strict=True):
-        echo(_line(one, _neighbors(one, crystal=crystal)))
+        echo(_line(one, crystal=crystal))
         for warning in warned:
             echo(f"  warning: {warning}")
     if len(pool.theory.by_cards) < TESTED:
@@ -198,15 +196,11 @@ def _neighbors(one: Reading, *, crystal: bool) -> str:
     return f"{one.coordination:+.1f} ± {one.coordination_error:.1f}"
 
 
-def _line(one: Reading, neighbors: str) -> str:
-    """Return what is told of a reading; a number of neighbors with its sign counts from the reference's."""
-    told = (
-        f"{neighbors} first neighbors"
-        if neighbors
-        else "first neighbors are not read, as the pool has one number of them"
-    )
-    if neighbors[:1] in ("+", "-"):
-        told += " against the reference"
+def _line(one: Reading, *, crystal: bool) -> str:
+    """Return what is told of a reading."""
+    told = "first neighbors are not read, as the pool has one number of them"
+    if neighbors := _neighbors(one, crystal=crystal):
+        told = f"{neighbors} first neighbors{'' if crystal else ' against the reference'}"
     return (
         f"{one.source}: MSD {one.msd:.4f} Å², 90 % in {one.interval[0]:.4f} … {one.interval[1]:.4f}; "
         f"bonds {one.bond:+.3f} ± {one.bond_error:.3f} Å against the reference; {told}; shifted {one.shift:+.2f} eV"

@@ -30,7 +30,9 @@ REACH = 6e-3
 CRYSTALS = (0.05, 0.8)
 #: Standard deviations that hold 90 % of a normal distribution.
 HELD = 1.645
-#: Card sets from which on uncertainties are made narrower, too, and the smallest factor.
+#: Card sets from which on uncertainties are tested.
+TESTED = 2
+#: Card sets from which on they are made narrower, too, and the smallest factor.
 NARROWING, SMALLEST = 3, 0.5
 #: Smallest standard uncertainties that mean anything: MSD, Å², bond length, Å, and number of neighbors.
 _SPREAD = np.array([1e-6, 1e-5, 1e-3])
@@ -130,7 +132,7 @@ def calibrated(asked: PoolFile) -> Pool:
         If a store cannot be read, or a card set cannot be read by the pool of the others.
     """
     pool = Pool.make(asked)
-    if len(asked.cards) < 2:
+    if len(asked.cards) < TESTED:
         return pool
     factors = [trials.widening() for trials in judged(asked, pool).values()]
     smallest = SMALLEST if len(factors) >= NARROWING else 1.0
