@@ -72,7 +72,7 @@ ESSENTIAL = {
 #: Keys that were added to sections after files had been written, with the values that say how those were made.
 EARLIER_VALUES: dict[str, dict[str, Any]] = {
     "feff": {"potentials": "element", "representative": "nearest", "stoichiometry": "feff"},
-    "engine": {"pot": "feff"},
+    "engine": {"pot": "feff", "pot_grid": "feff"},
 }
 
 #: Keys of two sections that change nothing at their defaults: there they are no part of a campaign's identity, and
@@ -446,6 +446,9 @@ class EngineSection(_Section):
     pot: Literal["native", "feff"] = "native"
     """For `feff10`: solver of the self-consistent potentials; `native`, xanesml's, leaves to FEFF what it cannot solve.
     Default native."""
+    pot_grid: Literal["smooth", "feff"] = "smooth"
+    """For `feff10`: radial grid of the phase shifts; `smooth` moves with the absorber's muffin-tin sphere. With `feff`
+    spectra jump where the radius of the sphere passes a point. Default smooth."""
     timeout: Positive = 1800.0
     """Time limit of a run, s; a run that exceeds it is killed with all its children. Default 1800."""
     max_failed: Annotated[float, Field(ge=0, le=1)] = 0.1

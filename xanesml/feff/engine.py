@@ -57,7 +57,7 @@ def make_engine(section: EngineSection) -> Engine:
         If a program is missing.
     """
     if section.kind == "feff10":
-        return Feff10Engine(timeout=section.timeout, pot=section.pot, fms=section.fms)
+        return Feff10Engine(timeout=section.timeout, pot=section.pot, fms=section.fms, pot_grid=section.pot_grid)
     return CommandEngine(section)
 
 

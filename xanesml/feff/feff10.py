@@ -12,15 +12,16 @@ from xanesml.errors import EngineError
 from xanesml.feff.request import Request
 from xanesml.feff.run import FeffRun
 from xanesml.fms import VERSION as FMS_VERSION
+from xanesml.pot import GRID_VERSION
 from xanesml.pot import VERSION as POT_VERSION
 
 #: FEFF10's stages that a XANES spectrum needs; the wheel's other nine do not change xmu.dat.
 STAGES = ("rdinp", "atomic", "pot", "xsph", "fms", "mkgtr", "path", "genfmt", "ff2x")
 
-#: xanesml's own stages, in place of `pot` and `fms`.
-NATIVE_POT, NATIVE_FMS = "xanesml-pot", "xanesml-fms"
+#: xanesml's own stages, in place of `pot` and `fms`, and before `xsph`.
+NATIVE_POT, NATIVE_FMS, GRID = "xanesml-pot", "xanesml-fms", "xanesml-grid"
 
-_VERSIONS = {NATIVE_POT: POT_VERSION, NATIVE_FMS: FMS_VERSION}
+_VERSIONS = {NATIVE_POT: POT_VERSION, NATIVE_FMS: FMS_VERSION, GRID: GRID_VERSION}
 
 #: xanesml's own stages that come before a stage of FEFF10: see representatives.py.
 _BEFORE = {"atomic": "xanesml-first", "xsph": "xanesml-back"}
@@ -39,6 +40,8 @@ class Feff10Engine:
     pot, fms : {"native", "feff"}
         Solver of the self-consistent potentials, and of the full multiple scattering: xanesml, which leaves to
         FEFF10 what it cannot solve, or FEFF10.
+    pot_grid : {"smooth", "feff"}
+        Radial grid of the phase shifts: moved with the absorber's muffin-tin sphere, or FEFF10's.
 
     Raises
     ------
@@ -46,10 +49,19 @@ class Feff10Engine:
         If the wheel is not installed.
     """
 
-    def __init__(self, *, timeout: float, pot: Literal["native", "feff"], fms: Literal["native", "feff"]) -> None:
+    def __init__(
+        self,
+        *,
+        timeout: float,
+        pot: Literal["native", "feff"],
+        fms: Literal["native", "feff"],
+        pot_grid: Literal["smooth", "feff"],
+    ) -> None:
         chosen = {"pot": (pot, NATIVE_POT), "fms": (fms, NATIVE_FMS)}
         native = {stage: name for stage, (solver, name) in chosen.items() if solver == "native"}
         self._stages = [native.get(stage, stage) for stage in STAGES]
+        if pot_grid == "smooth":
+            self._stages.insert(STAGES.index("xsph"), GRID)
         # Without the stages of `_BEFORE`: feff.inp says all about the choice that they carry out.
         named = (f"{stage}-{_VERSIONS[stage]}" if stage in _VERSIONS else stage for stage in self._stages)
         self.identity = f"{_installed()}: {' '.join(named)}"

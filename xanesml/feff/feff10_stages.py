@@ -4,7 +4,8 @@ A separate program, started by path, which imports feff10 and nothing else. Ever
 runs in a process forked from this one, because FEFF keeps state between calls and ends
 its process. A fresh interpreter per stage, as in the wheel's pipeline, takes longer than
 FEFF's short stages. The stages `xanesml-pot` and `xanesml-fms` replace `pot` and `fms`: xanesml
-solves them, or FEFF10 if xanesml cannot. The stages `xanesml-first` and `xanesml-back` let the first atom of each
+solves them, or FEFF10 if xanesml cannot. The stage `xanesml-grid` places the grid of the phase shifts before
+`xsph`; see xanesml/pot/phase_grid.py. The stages `xanesml-first` and `xanesml-back` let the first atom of each
 potential in feff.inp stand for it; see representatives.py beside this file.
 """
 
@@ -27,11 +28,12 @@ from pathlib import Path
 
 import feff10
 
-#: The stages in place of `pot` and `fms`.
-NATIVE_POT, NATIVE_FMS = "xanesml-pot", "xanesml-fms"
+#: The stages in place of `pot` and `fms`, and the one before `xsph`.
+NATIVE_POT, NATIVE_FMS, GRID = "xanesml-pot", "xanesml-fms", "xanesml-grid"
 _REPLACED = {NATIVE_POT: "pot", NATIVE_FMS: "fms"}
-#: What FEFF says is done when they are.
-_MODULES = {NATIVE_POT: "potentials", NATIVE_FMS: "FMS"}
+#: The modules that solve them, and what FEFF says is done when they are.
+_SOLVERS = {NATIVE_POT: "xanesml.pot.stage", NATIVE_FMS: "xanesml.fms.stage", GRID: "xanesml.pot.phase_grid"}
+_DONE = {NATIVE_POT: "potentials", NATIVE_FMS: "FMS", GRID: "grid of phase shifts"}
 
 #: xanesml's stages around those that compute potentials, and what representatives.py does in them.
 ORDER = {"xanesml-first": "first", "xanesml-back": "back"}
@@ -48,8 +50,7 @@ NOT_DONE = 97
 _PRELOADED = (
     *(
         "feff10._feff10",
-        "xanesml.pot.stage",
-        "xanesml.fms.stage",
+        *_SOLVERS.values(),
         "xanesml.fms.reduced",
         "xanesml.fms.orbits",
         "xanesml.fms.irreps",
@@ -96,7 +97,7 @@ def main(folder: str, *names: str) -> int:
 
 
 def _config(folder: str | Path, *names: str) -> feff10.FeffConfig:
-    stages = [feff10.Stage.from_name(_REPLACED.get(name, name)) for name in names if name not in ORDER]
+    stages = [feff10.Stage.from_name(_REPLACED.get(name, name)) for name in names if name not in (*ORDER, GRID)]
     return feff10.FeffConfig.from_file(str(folder), str(Path(folder, "feff.inp")), stages=stages)
 
 
@@ -104,6 +105,9 @@ def _stage(folder: Path, name: str) -> int:
     if name in ORDER:
         order = runpy.run_path(str(Path(__file__).with_name("representatives.py")))
         return int(order["main"](str(folder), ORDER[name]))
+    if name == GRID:
+        status = _forked(lambda: _native(folder, name))
+        return 0 if status == NOT_DONE else status
     if name in _REPLACED:
         status = _forked(lambda: _native(folder, name))
         return _feff_stage(folder, _REPLACED[name]) if status == NOT_DONE else status
@@ -154,7 +158,7 @@ def _native(folder: Path, name: str) -> int:
     from xanesml.errors import NotApplicable  # noqa: PLC0415
 
     try:
-        solver = str(importlib.import_module(f"xanesml.{_REPLACED[name]}.stage").solve_stage(folder).solver)
+        solver = str(importlib.import_module(_SOLVERS[name]).solve_stage(folder).solver)
     except NotApplicable as reason:
         why = str(reason)
     except Exception as error:  # noqa: BLE001 (FEFF can do what a fault of ours cannot)
@@ -162,9 +166,9 @@ def _native(folder: Path, name: str) -> int:
         why = f"{type(error).__name__} in ours"
     else:
         _write_solver(folder, solver)
-        sys.stdout.write(f"Done with module: {_MODULES[name]} ({solver}).\n")
+        sys.stdout.write(f"Done with module: {_DONE[name]} ({solver}).\n")
         return 0
-    _write_solver(folder, f"FEFF {_REPLACED[name]}, as {why}")
+    _write_solver(folder, f"FEFF {_REPLACED.get(name, 'grid')}, as {why}")
     sys.stdout.write(f"{name} leaves it to FEFF: {' '.join(why.split())}\n")
     return NOT_DONE
 

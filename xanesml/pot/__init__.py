@@ -2,3 +2,5 @@
 
 #: Increased whenever the solver's numbers change: part of a task's identity.
 VERSION = 1
+#: The same for the grid of the phase shifts.
+GRID_VERSION = 1
