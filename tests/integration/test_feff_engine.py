@@ -29,7 +29,7 @@ REQUEST = Request.of(FEFF, absorber_number=79)
 
 @pytest.fixture(scope="module")
 def engine():
-    return make_engine(EngineSection(timeout=120))
+    return make_engine(EngineSection(timeout=120, pot_grid="feff"))
 
 
 def center_input(length, feff):

@@ -165,8 +165,9 @@ def _native(folder: Path, name: str) -> int:
         traceback.print_exc()
         why = f"{type(error).__name__} in ours"
     else:
-        _write_solver(folder, solver)
-        sys.stdout.write(f"Done with module: {_DONE[name]} ({solver}).\n")
+        if solver:
+            _write_solver(folder, solver)
+        sys.stdout.write(f"Done with module: {_DONE[name]}{f' ({solver})' if solver else ''}.\n")
         return 0
     _write_solver(folder, f"FEFF {_REPLACED.get(name, 'grid')}, as {why}")
     sys.stdout.write(f"{name} leaves it to FEFF: {' '.join(why.split())}\n")

@@ -3,7 +3,7 @@
 FEFF's `xsph` solves the Dirac equation on a grid of ln r with a fixed step and origin, and ends the potential at one
 of its points: phase shifts do not know where between two points the muffin-tin radius lies. In a series of distorted
 structures, or among disordered ones, spectra jump by 0.02 edge steps where the radius passes a point: twenty times
-what 0.002 Å² of disorder does. With a step of its own for each run, another by one per cent at most, the radius has
+what 0.002 Å² of disorder does. With a step of its own for each run, another by one or two per cent, the radius has
 the same place between the same two points in all of them.
 """
 
@@ -34,8 +34,8 @@ class StageReport:
 
     @property
     def solver(self) -> str:
-        """What `runs/solver` of a store says of it: the same for all runs."""
-        return "smooth grid"
+        """Nothing: what a run is made by says that its grid is placed. `runs/solver` of a store names exceptions."""
+        return ""
 
 
 def solve_stage(folder: Path) -> StageReport:

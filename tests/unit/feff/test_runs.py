@@ -133,16 +133,18 @@ def test_relative_program_is_found_from_the_run_folder(tmp_path, monkeypatch):
 
 
 def test_identity_of_the_wheel_has_the_hash_of_its_binary():
-    engine = make_engine(EngineSection(timeout=12, pot="feff", fms="feff"))
+    engine = make_engine(EngineSection(timeout=12, pot="feff", fms="feff", pot_grid="feff"))
     version = importlib.metadata.version("feff10-rs")
     assert engine.timeout == 12
     (binary,) = (file for file in importlib.metadata.files("feff10-rs") if ".so" in file.name)
     digest = hashlib.sha256(binary.locate().read_bytes()).hexdigest()[:16]
     assert engine.identity == f"feff10-rs {version} ({digest}): {' '.join(STAGES)}"
-    native = make_engine(EngineSection(pot="feff"))
+    native = make_engine(EngineSection(pot="feff", pot_grid="feff"))
     assert native.identity == engine.identity.replace(" fms ", f" xanesml-fms-{VERSION} ")
-    potentials = make_engine(EngineSection(pot="native", fms="feff"))
+    potentials = make_engine(EngineSection(pot="native", fms="feff", pot_grid="feff"))
     assert potentials.identity == engine.identity.replace(" pot ", f" xanesml-pot-{pot.VERSION} ")
+    smooth = make_engine(EngineSection(pot="feff", fms="feff"))
+    assert smooth.identity == engine.identity.replace(" xsph ", f" xanesml-grid-{pot.GRID_VERSION} xsph ")
 
 
 def test_identity_of_commands_follows_the_content_of_their_files(tmp_path, monkeypatch):

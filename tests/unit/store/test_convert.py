@@ -118,7 +118,7 @@ def test_a_converted_file_holds_the_same_bits_under_its_own_names(old: Path, tmp
             campaign["distortion"]["length"] = campaign["distortion"].pop("reference")
         assert campaign["distortion"]["length"] == "lattice_constant"
         campaign["feff"] |= {"potentials": "element", "representative": "nearest", "stoichiometry": "feff"}
-        campaign["engine"] |= {"pot": "feff"}
+        campaign["engine"] |= {"pot": "feff", "pot_grid": "feff"}
         assert json.loads(now.attrs["campaign"]) == campaign
     assert validate(new).problems == ()
 
