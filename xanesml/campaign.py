@@ -861,9 +861,12 @@ def identity_of(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return what identifies a campaign's content as it stands in JSON: a structure file's hash, not its place.
 
     The place stays where the hash is unknown, as in files of version 2 of their format. `NEUTRAL_KEYS` at their
-    defaults are left out.
+    defaults are left out, and so is FEFF's own grid, which all runs had before it could be chosen.
     """
     identity = dict(content)
+    engine = identity.get("engine")
+    if isinstance(engine, dict) and engine.get("pot_grid") == EARLIER_VALUES["engine"]["pot_grid"]:
+        identity["engine"] = {key: value for key, value in engine.items() if key != "pot_grid"}
     for name, model in (("training", TrainingSection), ("tuning", TuningSection)):
         if isinstance(section := identity.get(name), dict):
             neutral = {key: model.model_fields[key].default for key in NEUTRAL_KEYS}

@@ -1,0 +1,110 @@
+#!/usr/bin/env python3
+"""Where the radial grid of phase shifts lies: jumps of a series along δ, and the distance from a finer grid.
+
+    python benchmarks/phase_grid.py [--first -0.05] [--last 0.05] [--folder DIR [--resume]]
+
+Structures of 55 gold atoms, distorted in steps of 0.01 Å, with the reference cards. Potentials are made once for each
+δ; from them FEFF's `xsph` on its own grid (the baseline), on the grid that moves with the absorber's muffin-tin radius,
+and on one three times as fine that does so, with the native multiple scattering after it. Second differences
+along δ and distances are in edge steps: the largest over energy, from the edge to 45 eV behind it. Four minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+from pathlib import Path
+
+import numpy as np
+from feff_cases import arguments, heading, row, used, work_folder
+
+from xanesml.averages.mesh import NORMALIZATION_OFFSET
+from xanesml.campaign import FeffSection, StructureSection
+from xanesml.feff.cards import feff_input
+from xanesml.feff.feff10 import NATIVE_FMS, NATIVE_POT, stage_command
+from xanesml.feff.xmu import read_xmu
+from xanesml.files.arrays import Floats
+from xanesml.pot.phase_grid import solve_stage
+from xanesml.structures import build_cluster, distort
+
+BEFORE = ("rdinp", "atomic", NATIVE_POT)
+AFTER = (NATIVE_FMS, "mkgtr", "path", "genfmt", "ff2x")
+#: The step that each grid asks for, and whether it moves with the radius.
+GRIDS = {"FEFF's": (0.03, False), "smooth": (0.03, True), "smooth, finer": (0.01, True)}
+STEP = 0.01
+#: Energies that are compared, eV from the edge.
+COMPARED = np.arange(0.0, 45.0, 0.25)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--first", type=float, default=-0.05)
+    parser.add_argument("--last", type=float, default=0.05)
+    options = arguments(parser, ["55-distorted"], repeats=1)
+    deltas = np.round(np.arange(options.first, options.last + STEP / 2, STEP), 10)
+    made: dict[str, list[Floats]] = {name: [] for name in GRIDS}
+    seconds: dict[str, list[float]] = {name: [] for name in GRIDS}
+    with work_folder(options.folder) as folder:
+        for delta in deltas:
+            for name, (spectrum, spent) in spectra(folder / f"{delta:+.2f}", float(delta)).items():
+                made[name].append(spectrum)
+                seconds[name].append(spent)
+    heading(
+        "grid", "second differences along δ: median", "largest", "ratio of the largest", "RMS from the finer grid",
+        "`xsph`, s of processor time",
+    )  # fmt: skip
+    finest = np.array(made["smooth, finer"])
+    baseline = 0.0
+    for name, spectra_of in made.items():
+        mu = np.array(spectra_of)
+        rough = np.abs(mu[2:] - 2 * mu[1:-1] + mu[:-2]).max(axis=1)
+        baseline = baseline or float(rough.max())
+        away = np.sqrt(((mu - finest) ** 2).mean())
+        row(
+            name, f"{np.median(rough):.4f}", f"{rough.max():.4f}", f"{baseline / rough.max():.1f}", f"{away:.4f}",
+            f"{statistics.median(seconds[name]):.1f}",
+        )  # fmt: skip
+
+
+def spectra(folder: Path, delta: float) -> dict[str, tuple[Floats, float]]:
+    """Return μ in edge steps on each grid, and the processor time of `xsph`, s, from runs that the folder keeps."""
+    start = folder / "start"
+    if not (start / "pot.bin").exists():
+        shutil.rmtree(start, ignore_errors=True)
+        start.mkdir(parents=True)
+        cluster = build_cluster(StructureSection(atoms=55))
+        positions = distort(cluster, np.array([delta]))[0]
+        scale = 1 + delta / cluster.first_shell
+        text = feff_input(
+            numbers=cluster.numbers, positions=positions, absorber=cluster.absorber, feff=FeffSection(), scale=scale
+        )
+        (start / "feff.inp").write_text(text, encoding="utf-8")
+        used(stage_command(start, *BEFORE), start)
+    found = {}
+    for name, (step, moves) in GRIDS.items():
+        place = folder / name.replace("'", "").replace(", ", "-")
+        if not (place / "seconds").exists():
+            shutil.rmtree(place, ignore_errors=True)
+            shutil.copytree(start, place)
+            _ask(place / "xsph.inp", step)
+            if moves:
+                solve_stage(place)
+            spent = used(stage_command(place, "xsph"), place).cpu
+            used(stage_command(place, *AFTER), place)
+            (place / "seconds").write_text(f"{spent}\n", encoding="utf-8")
+        spectrum = read_xmu(place / "xmu.dat")
+        edge_step = np.interp(spectrum.edge + NORMALIZATION_OFFSET, spectrum.energy, spectrum.mu0)
+        mu = np.interp(spectrum.edge + COMPARED, spectrum.energy, spectrum.mu) / edge_step
+        found[name] = (mu, float((place / "seconds").read_text(encoding="utf-8")))
+    return found
+
+
+def _ask(path: Path, step: float) -> None:
+    """Write the step that a grid asks for, in place of the usual one."""
+    text = path.read_text(encoding="latin-1")
+    path.write_text(text.replace("      0.03000", f"      {step:.5f}", 1), encoding="latin-1")
+
+
+if __name__ == "__main__":
+    main()
