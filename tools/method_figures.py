@@ -39,11 +39,14 @@ from xanesml.plots.style import (
     colored_curves,
     new_figure,
 )
+from xanesml.pools.model import Pool
+from xanesml.pools.reading import KnownSample, Reader, Reading
 from xanesml.prediction.model import Model
 from xanesml.prediction.model import load_model as load_predicting
 
 ROOT = Path(__file__).resolve().parent.parent
 FOIL = ROOT / "examples" / "Au_Foil_L3_rt_2016Foils.xdi"
+POOL = ROOT / "xanesml" / "models" / "au-l3-pool"
 
 #: Of the measured samples: the reference, and the particle shown beside it.
 REFERENCE, PARTICLE = "au_foil.xdi", "au_colloid_A1.xdi"
@@ -114,6 +117,14 @@ class Sources:
         """Return the MSD of a sample by EXAFS, Å²."""
         return float(self.exafs[name]["msd"])
 
+    def beside_another_foil(self) -> Reading:
+        """Return what the pool that ships reads off the foil beside that of another beamline."""
+        reference, foil = (
+            normalize(read_spectrum(path, element="Au", edge="L3")) for path in (self.measured / REFERENCE, FOIL)
+        )
+        known = KnownSample(reference, self.msd(REFERENCE), float(self.exafs[REFERENCE]["msd_error"]))
+        return Reader(Pool.load(POOL), [known]).read([foil])[0]
+
     @cached_property
     def stages(self) -> Path:
         """The folder with all figures of the stages `average` and `train`."""
@@ -145,11 +156,16 @@ def overview(sources: Sources, out: Path) -> Numbers:
         third.plot(mesh - model.metadata.edge_energy, shifted, color=BLACK, label="measured foil")
         third.legend(loc="lower right")
         third.set(xlabel=ENERGY, ylabel=ABSORPTION, title="3. A measured spectrum")
-        reading = sources.predicting.predict(FOIL)
-        low, high = (1e3 * limit for limit in reading.interval)
-        text = f"read: {1e3 * reading.msd:.1f}, 90 %: {low:.1f} … {high:.1f}\nEXAFS: 8.1(5) (10⁻³ Å²)"
-        third.text(0.96, 0.27, text, transform=third.transAxes, ha="right", size=7)
+        readings = {"directly": sources.predicting.predict(FOIL), "beside another foil": sources.beside_another_foil()}
+        lines = [f"{how}: {_thousandths(one.msd)} ({_thousandths(*one.interval)})" for how, one in readings.items()]
+        text = "\n".join([*lines, "EXAFS: 8.1(5) · 10⁻³ Å²"])
+        third.text(0.97, 0.25, text, transform=third.transAxes, ha="right", size=6.5)
     return {"apart": f"{1e3 * experiment.rms(shifted - near):.0f}"}
+
+
+def _thousandths(*values: float) -> str:
+    """Return MSDs, Å², in 10⁻³ Å²."""
+    return " … ".join(f"{1e3 * value:.1f}" for value in values)
 
 
 def pair(sources: Sources, out: Path) -> Numbers:
