@@ -54,6 +54,8 @@ BANDS = ((15, 30), (30, 45), (45, 60), (60, 80), (80, 100), (100, 120), (120, 13
 MESH = np.arange(-5.0, 136.5, 0.5)
 #: Relative error of theory, as the card sets of `au-l3-pool` show it, and its length, eV.
 THEORY = (0.35, 2.0)
+#: Environments that a pool here may have.
+FEWEST, MOST = 16, 40
 #: How often every time is measured.
 ROUNDS = 3
 #: Noise of a difference, edge steps, and errors of theory that are smaller than the pool allows for.
@@ -276,9 +278,15 @@ def _measured(folder: Path) -> list[tuple[dict[str, str], NormalizedSpectrum]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, help="keep FEFF's folders and spectra, and go on from them")
-    parser.add_argument("--environments", type=int, default=32)
+    parser.add_argument(
+        "--environments", type=int, default=32, help=f"{FEWEST} to {MOST} of them in the pools of 5 and 6"
+    )
     parser.add_argument("--measured", type=Path)
     options = parser.parse_args()
+    if not FEWEST <= options.environments <= MOST:
+        parser.error(
+            f"--environments {options.environments}: give {FEWEST} to {MOST}, as fewer hold no crystal like a foil"
+        )
     with work_folder(options.folder) as folder:
         runs = Runs(folder)
         parts: tuple[Callable[[Runs], None], ...] = (by_lmax, by_radius, by_order, by_time)
