@@ -379,8 +379,9 @@ class FeffSection(_Section):
     """XANES: largest k (Å⁻¹), its step (Å⁻¹), the step near the edge (eV). Default [3.7, 0.05, 0.1]."""
     fms_radius: Positive = 7.0
     """Radius of the full-multiple-scattering cluster, Å (FMS). Default 7."""
-    lmax: Annotated[int, Field(ge=-1, le=4)] = -1
-    """Largest angular momentum of the scattering matrices (POTENTIALS); −1 lets FEFF choose. Default −1."""
+    lmax: Annotated[int, Field(ge=-1, le=8)] = -1
+    """Largest angular momentum of the scattering matrices (POTENTIALS); −1 lets FEFF choose, 3 from carbon on: too few
+    for gold beyond 45 eV from the edge. FEFF's phase shifts end at 0.7 R_mt k, or at 5 if that is more. Default −1."""
     radii: Literal["scaled", "fixed"] = "scaled"
     """`scaled`: SCF and FMS radii grow with the distortion, so that all runs see the same atoms. Default scaled."""
     potentials: Literal["element", "coordination", "shell"] = "coordination"

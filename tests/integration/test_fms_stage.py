@@ -130,6 +130,26 @@ def test_the_greens_function_and_the_spectrum_are_feffs_own(
         assert np.abs(mu - exact_mu).max() < 1e-6 * spectrum.mu.max()
 
 
+def test_larger_angular_momenta_than_feff_chooses_give_its_spectrum(tmp_path: Path) -> None:
+    atoms, absorber, cards = sulfur_hexafluoride()
+    # Few energies; phase shifts end at 5 here: beyond them there must be no scattering.
+    section = FeffSection(**({"scf": None, "corval": None, "lmax": 6, "xanes": (3.7, 0.4, 3.0)} | cards))
+    start = tmp_path / "start"
+    start.mkdir()
+    text = feff_input(numbers=atoms.numbers, positions=atoms.positions, absorber=absorber, feff=section)
+    (start / "feff.inp").write_text(text)
+    raise_stack_limit()
+    feff(start, "rdinp", "atomic", "pot", "xsph")
+    own = shutil.copytree(start, tmp_path / "own")
+    feff(own, "fms", "mkgtr", "path", "genfmt", "ff2x")
+    expected = read_xmu(own / "xmu.dat").mu
+    for method in ("lu", "ldl", "symmetric"):
+        folder = shutil.copytree(start, tmp_path / method)
+        assert solve_stage(folder, method=method).size == 49 * len(atoms)
+        feff(folder, "mkgtr", "path", "genfmt", "ff2x")
+        assert np.abs(read_xmu(folder / "xmu.dat").mu - expected).max() < 5e-6 * expected.max()
+
+
 def move_absorber(folder: Path, positions: np.ndarray) -> None:
     """Write another geom.dat: the same potentials around another site."""
     head = (folder / "geom.dat").read_text().splitlines()
