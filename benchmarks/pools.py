@@ -2,6 +2,7 @@
 """What pools of environments read: by simulation, in cards that were left out, and off measured samples.
 
     python benchmarks/pools.py reference/pools/au-l3.toml [--measured FOLDER] [--figure FILE] [--sessions 100]
+        [--readers pool,networks]
 
 1. The errors that are expected for each window of energies, from the pool alone.
 2. Every card set in the place of nature: sessions of a crystal and samples made of its spectra, with errors of
@@ -11,23 +12,25 @@
    readings beside the first foil of the pool's element, then beside it and each other sample in turn; the figure sets
    readings beside EXAFS.
 
-The baseline of 2 and 3 is "as the reference". Beside the pool stand two other readers of the same mixtures: least
-squares on their derivatives by the labels, and boosted trees.
+The baseline of 2 and 3 is "as the reference". Beside the pool stand other readers of the same mixtures: least
+squares on their derivatives by the labels, boosted trees, and networks, trained on the mixtures of the pool alone or on
+those of its card sets as well.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import os
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from sklearn.decomposition import PCA
-from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.multioutput import MultiOutputRegressor
-from sklearn.pipeline import make_pipeline
+from pool_network import Network, network_reader
+from pool_readers import Boosting, Derivatives
 
 from xanesml.measured import read_spectrum
 from xanesml.measured.normalization import NormalizedSpectrum, normalize
@@ -35,59 +38,33 @@ from xanesml.pools.information import expected_errors
 from xanesml.pools.model import Pool
 from xanesml.pools.pool_file import PoolFile, Window
 from xanesml.pools.reading import KnownSample, Reader, Reading
-from xanesml.pools.trials import HELD, SESSIONS, calibrated, judged, left_out
+from xanesml.pools.trials import HELD, NARROWING, SESSIONS, SMALLEST, Trials, calibrated, judged, left_out
 
 #: Standard uncertainty of an MSD by EXAFS where none is given, Å².
 USUAL_ERROR = 5e-4
-#: Differences that boosted trees learn from.
-PAIRS = 3000
 
 
-class Derivatives(Reader):
-    """Least squares on the derivatives of spectra by MSD, bond and neighbors, with gain, offset, slope and energy."""
+def always(reader: type[Reader]) -> Callable[..., type[Reader]]:
+    """Return what gives one reader for all pools."""
 
-    def _read(self, sample: NormalizedSpectrum) -> Reading:
-        reading, (x, _) = super()._read(sample), self.difference(sample)
-        moments, within = self.of_samples, self.measurement.within
-        derivatives = np.linalg.pinv(moments.yy, rcond=1e-6) @ moments.yx
-        energy = self.pool.energy[within]
-        mean = self.pool.mixtures.spectra[self.pool.mixtures.crystal].mean(axis=0)[within]
-        others = [mean, np.ones_like(energy), energy / 50.0, self.measurement.slope[within]]
-        found = np.linalg.lstsq(np.column_stack([*derivatives, *others]), x, rcond=None)[0][:3]
-        return _with(self, reading, found)
+    def give(asked: PoolFile, without: str | None = None, *, crystal: bool = True) -> type[Reader]:  # noqa: ARG001
+        return reader
+
+    return give
 
 
-class Boosting(Reader):
-    """Boosted trees on differences of mixtures from crystals, with the errors that the pool allows for."""
-
-    def __init__(self, pool: Pool, references: list[KnownSample], *, crystal: bool = True) -> None:
-        super().__init__(pool, references, crystal=crystal)
-        rng = np.random.default_rng(pool.mixtures.spectra.shape)
-        mixtures = pool.mixtures
-        near, around = mixtures.near(self.first.msd, crystal=crystal), mixtures.around(self.first.msd)
-        one = rng.choice(len(mixtures), PAIRS, p=around / around.sum())
-        other = rng.choice(len(mixtures), PAIRS, p=near / near.sum())
-        x = self.measurement.features(mixtures.spectra[one] - mixtures.spectra[other])
-        wrong = rng.multivariate_normal(np.zeros(x.shape[1]), self.measurement.theory, PAIRS, method="eigh")
-        noise = rng.multivariate_normal(np.zeros(x.shape[1]), self.measurement.noise, PAIRS, method="eigh")
-        trees = MultiOutputRegressor(HistGradientBoostingRegressor(max_iter=150, random_state=1))
-        self._trees = make_pipeline(PCA(12), trees)
-        self._scale = np.array([1e-3, 1e-2, 1.0])
-        y = (mixtures.labels[one] - mixtures.labels[other]) / self._scale
-        self._trees.fit(x * (1 + wrong) + noise, y)
-
-    def _read(self, sample: NormalizedSpectrum) -> Reading:
-        reading, (x, _) = super()._read(sample), self.difference(sample)
-        return _with(self, reading, self._trees.predict(x[np.newaxis])[0] * self._scale)
-
-
-def _with(reader: Reader, reading: Reading, found: np.ndarray) -> Reading:
-    number = reader.of_reference.y[2] + found[2]
-    return replace(reading, msd=reader.first.msd + found[0], bond=found[1], coordination=number)
-
-
-#: Readers by name; the first is what `predict` reads with.
-READERS: dict[str, type[Reader]] = {"pool": Reader, "derivatives": Derivatives, "boosting": Boosting}
+#: What makes a reader for a pool, without a card set or with all, by name; the first is what `predict` reads with.
+READERS: dict[str, Callable[..., type[Reader]]] = {
+    "pool": always(Reader),
+    "derivatives": always(Derivatives),
+    "boosting": always(Boosting),
+    "networks": network_reader,
+    "networks of all cards": partial(network_reader, cards=True),
+}
+#: Those whose uncertainties are their own.
+CERTAIN = ("pool", "networks", "networks of all cards")
+#: Those that read beside several references.
+SEVERAL = ("pool", "derivatives")
 
 
 def main() -> None:
@@ -96,18 +73,31 @@ def main() -> None:
     parser.add_argument("--measured", type=Path)
     parser.add_argument("--figure", type=Path)
     parser.add_argument("--sessions", type=int, default=SESSIONS)
+    parser.add_argument("--readers", default=",".join(READERS), help=f"of: {', '.join(READERS)}; default all")
     options = parser.parse_args()
+    # Networks come out the same on any number of cores.
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
     asked = PoolFile.load(options.pool)
+    readers = options.readers.split(",")
+    if unknown := sorted(set(readers) - set(READERS)):
+        parser.error(f"there is no reader {', '.join(unknown)}; there are {', '.join(READERS)}")
+    if not asked.cards:
+        readers = [name for name in readers if name != "networks of all cards"]
     pool = calibrated(asked)
     say(f"uncertainties times {', '.join(f'{factor:.2f}' for factor in pool.widening)} (MSD, bond, neighbors)")
     windows(pool)
-    for name in asked.cards:
-        for reader in READERS:
-            cards(asked, name, reader, options.sessions)
+    trials = {
+        reader: {name: cards(asked, name, reader, options.sessions) for name in asked.cards} for reader in readers
+    }
     if len(asked.cards) > 1:
-        coverage(asked, pool)
+        if "pool" in readers:
+            coverage("pool", judged(asked, replace(pool, widening=(1.0, 1.0, 1.0))))
+        for reader in readers:
+            if reader.startswith("networks"):
+                coverage(reader, trials[reader])
     if options.measured is not None:
-        measured(pool, options.measured, options.figure)
+        measured(asked, pool, options.measured, options.figure, trials)
 
 
 def windows(pool: Pool) -> None:
@@ -119,34 +109,38 @@ def windows(pool: Pool) -> None:
             say(f"{first:4.0f} … {last:3.0f}   {1e3 * msd:.2f}   {bond:.4f}   {number:.2f}")
 
 
-def cards(asked: PoolFile, name: str, reader: str, sessions: int) -> None:
+def cards(asked: PoolFile, name: str, reader: str, sessions: int) -> Trials:
     """Let a card set be nature, and read it by a pool that knows neither its cards nor its structures."""
-    trials = left_out(asked, name, sessions=sessions, reader=READERS[reader])
+    trials = left_out(asked, name, sessions=sessions, reader=READERS[reader](asked, name))
     away = trials.found - trials.known
     rms = np.sqrt((away**2).mean(axis=0))
     same = float(np.sqrt(np.mean((trials.crystal - trials.known[:, 0]) ** 2)))
     slope = np.polyfit(trials.known[:, 0] - trials.crystal, trials.found[:, 0] - trials.crystal, 1)[0]
+    inside = (np.abs(away) < HELD * trials.sd).mean(axis=0)
+    held = f"; 90 % intervals hold {inside[0]:.0%}, {inside[1]:.0%}, {inside[2]:.0%}" if reader in CERTAIN else ""
     say(
         f"cards {name} as nature, {sessions} sessions, {reader}: MSD {1e3 * rms[0]:.2f}e-3 Å², slope {slope:.2f} "
         f"(as the crystal {1e3 * same:.2f}, ratio {same / rms[0]:.1f}), "
-        f"bond {rms[1]:.4f} Å, neighbors {rms[2]:.2f}"
+        f"bond {rms[1]:.4f} Å, neighbors {rms[2]:.2f}{held}"
     )
+    return trials
 
 
-def coverage(asked: PoolFile, pool: Pool) -> None:
+def coverage(reader: str, trials: dict[str, Trials]) -> None:
     """Print the share of a card set's sessions that intervals hold whose width the other sets have told."""
-    trials = judged(asked, replace(pool, widening=(1.0, 1.0, 1.0)))
     for name, one in trials.items():
         factors = np.max([other.widening() for key, other in trials.items() if key != name], axis=0)
         inside = (np.abs(one.found - one.known) < HELD * factors * one.sd).mean(axis=0)
         say(
-            f"cards {name}: 90 % intervals as wide as the other sets need hold {inside[0]:.0%} (MSD), "
+            f"cards {name}, {reader}: 90 % intervals as wide as the other sets need hold {inside[0]:.0%} (MSD), "
             f"{inside[1]:.0%} (bond), {inside[2]:.0%} (neighbors)"
         )
 
 
-def measured(pool: Pool, folder: Path, figure: Path | None) -> None:
-    """Read measured samples of known disorder."""
+def measured(
+    asked: PoolFile, pool: Pool, folder: Path, figure: Path | None, trials: dict[str, dict[str, Trials]]
+) -> None:
+    """Read measured samples of known disorder, by the readers that have been tried."""
     with (folder / "exafs.csv").open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if (row["element"], row["edge"]) == (pool.element, pool.shell)]
     spectra = {
@@ -161,19 +155,26 @@ def measured(pool: Pool, folder: Path, figure: Path | None) -> None:
     }
     first, *samples = session
     crystal = first["neighbors"] == "12"
+    readers = {name: READERS[name](asked, crystal=crystal) for name in trials}
+    for name, reader in readers.items():
+        if issubclass(reader, Network) and len(asked.cards) >= NARROWING:
+            factors = [one.widening() for one in trials[name].values()]
+            reader.widening = np.maximum(np.max(factors, axis=0), SMALLEST)
     for row in elsewhere:
         foils(pool, known[first["file"]], spectra[row["file"]])
-        beside(pool, [first], [row], known, crystal=crystal, tell=True)
-        beside(pool, [row], [first], known, crystal=crystal, tell=True)
-    for name in READERS:
-        found = beside(pool, [first], samples, known, crystal=crystal, tell=name == "pool", reader=name)
+        for name, reader in readers.items():
+            if name in CERTAIN:
+                beside(pool, [first], [row], known, crystal=crystal, name=name, reader=reader)
+                beside(pool, [row], [first], known, crystal=crystal, name=name, reader=reader)
+    for name, reader in readers.items():
+        found = beside(pool, [first], samples, known, crystal=crystal, name=name, reader=reader)
         if figure is not None and name == "pool":
             draw(figure, first, samples, found, pool)
     for second in samples if len(samples) > 1 else []:
-        for name in READERS:
-            if name != "boosting":
-                others = [row for row in samples if row is not second]
-                beside(pool, [first, second], others, known, crystal=crystal, tell=False, reader=name)
+        others = [row for row in samples if row is not second]
+        for name in SEVERAL:
+            if name in readers:
+                beside(pool, [first, second], others, known, crystal=crystal, name=name, reader=readers[name])
 
 
 def foils(pool: Pool, foil: KnownSample, other: NormalizedSpectrum) -> None:
@@ -203,17 +204,17 @@ def beside(
     known: dict[str, KnownSample],
     *,
     crystal: bool,
-    tell: bool,
-    reader: str = "pool",
+    name: str,
+    reader: type[Reader],
 ) -> list[Reading]:
     """Read samples beside references; print how far they are from EXAFS."""
     given = [known[row["file"]] for row in references]
-    found = READERS[reader](pool, given, crystal=crystal).read([known[row["file"]].spectrum for row in samples])
+    found = reader(pool, given, crystal=crystal).read([known[row["file"]].spectrum for row in samples])
     first, names = references[0], " and ".join(row["file"] for row in references)
     truth = np.array([labels(row, first) for row in samples])
     away = np.array([values(one) for one in found]) - truth
     for one, true, row in zip(found, truth, samples, strict=True):
-        if tell:
+        if name in CERTAIN and len(references) == 1:
             say(
                 f"{row['file']:22} MSD {1e3 * one.msd:5.1f} ({1e3 * true[0]:.1f}), "
                 f"{1e3 * one.interval[0]:.1f} … {1e3 * one.interval[1]:.1f}; "
@@ -224,9 +225,9 @@ def beside(
     plain = np.sqrt(np.mean([(true[0] - float(first["msd"])) ** 2 for true in truth]))
     inside = np.mean([one.interval[0] <= true[0] <= one.interval[1] for one, true in zip(found, truth, strict=True)])
     say(
-        f"beside {names}, {reader}: MSD RMS {1e3 * rms[0]:.2f}e-3 Å² "
+        f"beside {names}, {name}: MSD RMS {1e3 * rms[0]:.2f}e-3 Å² "
         f"(as the reference {1e3 * plain:.2f}, ratio {plain / rms[0]:.1f}), bias {1e3 * away[:, 0].mean():+.2f}; "
-        f"bond RMS {rms[1]:.4f} Å; neighbors RMS {rms[2]:.2f}" + (f"; {inside:.0%} inside" if reader == "pool" else "")
+        f"bond RMS {rms[1]:.4f} Å; neighbors RMS {rms[2]:.2f}" + (f"; {inside:.0%} inside" if name in CERTAIN else "")
     )
     return found
 
