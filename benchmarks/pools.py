@@ -31,6 +31,7 @@ from sklearn.pipeline import make_pipeline
 
 from xanesml.measured import read_spectrum
 from xanesml.measured.normalization import NormalizedSpectrum, normalize
+from xanesml.pools.card_sets import card_sets
 from xanesml.pools.information import expected_errors
 from xanesml.pools.model import Pool
 from xanesml.pools.pool_file import PoolFile, Window
@@ -101,10 +102,11 @@ def main() -> None:
     pool = calibrated(asked)
     say(f"uncertainties times {', '.join(f'{factor:.2f}' for factor in pool.widening)} (MSD, bond, neighbors)")
     windows(pool)
-    for name in asked.cards:
+    names = list(card_sets(asked))
+    for name in names:
         for reader in READERS:
             cards(asked, name, reader, options.sessions)
-    if len(asked.cards) > 1:
+    if len(names) > 1:
         coverage(asked, pool)
     if options.measured is not None:
         measured(pool, options.measured, options.figure)

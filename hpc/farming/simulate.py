@@ -24,12 +24,15 @@ from xanesml.errors import EngineError, EnvironmentProblem, StoreError, XanesmlE
 from xanesml.feff.engine import Engine, make_engine
 from xanesml.files.lock import WriteLock
 from xanesml.store.create import continued, lay_out
+from xanesml.store.extend import extend
 from xanesml.store.journal import Journal
 from xanesml.store.rows import RowWriter, StoreView, copy_done_rows, open_store_file, outcome_counts
 from xanesml.store.tasks import expand, stored_table
+from xanesml.store.variants import in_variants
 from xanesml.structures import Cluster
 
 if TYPE_CHECKING:
+    import h5py
     from mpi4py import MPI
 
 
@@ -81,15 +84,15 @@ def simulate(
     campaign : Campaign
         The campaign.
     store : Path
-        The store; created if it does not exist, resumed if it does.
+        The store; created if it does not exist, else resumed, and extended by variants that it lacks.
     writer : Writer
         `mpio`: every rank writes its rows; `root`: rank 0 writes for all; `auto`: `mpio` on one host where it
         works, else `root`.
     scratch : Path, optional
         Node-local folder for FEFF's files. Default: $SLURM_TMPDIR, $TMPDIR or /tmp.
     reuse : sequence of Path
-        Stores of other campaigns; a new store starts with those of their finished tasks
-        that it has in common with them, by identity.
+        Stores of other campaigns; a new store, or the variants added to one, start with those of
+        their finished tasks that it has in common with them, by identity.
     limit : float, optional
         Time left for this job, s. Default: until $SLURM_JOB_END_TIME, or unlimited.
     echo : callable
@@ -122,7 +125,14 @@ def simulate(
         warn_of_network(comm, scratch, echo)
         parallel = choose_writer(comm, store.parent, preferred_writer(comm, writer, echo), echo)
         journal = on_root(
-            comm, lambda: Journal(store, outcomes=pending.outcomes, pending=pending.count, ranks=comm.size)
+            comm,
+            lambda: Journal(
+                store,
+                outcomes=pending.outcomes,
+                pending=pending.count,
+                ranks=comm.size,
+                variants=table.variant_sizes,
+            ),
         )
         writes = parallel or comm.rank == 0
         file = open_store_file(store, mode="r+", comm=comm if parallel else None) if writes else None
@@ -200,14 +210,28 @@ def _prepare(
             lay_out(store, campaign, table, engine.identity)
             for note in table.cluster.notes:
                 echo(f"note: {note}")
-            echo(f"store: {store}, laid out for {len(table)} tasks in {table.positions.shape[0]} structures")
-            for path, other in others:
-                with open_store_file(store, mode="r+") as file:
-                    echo(f"store: {copy_done_rows(other, file)} tasks taken over from {path}")
+            echo(
+                f"store: {store}, laid out for {len(table)} tasks in {table.positions.shape[0]} structures"
+                f"{in_variants(table.variant_sizes)}"
+            )
+            _take_over(store, others, echo)
     if not os.access(store, os.W_OK):
         raise StoreError(f"{store} is read-only; give it write permission or another --output folder")
     with open_store_file(store) as file:
+        cluster, view = continued(file, campaign, engine.identity)
+    if not (added := extend(store, campaign, stored_table(cluster, campaign.feff, view), engine.identity)):
+        return cluster, view
+    echo(f"store: {store}, tasks added of the variants {', '.join(f'{name} {n}' for name, n in added.items())}")
+    with ExitStack() as opened:
+        _take_over(store, [(path, opened.enter_context(open_store_file(path))) for path in reuse], echo)
+    with open_store_file(store) as file:
         return continued(file, campaign, engine.identity)
+
+
+def _take_over(store: Path, others: Sequence[tuple[Path, h5py.File]], echo: Callable[[str], None]) -> None:
+    for path, other in others:
+        with open_store_file(store, mode="r+") as file:
+            echo(f"store: {copy_done_rows(other, file)} tasks taken over from {path}")
 
 
 def _check_time(drain: Drain, pending: Pending) -> None:
