@@ -764,18 +764,20 @@ def report(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
     from xanesml.files.layout import TENSORS
     from xanesml.page import write_page
     from xanesml.store.rows import open_store_file, outcome_counts
+    from xanesml.store.variants import variant_sizes
 
     campaign, folder = _campaign(None, campaign_file, output)
     outcomes: dict[str, int] = {}
+    variants: dict[str, int] = {}
     averages: dict[str, int] = {}
     if (folder / "store.h5").exists():
         with open_store_file(folder / "store.h5") as file:
-            outcomes = outcome_counts(file)
+            outcomes, variants = outcome_counts(file), variant_sizes(file)
     if (folder / "tensors.h5").exists():
         with open_file(folder / "tensors.h5", TENSORS) as file:
             for kind in ("statistical", "particle"):
                 averages[f"{kind} averages"] = file[f"{kind}/spectra"].shape[0]
-    _echo(write_summary(folder, campaign, outcomes=outcomes, tensors=averages))
+    _echo(write_summary(folder, campaign, outcomes=outcomes, variants=variants, tensors=averages))
     page = write_page(folder, campaign)
     _echo(closing.line([folder / "summary.md", page], _after_report(closing, folder, page)))
 

@@ -58,7 +58,7 @@ RULES = {
     "distortion": "`maximum` lies a whole number of steps above `minimum`.",
     "disorder": "`sigma_maximum` is not below `sigma_minimum`.",
     "feff": "`extra_cards` may hold neither a card that has a key of its own nor RESTART.",
-    "feff.variants.NAME": "Besides, any of " + ", ".join(f"`{key}`" for key in VARIED) + " of `[feff]`, and at least one; "
+    "feff.variants.NAME": f"Besides, at least one of {', '.join(f'`{key}`' for key in VARIED)} of `[feff]`; "
     "the rest, also of `scf`, is the campaign's. Variants may be added to a campaign that was simulated.",
     "engine": "`commands` and `version` are required for `command` and refused for `feff10`.",
     "averaging": "Ranges are `[smallest, largest]`.",

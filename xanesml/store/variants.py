@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import h5py
 import numpy as np
@@ -52,7 +53,7 @@ def variant_sizes(file: h5py.File) -> dict[str, int]:
     return {name: one.stop - one.start for name, one in rows.items()}
 
 
-def in_variants(sizes: dict[str, int]) -> str:
+def in_variants(sizes: Mapping[str, int]) -> str:
     """Return numbers of tasks by variant as text that follows that of all tasks; empty without variants."""
     counts = ", ".join(f"{count} in {name}" for name, count in sizes.items())
     return f" ({counts})" if counts else ""
