@@ -23,8 +23,8 @@ from xanesml.campaign import Campaign
 from xanesml.errors import EngineError, EnvironmentProblem, StoreError, XanesmlError
 from xanesml.feff.engine import Engine, make_engine
 from xanesml.files.lock import WriteLock
-from xanesml.store.create import continued, lay_out
-from xanesml.store.extend import extend
+from xanesml.store.create import lay_out
+from xanesml.store.extend import continued_with_variants
 from xanesml.store.journal import Journal
 from xanesml.store.rows import RowWriter, StoreView, copy_done_rows, open_store_file, outcome_counts
 from xanesml.store.tasks import expand, stored_table
@@ -217,15 +217,12 @@ def _prepare(
             _take_over(store, others, echo)
     if not os.access(store, os.W_OK):
         raise StoreError(f"{store} is read-only; give it write permission or another --output folder")
-    with open_store_file(store) as file:
-        cluster, view = continued(file, campaign, engine.identity)
-    if not (added := extend(store, campaign, stored_table(cluster, campaign.feff, view), engine.identity)):
-        return cluster, view
-    echo(f"store: {store}, tasks added of the variants {', '.join(f'{name} {n}' for name, n in added.items())}")
-    with ExitStack() as opened:
-        _take_over(store, [(path, opened.enter_context(open_store_file(path))) for path in reuse], echo)
-    with open_store_file(store) as file:
-        return continued(file, campaign, engine.identity)
+    cluster, view, added = continued_with_variants(store, campaign, engine.identity)
+    if added:
+        echo(f"store: {store}, {sum(added.values())} tasks added{in_variants(added)}")
+        with ExitStack() as opened:
+            _take_over(store, [(path, opened.enter_context(open_store_file(path))) for path in reuse], echo)
+    return cluster, view
 
 
 def _take_over(store: Path, others: Sequence[tuple[Path, h5py.File]], echo: Callable[[str], None]) -> None:

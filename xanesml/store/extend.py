@@ -12,14 +12,46 @@ from xanesml.campaign import Campaign, digest_of
 from xanesml.errors import StoreError
 from xanesml.files.hdf5 import blocks, create
 from xanesml.files.layout import STORE
-from xanesml.store.create import describe_variants, inputs_digest, plotted_rows, potentials_of, write_variants
-from xanesml.store.rows import open_store_file
+from xanesml.store.create import (
+    continued,
+    describe_variants,
+    inputs_digest,
+    plotted_rows,
+    potentials_of,
+    write_variants,
+)
+from xanesml.store.rows import StoreView, open_store_file
 from xanesml.store.spheres import check_radius
-from xanesml.store.tasks import TaskTable, with_variants
+from xanesml.store.tasks import TaskTable, stored_table, with_variants
 from xanesml.store.variants import variant_names
+from xanesml.structures import Cluster
 
 #: Attributes that the new file has of its own.
 _OWN = ("schema", "schema_version")
+
+
+def continued_with_variants(path: Path, campaign: Campaign, engine: str) -> tuple[Cluster, StoreView, dict[str, int]]:
+    """Continue a store as `xanesml.store.create.continued` does, and add the tasks of variants that it lacks.
+
+    Returns
+    -------
+    Cluster, StoreView
+        See `xanesml.store.tasks.stored_table`.
+    dict of str to int
+        Number of tasks added, by variant.
+
+    Raises
+    ------
+    XanesmlError
+        As `continued` and `extend`.
+    """
+    with open_store_file(path) as file:
+        cluster, view = continued(file, campaign, engine)
+    added = extend(path, campaign, stored_table(cluster, campaign.feff, view), engine)
+    if added:
+        with open_store_file(path) as file:
+            cluster, view = continued(file, campaign, engine)
+    return cluster, view, added
 
 
 def extend(path: Path, campaign: Campaign, stored: TaskTable, engine: str) -> dict[str, int]:
