@@ -275,7 +275,7 @@ STORE = Layout(
         Array("runs/finished", ("task",), "<f8", "s", "end of the run, seconds since 1970 UTC", NAN),
         Array("runs/host", ("task",), "|S64", "", "host that the run was on"),
         Array("runs/tries", ("task",), "|u1", "", "FEFF runs that the task took"),
-        Array("runs/changes", ("task",), "|S120", "", "cards that differ from the campaign's in the run that counts"),
+        Array("runs/changes", ("task",), "|S120", "", "cards that differ from the task's in the run that counts"),
         Array("runs/solver", ("task",), "|S80", "", "what solved the full multiple scattering, and how"),
         Array("runs/message", ("task",), "|S240", "", "why the run is not done; empty where it is"),
         Array(

@@ -65,7 +65,7 @@ class Row:
     tries : int
         Number of FEFF runs.
     changes : str
-        Cards that differ from the campaign's in the run that counts; empty where none does.
+        Cards that differ from the task's in the run that counts; empty where none does.
     solver : str
         Solver of the full multiple scattering.
     message : str
