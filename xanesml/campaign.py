@@ -450,7 +450,10 @@ class FeffSection(_Section):
     def _complete_variants(cls, content: Any) -> Any:
         """Check the cards of variants, and write them as they stand in a resolved campaign."""
         given = content.get("variants") if isinstance(content, dict) else None
-        if not isinstance(given, dict) or not all(isinstance(one, dict) for one in given.values()):
+        if not isinstance(given, dict):
+            return content
+        given = {name: one.model_dump() if isinstance(one, VariantSection) else one for name, one in given.items()}
+        if not all(isinstance(one, dict) for one in given.values()):
             return content
         try:
             own = cls.model_validate({key: value for key, value in content.items() if key != "variants"})

@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from xanesml.campaign import NEUTRAL_KEYS, Campaign, DistortionSection, TrainingSection, digest_of
+from xanesml.campaign import (
+    NEUTRAL_KEYS,
+    Campaign,
+    DistortionSection,
+    FeffSection,
+    TrainingSection,
+    VariantSection,
+    digest_of,
+)
 from xanesml.errors import CampaignError
 
 EXAMPLES = ROOT / "examples"
@@ -99,6 +107,13 @@ def test_variants_are_stored_alike_however_they_are_written(tmp_path: Path) -> N
     assert Campaign.restored(campaign.resolved()) == campaign
     other = load(MINIMAL + VARIED.replace("[0, 1, -0.5]", "[0, 1.0, -0.50]"), tmp_path)
     assert other.digest() == campaign.digest()
+
+
+def test_variants_are_checked_however_they_are_given() -> None:
+    feff = FeffSection(variants={"x": VariantSection(s02=0.9)})
+    assert feff == FeffSection.model_validate({"variants": {"x": {"s02": 0.9}}})
+    with pytest.raises(ValueError, match=r"variants\.x\.s03 is no card"):
+        FeffSection(variants={"x": VariantSection(s03=0.9)})
 
 
 def test_a_campaign_without_variants_is_as_it_was_before_there_were_any(tmp_path: Path) -> None:

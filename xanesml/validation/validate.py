@@ -157,7 +157,7 @@ def _store(file: h5py.File, found: Extent, form: Form) -> RowFindings | None:
         # Which rows are of which cards is then not known.
         form.problems.append("the root attribute variants cannot be read")
         return None
-    form.problems += _variants(file, campaign) + _inputs(file) + _multiplicities(file, campaign)
+    form.problems += _inputs(file) + _variants(file, campaign) + _multiplicities(file, campaign)
     rows = examine_rows(file, found.size)
     form.problems += rows.problems(truncated=found.truncated)
     form.content += f", {len(file['runs/outcome'])} tasks{in_variants(variant_sizes(file))}: {rows.counts()}"
