@@ -28,11 +28,10 @@ from xanesml.store.extend import continued_with_variants
 from xanesml.store.journal import Journal
 from xanesml.store.rows import RowWriter, StoreView, copy_done_rows, open_store_file, outcome_counts
 from xanesml.store.tasks import expand, stored_table
-from xanesml.store.variants import in_variants
+from xanesml.store.variants import in_variants, variant_names
 from xanesml.structures import Cluster
 
 if TYPE_CHECKING:
-    import h5py
     from mpi4py import MPI
 
 
@@ -203,32 +202,35 @@ def _check_same_engine(comm: Comm, engine: Engine) -> None:
 def _prepare(
     campaign: Campaign, engine: Engine, store: Path, reuse: Sequence[Path], echo: Callable[[str], None]
 ) -> tuple[Cluster, StoreView]:
-    if not store.exists():
-        table = expand(campaign)
-        with ExitStack() as opened:
-            others = [(path, opened.enter_context(open_store_file(path))) for path in reuse]
+    table = None if store.exists() else expand(campaign)
+    with ExitStack() as opened:
+        # Before anything is written: one that is missing is told while all is as it was.
+        grows = table is not None or _lacks_variants(store, campaign)
+        others = [(path, opened.enter_context(open_store_file(path))) for path in (reuse if grows else ())]
+        if table is not None:
             lay_out(store, campaign, table, engine.identity)
             for note in table.cluster.notes:
                 echo(f"note: {note}")
+            count = table.positions.shape[0]
             echo(
-                f"store: {store}, laid out for {len(table)} tasks in {table.positions.shape[0]} structures"
+                f"store: {store}, laid out for {len(table)} tasks in {count} structures"
                 f"{in_variants(table.variant_sizes)}"
             )
-            _take_over(store, others, echo)
-    if not os.access(store, os.W_OK):
-        raise StoreError(f"{store} is read-only; give it write permission or another --output folder")
-    cluster, view, added = continued_with_variants(store, campaign, engine.identity)
-    if added:
-        echo(f"store: {store}, {sum(added.values())} tasks added{in_variants(added)}")
-        with ExitStack() as opened:
-            _take_over(store, [(path, opened.enter_context(open_store_file(path))) for path in reuse], echo)
+        if not os.access(store, os.W_OK):
+            raise StoreError(f"{store} is read-only; give it write permission or another --output folder")
+        cluster, view, added = continued_with_variants(store, campaign, engine.identity)
+        if added:
+            echo(f"store: {store}, {sum(added.values())} tasks added{in_variants(added)}")
+        for path, other in others:
+            with open_store_file(store, mode="r+") as file:
+                echo(f"store: {copy_done_rows(other, file)} tasks taken over from {path}")
     return cluster, view
 
 
-def _take_over(store: Path, others: Sequence[tuple[Path, h5py.File]], echo: Callable[[str], None]) -> None:
-    for path, other in others:
-        with open_store_file(store, mode="r+") as file:
-            echo(f"store: {copy_done_rows(other, file)} tasks taken over from {path}")
+def _lacks_variants(store: Path, campaign: Campaign) -> bool:
+    """Return whether a campaign has variants that a store does not have."""
+    with open_store_file(store) as file:
+        return bool(campaign.feff.variants.keys() - set(variant_names(file)))
 
 
 def _check_time(drain: Drain, pending: Pending) -> None:
