@@ -481,9 +481,9 @@ class FeffSection(_Section):
 
     def _varied(self, name: str, given: dict[str, Any]) -> FeffSection:
         """Return all cards of a variant as it is given; ValueError where they are none."""
-        for key in given.keys() - {"structures", *VARIED}:
-            why = "is the same for all runs of a store" if key in type(self).model_fields else "is no card"
-            raise ValueError(f"variants.{name}.{key} {why}; a variant takes structures, {', '.join(VARIED)}")
+        if other := next((key for key in given if key not in ("structures", *VARIED)), None):
+            why = "is the same for all runs of a store" if other in type(self).model_fields else "is no card"
+            raise ValueError(f"variants.{name}.{other} {why}; a variant takes structures, {', '.join(VARIED)}")
         cards = {key: value for key, value in given.items() if key in VARIED}
         if self.scf is not None and isinstance(cards.get("scf"), dict):
             cards["scf"] = self.scf.model_dump() | cards["scf"]
