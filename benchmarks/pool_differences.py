@@ -15,7 +15,7 @@ from xanesml.pools.gaussian import smooth
 from xanesml.pools.measurement import Measurement
 from xanesml.pools.mixtures import Mixtures, random_weights
 from xanesml.pools.model import Pool
-from xanesml.pools.theory import _put_on
+from xanesml.pools.theory import put_on
 from xanesml.pools.trials import CRYSTAL_ERROR, CRYSTALS
 
 #: Standard deviations of the broadening, eV: medians of eighths of the variance that a calibration expects.
@@ -138,4 +138,4 @@ def card_mixtures(base: Environments, other: Environments, crystals: Booleans, *
     spectra, labels = other.mixed(weights)
     # The mean of the same mixtures in both.
     first = own.mixed(weights[crystal])[0].mean(axis=0)
-    return Mixtures(_put_on(base.energy, other.energy, spectra, spectra[crystal].mean(axis=0), first), labels, crystal)
+    return Mixtures(put_on(base.energy, other.energy, spectra, spectra[crystal].mean(axis=0), first), labels, crystal)

@@ -20,10 +20,11 @@ from xanesml.errors import StoreError
 from xanesml.files.arrays import Booleans, Floats, Wholes
 from xanesml.learning.network import import_keras
 from xanesml.measured.normalization import NormalizedSpectrum
-from xanesml.pools.environments import Environments, load_environments
+from xanesml.pools.card_sets import card_sets, own_cards
+from xanesml.pools.environments import Environments
 from xanesml.pools.measurement import Measurement
 from xanesml.pools.mixtures import Mixtures, draw
-from xanesml.pools.model import Pool, _without
+from xanesml.pools.model import Pool, without_structures
 from xanesml.pools.pool_file import PoolFile
 from xanesml.pools.reading import QUANTILES, Reader, Reading
 
@@ -241,17 +242,15 @@ def network_reader(
     crystal : bool
         Whether references are crystals.
     """
-    mesh = {"last": asked.window.last, "step": asked.window.step}
-    whole = load_environments(asked.stores, **mesh)
+    whole, named = own_cards(asked).load(asked.window), card_sets(asked)
     crystals = np.array([name in asked.crystals for name in whole.names])
-    sets = {name: load_environments(stores, **mesh) for name, stores in asked.cards.items()}
+    sets = {name: one.load(asked.window) for name, one in named.items()}
     held = np.concatenate([one.keys for one in sets.values()]) if sets else whole.keys[:0]
     nature = sets.pop(without) if without is not None else None
-    known = asked.model_copy(update={"cards": {name: asked.cards[name] for name in sets}})
-    environments = whole if nature is None else _without(whole, nature, crystals)
+    environments = whole if nature is None else without_structures(whole, nature, crystals)
     others = [card_mixtures(whole, one, crystals, count=CARD_MIXTURES, seed=asked.seed) for one in sets.values()]
     ensemble = train(
-        Pool.make(known, without=nature),
+        Pool.make(asked, cards={name: named[name] for name in sets}, without=nature),
         environments,
         crystals,
         others if cards else (),

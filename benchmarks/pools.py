@@ -34,6 +34,7 @@ from pool_readers import Boosting, Derivatives
 
 from xanesml.measured import read_spectrum
 from xanesml.measured.normalization import NormalizedSpectrum, normalize
+from xanesml.pools.card_sets import card_sets
 from xanesml.pools.information import expected_errors
 from xanesml.pools.model import Pool
 from xanesml.pools.pool_file import PoolFile, Window
@@ -82,15 +83,14 @@ def main() -> None:
     readers = options.readers.split(",")
     if unknown := sorted(set(readers) - set(READERS)):
         parser.error(f"there is no reader {', '.join(unknown)}; there are {', '.join(READERS)}")
-    if not asked.cards:
+    if not card_sets(asked):
         readers = [name for name in readers if name != "networks of all cards"]
     pool = calibrated(asked)
     say(f"uncertainties times {', '.join(f'{factor:.2f}' for factor in pool.widening)} (MSD, bond, neighbors)")
     windows(pool)
-    trials = {
-        reader: {name: cards(asked, name, reader, options.sessions) for name in asked.cards} for reader in readers
-    }
-    if len(asked.cards) > 1:
+    names = list(card_sets(asked))
+    trials = {reader: {name: cards(asked, name, reader, options.sessions) for name in names} for reader in readers}
+    if len(names) > 1:
         if "pool" in readers:
             coverage("pool", judged(asked, replace(pool, widening=(1.0, 1.0, 1.0))))
         for reader in readers:
@@ -157,7 +157,7 @@ def measured(
     crystal = first["neighbors"] == "12"
     readers = {name: READERS[name](asked, crystal=crystal) for name in trials}
     for name, reader in readers.items():
-        if issubclass(reader, Network) and len(asked.cards) >= NARROWING:
+        if issubclass(reader, Network) and len(card_sets(asked)) >= NARROWING:
             factors = [one.widening() for one in trials[name].values()]
             reader.widening = np.maximum(np.max(factors, axis=0), SMALLEST)
     for row in elsewhere:

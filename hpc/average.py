@@ -20,6 +20,7 @@ from xanesml.files.lock import WriteLock
 from xanesml.files.means import write_means
 from xanesml.files.whole import whole_file
 from xanesml.store.rows import open_store_file
+from xanesml.store.variants import card_set_rows
 
 _BLOCK_TAG = 21
 
@@ -88,7 +89,7 @@ def _survey(comm: Comm, store: Path) -> Survey:
     """Verify and measure the rows, each rank its share; collective."""
     on_root(comm, lambda: open_store_file(store).close())
     with open_store_file(store) as file:
-        total = len(file["runs/outcome"])
+        total = card_set_rows(file).stop
         share = survey(file, range(comm.rank * total // comm.size, (comm.rank + 1) * total // comm.size))
     return Survey.joined(comm.allgather(share))
 

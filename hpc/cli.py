@@ -124,7 +124,7 @@ def plan(
         raise CampaignError(f"--task {task} is not in the campaign; give 0 … {len(table) - 1}")
     distorted = int((table.kind == Kind.DISTORTED).sum())
     sites = table.site_multiplicity
-    series = distorted * len(sites)
+    series, own = distorted * len(sites), len(table.own)
     seconds = table_seconds(table, campaign.engine)
     _echo(table.inputs(task)[0], nl=False)
     _echo(f"\n{campaign_file}: campaign {campaign.name}, the input above is that of task {task}")
@@ -134,7 +134,13 @@ def plan(
     _echo(f"structures:  {count_kinds(table.kind)}, {table.positions.shape[1]} atoms each")
     if len(sites) > 1:
         _echo(f"sites:       {describe_sites(sites)}; the series takes {distorted} × {len(sites)} FEFF runs")
-    _echo(f"FEFF runs:   {len(table)}, {series} for the series and {len(table) - series} for particle averages")
+    _echo(
+        f"FEFF runs:   {len(table)}, {series} for the series and {own - series} for particle averages"
+        + (f", {len(table) - own} in variants" if table.variants else "")
+    )
+    for one in table.variants:
+        cards = ", ".join(f"{key} = {value}" for key, value in campaign.feff.variants[one.name].cards.items())
+        _echo(f"variant:     {one.name}, tasks {one.rows.start} … {one.rows.stop - 1}: {cards}")
     for label, line in zip(chain(["potentials:"], repeat("")), table.potential_lines(task), strict=False):
         _echo(f"{label:<12} {line}")
     _echo(
@@ -157,7 +163,9 @@ def simulate(
     scratch: ScratchFolder = None,
     reuse: Annotated[
         list[Path] | None,
-        typer.Option(metavar="STORE", help="For a new store: copy the finished tasks of another; may be repeated."),
+        typer.Option(
+            metavar="STORE", help="For a new store or new variants: copy another's finished tasks; may be repeated."
+        ),
     ] = None,
     limit: Annotated[
         float | None,
@@ -756,18 +764,20 @@ def report(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
     from xanesml.files.layout import TENSORS
     from xanesml.page import write_page
     from xanesml.store.rows import open_store_file, outcome_counts
+    from xanesml.store.variants import variant_sizes
 
     campaign, folder = _campaign(None, campaign_file, output)
     outcomes: dict[str, int] = {}
+    variants: dict[str, int] = {}
     averages: dict[str, int] = {}
     if (folder / "store.h5").exists():
         with open_store_file(folder / "store.h5") as file:
-            outcomes = outcome_counts(file)
+            outcomes, variants = outcome_counts(file), variant_sizes(file)
     if (folder / "tensors.h5").exists():
         with open_file(folder / "tensors.h5", TENSORS) as file:
             for kind in ("statistical", "particle"):
                 averages[f"{kind} averages"] = file[f"{kind}/spectra"].shape[0]
-    _echo(write_summary(folder, campaign, outcomes=outcomes, tensors=averages))
+    _echo(write_summary(folder, campaign, outcomes=outcomes, variants=variants, tensors=averages))
     page = write_page(folder, campaign)
     _echo(closing.line([folder / "summary.md", page], _after_report(closing, folder, page)))
 
@@ -866,7 +876,13 @@ def export(
     store: Annotated[Path, typer.Argument(metavar="STORE", help="A store.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder that the files go to.")],
     tasks: Annotated[
-        str | None, typer.Option(metavar="LIST", help="Tasks, such as 0,5-9. Default: all that are done.")
+        str | None,
+        typer.Option(
+            metavar="LIST", help="Tasks, such as 0,5-9. Default: all that are done in the campaign's own cards."
+        ),
+    ] = None,
+    variant: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The tasks of a variant, [feff.variants.NAME].")
     ] = None,
     what: Annotated[
         ExportFormat, typer.Option("--format", help="xdi: spectra; extxyz: structures; both; feff: folders.")
@@ -878,7 +894,7 @@ def export(
     from xanesml.store.export import chosen_tasks, export_extxyz, export_xdi
     from xanesml.store.export_feff import export_feff
 
-    chosen = chosen_tasks(store, tasks)
+    chosen = chosen_tasks(store, tasks, variant)
     if what is ExportFormat.feff:
         if archive:
             raise StoreError("--archive is for XDI spectra; leave it out, or --format feff")

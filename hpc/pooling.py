@@ -18,6 +18,7 @@ from xanesml.files.whole import write_text
 from xanesml.measured import Treatment
 from xanesml.measured.normalization import NormalizedSpectrum
 from xanesml.pools.card import card
+from xanesml.pools.card_sets import incomplete_variants
 from xanesml.pools.model import Pool
 from xanesml.pools.pool_file import PoolFile
 from xanesml.pools.reading import KnownSample, Reader, Reading
@@ -48,7 +49,8 @@ def make_pool(path: Path, output: Path | None, echo: Callable[[str], object]) ->
     write_text(written.with_name("README.md"), card(pool))
     labels, crystal = pool.mixtures.labels, pool.mixtures.crystal
     runs = sum(one["done"] for one in pool.sources)
-    echo(f"{written}: {len(labels)} mixtures of {runs} runs in {len(pool.sources)} stores, {pool.element} {pool.shell}")
+    stores = {one["name"] for one in pool.sources}
+    echo(f"{written}: {len(labels)} mixtures of {runs} runs in {len(stores)} stores, {pool.element} {pool.shell}")
     for name, rows in (("crystal", crystal), ("samples", ~crystal)):
         (msd, bond, number) = ((column.min(), column.max()) for column in labels[rows].T)
         echo(
@@ -57,6 +59,9 @@ def make_pool(path: Path, output: Path | None, echo: Callable[[str], object]) ->
         )
     for name, size in pool.theory.by_cards.items():
         echo(f"  cards {name}: {size:.0%} of a difference, root mean square over the window")
+    for name, paths in incomplete_variants(asked).items():
+        told = ", ".join(path.name for path in paths)
+        echo(f"  no card set: the variant {name}, which only {told} has; it needs a crystal's store and a particle's")
     if set(pool.widening) != {1.0}:
         factors = ", ".join(f"{factor:.2f}" for factor in pool.widening)
         echo(f"  uncertainties of MSD, bond and neighbors times {factors}, as cards left out show")

@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from xanesml.campaign import EDGES, ESSENTIAL, MAGIC_NUMBERS, Campaign
+from xanesml.campaign import EDGES, ESSENTIAL, MAGIC_NUMBERS, VARIED, Campaign
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "campaign.md"
 
@@ -58,6 +58,8 @@ RULES = {
     "distortion": "`maximum` lies a whole number of steps above `minimum`.",
     "disorder": "`sigma_maximum` is not below `sigma_minimum`.",
     "feff": "`extra_cards` may hold neither a card that has a key of its own nor RESTART.",
+    "feff.variants.NAME": f"Besides, at least one of {', '.join(f'`{key}`' for key in VARIED)} of `[feff]`; "
+    "the rest, also of `scf`, is the campaign's. Variants may be added to a campaign that was simulated.",
     "engine": "`commands` and `version` are required for `command` and refused for `feff10`.",
     "averaging": "Ranges are `[smallest, largest]`.",
     "tuning": "Ranges are `[smallest, largest]`. At least one setting is searched.",
@@ -92,8 +94,9 @@ def _sections(model: type[BaseModel], path: str) -> list[str]:
     for name, field in model.model_fields.items():
         key = f"{path}.{name}" if path else name
         section = _section_of(field)
+        named = typing.get_origin(field.annotation) is dict
         if section is not None:
-            nested += _sections(section, key)
+            nested += _sections(section, f"{key}.NAME" if named else key)
         # The table [feff.scf] can also be switched off, which makes it a value.
         if section is None or _false_is_off(model, name):
             rows.append(_row(key, field, _property(schema, name), off=_false_is_off(model, name)))

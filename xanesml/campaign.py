@@ -22,8 +22,10 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     ValidationError,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -82,6 +84,19 @@ NEUTRAL_KEYS = (
     *("weight_decay", "l1", "l2"),
 )
 
+#: Cards of `[feff]` that a variant may have of its own. The others are of all rows of a store: what is computed, how it
+#: is normalized, and the room for it.
+VARIED = (
+    *("scf", "corval", "exchange", "s02", "xanes", "fms_radius", "lmax", "radii"),
+    *("potentials", "representative", "stoichiometry", "extra_cards"),
+)
+
+#: Name of a variant: a bare key of TOML.
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}"
+
+#: Variants that one store has codes for.
+MOST_VARIANTS = 99
+
 #: What a network is made of, and how it is trained; names of Keras.
 Activation = Literal["relu", "leaky_relu", "elu", "selu", "silu", "gelu", "tanh"]
 Pooling = Literal["max", "average", "none"]
@@ -124,8 +139,15 @@ def as_made(content: Any) -> Any:
     }
 
 
-def image_slice(text: str) -> slice:
-    """Return a choice of images, such as ``::10`` or ``-5:``, as a slice.
+def without_variants(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a campaign's content without the variants of its cards, of which no average and no network is made."""
+    feff = content.get("feff")
+    own = {"feff": {key: value for key, value in feff.items() if key != "variants"}} if isinstance(feff, dict) else {}
+    return {**content, **own}
+
+
+def index_slice(text: str, of: str = "images") -> slice:
+    """Return a choice of images or structures, such as ``::10`` or ``-5:``, as a slice.
 
     Raises
     ------
@@ -139,7 +161,7 @@ def image_slice(text: str) -> slice:
         chosen = slice(*(int(part) if part.strip() else None for part in parts))
         range(0)[chosen]
     except ValueError:
-        raise ValueError(f"{text!r} is no slice of images; give first:last:step, such as '::10' or '100:'") from None
+        raise ValueError(f"{text!r} is no slice of {of}; give first:last:step, such as '::10' or '100:'") from None
     return chosen
 
 
@@ -218,7 +240,7 @@ class StructureSection(_Section):
     @classmethod
     def _slice_of_images(cls, value: str | None) -> str | None:
         if value is not None:
-            image_slice(value)
+            index_slice(value)
         return value
 
     @field_validator("surfaces")
@@ -362,6 +384,28 @@ class ScfSection(_Section):
     """Mixing steps before Broyden's algorithm, nmix. Default 1."""
 
 
+class VariantSection(_Section):
+    """Runs of some of the structures in other cards, beside those in the campaign's own; NAME is a name of yours."""
+
+    # The cards that differ are extra keys, which `FeffSection` checks and completes.
+    model_config = ConfigDict(extra="allow")
+
+    structures: str = ":"
+    """Structures that are run in these cards too, counted from 0 through all of the campaign, as ase writes a slice:
+    `"::3"` is every third. Default: all."""
+
+    @field_validator("structures")
+    @classmethod
+    def _slice_of_structures(cls, value: str) -> str:
+        index_slice(value, "structures")
+        return value
+
+    @property
+    def cards(self) -> dict[str, Any]:
+        """The cards that differ from the campaign's, by their keys in `[feff]`, as they stand in JSON."""
+        return self.model_extra or {}
+
+
 class FeffSection(_Section):
     """FEFF's cards. The defaults are those of `examples/au55-l3.toml`."""
 
@@ -399,6 +443,59 @@ class FeffSection(_Section):
     """Further lines of feff.inp, copied as they are before POTENTIALS. Default none."""
     max_points: PositiveInt = 150
     """Largest number of energy points in a spectrum: the room in the store. Default 150."""
+    variants: Annotated[dict[str, VariantSection], Field(max_length=MOST_VARIANTS)] = {}
+    """Variants of these cards, by name; the runs in them follow the others in the same store. Default none."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_variants(cls, content: Any) -> Any:
+        """Check the cards of variants, and write them as they stand in a resolved campaign."""
+        given = content.get("variants") if isinstance(content, dict) else None
+        if not isinstance(given, dict):
+            return content
+        given = {name: one.model_dump() if isinstance(one, VariantSection) else one for name, one in given.items()}
+        if not all(isinstance(one, dict) for one in given.values()):
+            return content
+        try:
+            own = cls.model_validate({key: value for key, value in content.items() if key != "variants"})
+        except ValidationError:
+            # Of a card, which is told as without variants.
+            return content
+        seen = {"the campaign": own}
+        completed = {}
+        for name, one in given.items():
+            if not re.fullmatch(_NAME, name):
+                raise ValueError(f"variants: {name!r} is no name; give letters, digits, hyphens and underscores")
+            cards = own._varied(name, one)
+            if alike := next((other for other, its in seen.items() if its == cards), None):
+                raise ValueError(f"variants.{name} has the cards of {alike}; give other cards, or remove it")
+            seen[name] = cards
+            stored = cards.model_dump(mode="json")
+            completed[name] = {key: stored.get(key, value) for key, value in one.items()}
+        return content | {"variants": completed}
+
+    @model_serializer(mode="wrap")
+    def _without_no_variants(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A campaign without variants is that of an xanesml that did not know them.
+        content: dict[str, Any] = handler(self)
+        return {key: value for key, value in content.items() if key != "variants" or value}
+
+    def _varied(self, name: str, given: dict[str, Any]) -> FeffSection:
+        """Return all cards of a variant as it is given; ValueError where they are none."""
+        if other := next((key for key in given if key not in ("structures", *VARIED)), None):
+            why = "is the same for all runs of a store" if other in type(self).model_fields else "is no card"
+            raise ValueError(f"variants.{name}.{other} {why}; a variant takes structures, {', '.join(VARIED)}")
+        cards = {key: value for key, value in given.items() if key in VARIED}
+        if self.scf is not None and isinstance(cards.get("scf"), dict):
+            cards["scf"] = self.scf.model_dump() | cards["scf"]
+        try:
+            return FeffSection.model_validate(self.model_dump(mode="json", exclude={"variants"}) | cards)
+        except ValidationError as error:
+            raise ValueError(f"variants.{name}: {first_problem(error, FeffSection)}") from error
+
+    def of_variant(self, name: str) -> FeffSection:
+        """Return all cards of a variant: its own, and for the rest the campaign's."""
+        return self._varied(name, self.variants[name].cards)
 
     @field_validator("edge")
     @classmethod
@@ -787,19 +884,24 @@ class Campaign(_Section):
     @model_validator(mode="after")
     def _mixing_that_feff10_takes(self) -> Campaign:
         if self.engine.kind == "feff10":
-            given = [*(() if self.feff.scf is None else (self.feff.scf.mixing,)), *self.engine.retry.mixing]
+            given = [*(one.scf.mixing for one in self._card_sets() if one.scf is not None), *self.engine.retry.mixing]
             if max(given, default=0.0) > FEFF10_MIXING:
                 raise ValueError(f"FEFF10 refuses an SCF mixing of {max(given)}; give at most {FEFF10_MIXING}")
         return self
 
     @model_validator(mode="after")
     def _representatives_that_the_engine_can_take(self) -> Campaign:
-        if self.feff.representative == "typical" and not self.engine.takes_representatives:
+        typical = any(one.representative == "typical" for one in self._card_sets())
+        if typical and not self.engine.takes_representatives:
             raise ValueError(
                 "feff.representative = 'typical' needs a command for each of FEFF's modules, rdinp and pot among "
                 "engine.commands; a FEFF in one program takes the nearest atom: set feff.representative = 'nearest'"
             )
         return self
+
+    def _card_sets(self) -> list[FeffSection]:
+        """Return the campaign's cards and those of its variants."""
+        return [self.feff, *map(self.feff.of_variant, self.feff.variants)]
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -843,14 +945,15 @@ class Campaign(_Section):
         Parameters
         ----------
         *sections : str
-            Names of top-level fields; all when none is given.
+            Names of top-level fields, without `without_variants`' variants; all of the campaign when none is given.
 
         Returns
         -------
         str
             32 hexadecimal digits (BLAKE2b, 16 bytes).
         """
-        return digest_of(self.model_dump(mode="json", include=set(sections) or None))
+        content = self.model_dump(mode="json", include=set(sections) or None)
+        return digest_of(without_variants(content) if sections else content)
 
 
 def digest_of(content: Mapping[str, Any]) -> str:
@@ -903,7 +1006,9 @@ def _identify(structure: dict[str, Any], campaign: Path) -> None:
 
 
 def task_differences(stored: Campaign, campaign: Campaign) -> list[str]:
-    """List the settings by which the FEFF runs of two campaigns differ; a structure file is not compared.
+    """List the settings by which FEFF runs of a store are not those of a campaign; a structure file is not compared.
+
+    Variants that only the campaign has change no run of the store.
 
     Parameters
     ----------
@@ -924,6 +1029,8 @@ def task_differences(stored: Campaign, campaign: Campaign) -> list[str]:
         _flat(one.model_dump(mode="json", include=sections, exclude={"structure": left_out}))
         for one in (stored, campaign)
     )
+    added = tuple(f"feff.variants.{name}." for name in campaign.feff.variants.keys() - stored.feff.variants.keys())
+    here = {name: value for name, value in here.items() if not name.startswith(added)}
     names = [name for name in sorted(there.keys() | here.keys()) if there.get(name) != here.get(name)]
     return [f"{name} is {there.get(name, 'not set')} there and {here.get(name, 'not set')} here" for name in names]
 

@@ -66,9 +66,8 @@ class FeffWorker:
             raise EnvironmentProblem(
                 f"cannot make the scratch folder {folder} on {self._host}: {error.strerror}; give --scratch"
             ) from error
-        return LadderRun(
-            self._engine, folder, self._table.feff, lambda feff: self._table.inputs(task, feff), self._retry
-        )
+        table, number = self._table.card_set_of(task)
+        return LadderRun(self._engine, folder, table.feff, lambda feff: table.inputs(number, feff), self._retry)
 
     def finish(self, task: int, result: RunResult) -> tuple[Row, bytes]:
         """Write the row of a task, or return it packed where rank 0 writes for all.

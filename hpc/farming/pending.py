@@ -16,6 +16,7 @@ from xanesml.files.arrays import Floats, Integers
 from xanesml.store.cost import expected_seconds, table_seconds
 from xanesml.store.rows import count_outcomes, open_store_file, torn_rows
 from xanesml.store.tasks import TaskTable
+from xanesml.store.variants import in_variants
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def find_pending(
     """Verify the rows that have an outcome, each rank its share, and order the others; collective.
 
     Tasks without a sound row are run longest first by expected wall time, for which `engine` says what
-    xanesml solves; see `xanesml.store.cost.table_seconds`.
+    xanesml solves; see `xanesml.store.cost.table_seconds`. Those of variants come after all others.
     """
     total = len(table)
     with open_store_file(store) as file:
@@ -72,10 +73,15 @@ def _order(
     seconds[outcome != Outcome.DONE] = np.nan
     pending = np.flatnonzero(outcome != Outcome.DONE)
     if len(pending) < len(table):
-        echo(f"store: {store}, {len(table) - len(pending)} of {len(table)} tasks done, {len(pending)} to run")
+        bounds = {one.name: np.searchsorted(pending, (one.rows.start, one.rows.stop)) for one in table.variants}
+        left = {name: int(stop - start) for name, (start, stop) in bounds.items() if stop > start}
+        echo(
+            f"store: {store}, {len(table) - len(pending)} of {len(table)} tasks done, {len(pending)} to run"
+            f"{in_variants(left)}"
+        )
     if len(torn):
         echo(f"store: {len(torn)} rows did not match their checksum and are run again")
     expected = expected_seconds(table_seconds(table, engine), seconds)[pending]
-    longest_first = pending[np.argsort(-expected, kind="stable")]
+    order = pending[np.lexsort((-expected, pending >= len(table.own)))]
     guess = float(np.quantile(expected, LIKELY)) / 2 if len(expected) else 0.0
-    return Pending(len(pending), longest_first, count_outcomes(outcome), seconds[outcome == Outcome.DONE], guess)
+    return Pending(len(pending), order, count_outcomes(outcome), seconds[outcome == Outcome.DONE], guess)

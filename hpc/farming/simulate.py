@@ -23,10 +23,12 @@ from xanesml.campaign import Campaign
 from xanesml.errors import EngineError, EnvironmentProblem, StoreError, XanesmlError
 from xanesml.feff.engine import Engine, make_engine
 from xanesml.files.lock import WriteLock
-from xanesml.store.create import continued, lay_out
+from xanesml.store.create import lay_out
+from xanesml.store.extend import continued_with_variants
 from xanesml.store.journal import Journal
 from xanesml.store.rows import RowWriter, StoreView, copy_done_rows, open_store_file, outcome_counts
 from xanesml.store.tasks import expand, stored_table
+from xanesml.store.variants import in_variants, variant_names
 from xanesml.structures import Cluster
 
 if TYPE_CHECKING:
@@ -81,15 +83,15 @@ def simulate(
     campaign : Campaign
         The campaign.
     store : Path
-        The store; created if it does not exist, resumed if it does.
+        The store; created if it does not exist, else resumed, and extended by variants that it lacks.
     writer : Writer
         `mpio`: every rank writes its rows; `root`: rank 0 writes for all; `auto`: `mpio` on one host where it
         works, else `root`.
     scratch : Path, optional
         Node-local folder for FEFF's files. Default: $SLURM_TMPDIR, $TMPDIR or /tmp.
     reuse : sequence of Path
-        Stores of other campaigns; a new store starts with those of their finished tasks
-        that it has in common with them, by identity.
+        Stores of other campaigns; a new store, or the variants added to one, start with those of
+        their finished tasks that it has in common with them, by identity.
     limit : float, optional
         Time left for this job, s. Default: until $SLURM_JOB_END_TIME, or unlimited.
     echo : callable
@@ -122,7 +124,14 @@ def simulate(
         warn_of_network(comm, scratch, echo)
         parallel = choose_writer(comm, store.parent, preferred_writer(comm, writer, echo), echo)
         journal = on_root(
-            comm, lambda: Journal(store, outcomes=pending.outcomes, pending=pending.count, ranks=comm.size)
+            comm,
+            lambda: Journal(
+                store,
+                outcomes=pending.outcomes,
+                pending=pending.count,
+                ranks=comm.size,
+                variants=table.variant_sizes,
+            ),
         )
         writes = parallel or comm.rank == 0
         file = open_store_file(store, mode="r+", comm=comm if parallel else None) if writes else None
@@ -193,21 +202,35 @@ def _check_same_engine(comm: Comm, engine: Engine) -> None:
 def _prepare(
     campaign: Campaign, engine: Engine, store: Path, reuse: Sequence[Path], echo: Callable[[str], None]
 ) -> tuple[Cluster, StoreView]:
-    if not store.exists():
-        table = expand(campaign)
-        with ExitStack() as opened:
-            others = [(path, opened.enter_context(open_store_file(path))) for path in reuse]
+    table = None if store.exists() else expand(campaign)
+    with ExitStack() as opened:
+        # Before anything is written: one that is missing is told while all is as it was.
+        grows = table is not None or _lacks_variants(store, campaign)
+        others = [(path, opened.enter_context(open_store_file(path))) for path in (reuse if grows else ())]
+        if table is not None:
             lay_out(store, campaign, table, engine.identity)
             for note in table.cluster.notes:
                 echo(f"note: {note}")
-            echo(f"store: {store}, laid out for {len(table)} tasks in {table.positions.shape[0]} structures")
-            for path, other in others:
-                with open_store_file(store, mode="r+") as file:
-                    echo(f"store: {copy_done_rows(other, file)} tasks taken over from {path}")
-    if not os.access(store, os.W_OK):
-        raise StoreError(f"{store} is read-only; give it write permission or another --output folder")
+            count = table.positions.shape[0]
+            echo(
+                f"store: {store}, laid out for {len(table)} tasks in {count} structures"
+                f"{in_variants(table.variant_sizes)}"
+            )
+        if not os.access(store, os.W_OK):
+            raise StoreError(f"{store} is read-only; give it write permission or another --output folder")
+        cluster, view, added = continued_with_variants(store, campaign, engine.identity)
+        if added:
+            echo(f"store: {store}, {sum(added.values())} tasks added{in_variants(added)}")
+        for path, other in others:
+            with open_store_file(store, mode="r+") as file:
+                echo(f"store: {copy_done_rows(other, file)} tasks taken over from {path}")
+    return cluster, view
+
+
+def _lacks_variants(store: Path, campaign: Campaign) -> bool:
+    """Return whether a campaign has variants that a store does not have."""
     with open_store_file(store) as file:
-        return continued(file, campaign, engine.identity)
+        return bool(campaign.feff.variants.keys() - set(variant_names(file)))
 
 
 def _check_time(drain: Drain, pending: Pending) -> None:

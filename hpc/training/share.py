@@ -11,7 +11,7 @@ import numpy as np
 from hpc.comm import Ranks, raise_first
 from hpc.training.collective import Collective
 from hpc.training.trainer import TRAINED_SECTIONS
-from xanesml.campaign import Campaign, identity_of
+from xanesml.campaign import Campaign, identity_of, without_variants
 from xanesml.errors import StoreError
 from xanesml.learning.dataset import Tensors, load_tensors, read_families
 from xanesml.learning.network import answers_of
@@ -80,7 +80,7 @@ def _mismatch(campaign: Campaign, data: Tensors, path: Path) -> StoreError | Non
     if (theirs.get("structure") or {}).get("file_digest") is None:
         # Averaged by an xanesml that knew only the place.
         ours["structure"].pop("file_digest")
-    theirs, ours = identity_of(theirs), identity_of(ours)
+    theirs, ours = (without_variants(identity_of(one)) for one in (theirs, ours))
     section = next((section for section in _AVERAGED_SECTIONS if theirs.get(section) != ours[section]), None)
     if section is None:
         return None

@@ -22,7 +22,7 @@ def test_both_writers_make_the_same_file_bit_for_bit(mpirun: MpiRun, tmp_path: P
     create(
         empty,
         STORE,
-        sizes={"structure": 3, "atom": 4, "task": 23, "energy_point": 50, "potential": 2},
+        sizes={"structure": 3, "atom": 4, "task": 23, "energy_point": 50, "potential": 2, "variant": 0},
         attributes={"engine": "none"},
         initial={},
     )

@@ -1,11 +1,20 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
 
-from xanesml.campaign import NEUTRAL_KEYS, Campaign, DistortionSection, TrainingSection, digest_of
+from xanesml.campaign import (
+    NEUTRAL_KEYS,
+    Campaign,
+    DistortionSection,
+    FeffSection,
+    TrainingSection,
+    VariantSection,
+    digest_of,
+)
 from xanesml.errors import CampaignError
 
 EXAMPLES = ROOT / "examples"
@@ -64,6 +73,86 @@ def test_defaults_are_the_reference_case(tmp_path: Path) -> None:
 def test_bad_input_is_one_clear_line(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(CampaignError) as caught:
         load(text, tmp_path)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+#: `[feff]` with variants of its cards.
+VARIED = """
+[feff]
+exchange = [5, 1.0, -0.5]
+scf = { radius = 4.0, iterations = 20 }
+[feff.variants.exchange0]
+exchange = [0, 1, -0.5]
+structures = "::3"
+[feff.variants.wide]
+scf = { radius = 5.0 }
+corval = false
+"""
+
+
+def test_a_variant_has_its_own_cards_and_for_the_rest_the_campaigns(tmp_path: Path) -> None:
+    feff = load(MINIMAL + VARIED, tmp_path).feff
+    own = feff.model_dump(exclude={"variants"})
+    assert {name: one.structures for name, one in feff.variants.items()} == {"exchange0": "::3", "wide": ":"}
+    assert feff.of_variant("exchange0").model_dump() == own | {"exchange": (0, 1.0, -0.5)}
+    scf = own["scf"] | {"radius": 5.0}
+    assert (scf["iterations"], scf["radius"]) == (20, 5.0)
+    assert feff.of_variant("wide").model_dump() == own | {"scf": scf, "corval": None}
+    assert not feff.of_variant("wide").variants
+
+
+def test_variants_are_stored_alike_however_they_are_written(tmp_path: Path) -> None:
+    campaign = load(MINIMAL + VARIED, tmp_path)
+    assert Campaign.restored(campaign.resolved()) == campaign
+    other = load(MINIMAL + VARIED.replace("[0, 1, -0.5]", "[0, 1.0, -0.50]"), tmp_path)
+    assert other.digest() == campaign.digest()
+
+
+def test_variants_are_checked_however_they_are_given() -> None:
+    feff = FeffSection(variants={"x": VariantSection(s02=0.9)})
+    assert feff == FeffSection.model_validate({"variants": {"x": {"s02": 0.9}}})
+    with pytest.raises(ValueError, match=r"variants\.x\.s03 is no card"):
+        FeffSection(variants={"x": VariantSection(s03=0.9)})
+
+
+def test_a_campaign_without_variants_is_as_it_was_before_there_were_any(tmp_path: Path) -> None:
+    campaign, varied = load(MINIMAL, tmp_path), load(MINIMAL + "[feff.variants.x]\ns02 = 0.9\n", tmp_path)
+    assert "variants" not in json.loads(campaign.resolved())["feff"]
+    assert campaign.digest() == digest_of(json.loads(campaign.resolved())) != varied.digest()
+    # Averages and networks are of the campaign's own cards.
+    assert campaign.digest("feff", "seed") == varied.digest("feff", "seed")
+
+
+@pytest.mark.parametrize(
+    ("variants", "message"),
+    [
+        (
+            "[feff.variants.x]\nexchang = 1\n",
+            "variants.x.exchang is no card; a variant takes structures, scf, corval, exc",
+        ),
+        ('[feff.variants.x]\nedge = "K"\n', "variants.x.edge is the same for all runs of a store; a variant takes"),
+        ("[feff.variants.x]\nmax_points = 9\n", "variants.x.max_points is the same for all runs of a store"),
+        ("[feff.variants.x.variants.y]\ns02 = 1\n", "variants.x.variants is the same for all runs of a store"),
+        ("[feff.variants.x.y]\ns02 = 1\n", "variants.x.y is no card"),
+        ("[feff.variants.x]\ns02 = 1\n", "variants.x has the cards of the campaign; give other cards, or remove it"),
+        ('[feff.variants.x]\nstructures = "::2"\n', "variants.x has the cards of the campaign"),
+        ("[feff.variants]\nx = { s02 = 0.9 }\ny = { s02 = 0.9 }\n", "variants.y has the cards of x; give other cards"),
+        ('[feff.variants."a b"]\ns02 = 0.9\n', "variants: 'a b' is no name; give letters, digits, hyphens and unders"),
+        ("[feff.variants.x]\ns02 = 0\n", "variants.x: s02: Input should be greater than 0 (got 0)"),
+        ("[feff.variants.x.scf]\nradiu = 1\n", "variants.x: unknown key 'scf.radiu'; accepted here: radius, lfms"),
+        ("[feff.variants.x.scf]\nmixing = 0.9\n", "FEFF10 refuses an SCF mixing of 0.9"),
+        ("[feff.variants]\nx = 3\n", "feff.variants.x: Input should be a valid dictionary"),
+        (
+            '[feff.variants.x]\ns02 = 0.9\nstructures = "3"\n',
+            "feff.variants.x.structures: '3' is no slice of structures",
+        ),
+        ("[feff]\nscff = 1\n[feff.variants.x]\ns02 = 0.9\n", "unknown key 'feff.scff'"),
+    ],
+)
+def test_bad_variants_are_one_clear_line(variants: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(CampaignError) as caught:
+        load(MINIMAL + variants, tmp_path)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -15,6 +15,7 @@ from conftest import ROOT
 
 from hpc.cli import app
 from xanesml.campaign import ESSENTIAL, Campaign
+from xanesml.pools.pool_file import PoolFile
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -43,6 +44,32 @@ def test_the_campaign_reference_is_what_the_models_say(reference: ModuleType) ->
     assert (ROOT / "docs" / "reference" / "campaign.md").read_text(encoding="utf-8") == reference.page(), (
         "run: tools/campaign_reference.py > docs/reference/campaign.md"
     )
+
+
+@pytest.mark.parametrize(
+    ("page", "names"), [("pools", ["exchange0", "shifts", "potentials"]), ("more-data", ["exchange0"])]
+)
+def test_variants_on_pages_are_those_of_campaigns(page: str, names: list[str], tmp_path: Path) -> None:
+    (block,) = [one for one in toml_blocks(page) if "[feff.variants" in one]
+    path = tmp_path / "campaign.toml"
+    path.write_text(f'name = "page"\n[disorder]\n{block}', encoding="utf-8")
+    feff = Campaign.load(path).feff
+    assert list(feff.variants) == names
+    assert feff.of_variant("exchange0").exchange[0] == 0
+
+
+def test_the_pool_files_on_the_page_are_pool_files(tmp_path: Path) -> None:
+    asked, cards = [one for one in toml_blocks("pools") if "[feff" not in one]
+    path = tmp_path / "pool.toml"
+    path.write_text(asked, encoding="utf-8")
+    assert PoolFile.load(path).cards == {}
+    path.write_text(asked + cards, encoding="utf-8")
+    assert list(PoolFile.load(path).cards) == ["shifts"]
+
+
+def toml_blocks(page: str) -> list[str]:
+    text = (ROOT / "docs" / "how-to" / f"{page}.md").read_text(encoding="utf-8")
+    return re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
 
 
 @pytest.mark.parametrize(

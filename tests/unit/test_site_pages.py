@@ -22,7 +22,8 @@ def test_every_command_and_option_is_on_the_page() -> None:
         assert command.callback is not None
         assert f"\n## {command.name or command.callback.__name__}\n" in page
     rows = page.splitlines()
-    assert "| `--reuse STORE` | – | For a new store: copy the finished tasks of another; may be repeated. |" in rows
+    meaning = "For a new store or new variants: copy another's finished tasks; may be repeated."
+    assert f"| `--reuse STORE` | – | {meaning} |" in rows
     assert any(row.startswith("| `--align") and "| foil |" in row for row in rows)
     assert any(row.startswith("| `CAMPAIGN") and "| required | Campaign file (TOML). |" in row for row in rows)
     assert all(cells(row) == 3 for row in rows if row.startswith("| "))

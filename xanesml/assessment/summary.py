@@ -22,6 +22,7 @@ from xanesml.errors import StoreError, printable
 from xanesml.files.lock import WriteLock
 from xanesml.files.records import read_json
 from xanesml.files.whole import write_text
+from xanesml.store.variants import in_variants
 from xanesml.structures import deltas
 
 #: Bulk gold foil at room temperature by EXAFS: σ² = 0.0081(5) Å².
@@ -37,7 +38,12 @@ PARTICLES: dict[Mode, str] = {
 
 
 def write_summary(
-    output: Path, campaign: Campaign, *, outcomes: Mapping[str, int], tensors: Mapping[str, int] | None = None
+    output: Path,
+    campaign: Campaign,
+    *,
+    outcomes: Mapping[str, int],
+    variants: Mapping[str, int] | None = None,
+    tensors: Mapping[str, int] | None = None,
 ) -> str:
     """Write `summary.md` into an output folder.
 
@@ -52,6 +58,8 @@ def write_summary(
         The campaign.
     outcomes : mapping of str to int
         Number of FEFF runs in `store.h5` by outcome; empty without a store.
+    variants : mapping of str to int, optional
+        Number of these in each variant of the campaign's cards.
     tensors : mapping of str to int, optional
         Sizes of `tensors.h5` by name, such as {"statistical averages": 20000}.
 
@@ -67,7 +75,7 @@ def write_summary(
     """
     sections = [
         [f"# {campaign.name}", "", f"Everything is in `{output}`; the campaign's digest is {campaign.digest()}."],
-        ["## Files", "", *_files(output, outcomes, tensors or {})],
+        ["## Files", "", *_files(output, outcomes, variants or {}, tensors or {})],
         ["## Errors on held-out spectra", "", *_errors(output / "model" / REPORT_FILE)],
         ["## Measured spectra", "", *_predictions(output / "predictions.json")],
     ]
@@ -113,13 +121,15 @@ def series_length(campaign: Campaign) -> int:
     return 0 if campaign.distortion is None else len(deltas(campaign.distortion))
 
 
-def _files(output: Path, outcomes: Mapping[str, int], tensors: Mapping[str, int]) -> list[str]:
+def _files(
+    output: Path, outcomes: Mapping[str, int], variants: Mapping[str, int], tensors: Mapping[str, int]
+) -> list[str]:
     runs = sum(outcomes.values())
     counts = ", ".join(f"{count} {label}" for label, count in outcomes.items())
     figures = sorted(path.name for path in (output / "figures").glob("*.png"))
     numbers = ", ".join(f"{count} {name}" for name, count in tensors.items())
     return [
-        _file(output / "store.h5", f"{runs} FEFF runs: {counts}" if runs else "FEFF spectra"),
+        _file(output / "store.h5", f"{runs} FEFF runs{in_variants(variants)}: {counts}" if runs else "FEFF spectra"),
         _file(output / "tensors.h5", numbers or "training tensors"),
         _file(output / "model", "the trained networks, their report and their model card"),
         _file(output / "predictions.json", "predictions for measured spectra"),

@@ -11,6 +11,7 @@ from xanesml.campaign import Campaign
 from xanesml.errors import CampaignError, StoreError
 from xanesml.files.arrays import Booleans, Floats, Indices, Integers, Wholes
 from xanesml.store.tasks import Kind, stored_cluster
+from xanesml.store.variants import card_set_rows
 from xanesml.structures import Cluster, bonds
 
 
@@ -121,7 +122,7 @@ def choose_particles(file: h5py.File, done: Booleans, campaign: Campaign) -> Par
     StoreError
         If structures have different numbers of absorbers.
     """
-    structure, kind = file["tasks/structure"][:], file["structures/kind"][:]
+    structure, kind = file["tasks/structure"][card_set_rows(file)], file["structures/kind"][:]
     tasks = np.flatnonzero(kind[structure] != Kind.DISTORTED)
     ids, counts = np.unique(structure[tasks], return_counts=True)
     if not len(ids):

@@ -12,6 +12,7 @@ from xanesml.campaign import Campaign
 from xanesml.errors import StoreError
 from xanesml.files.arrays import Floats, Integers, Wholes
 from xanesml.store.tasks import Kind, stored_cluster
+from xanesml.store.variants import card_set_rows
 from xanesml.structures import bonds
 
 
@@ -42,7 +43,7 @@ class SeriesSites:
         StoreError
             If there are none, or two distortions have other sites.
         """
-        structure, kind = file["tasks/structure"][:], file["structures/kind"][:]
+        structure, kind = file["tasks/structure"][card_set_rows(file)], file["structures/kind"][:]
         tasks = np.flatnonzero(kind[structure] == Kind.DISTORTED)
         if not len(tasks):
             raise StoreError(

@@ -32,6 +32,7 @@ from xanesml.files.hdf5 import create, text_attribute
 from xanesml.files.layout import TENSORS
 from xanesml.store.create import check_campaign
 from xanesml.store.rows import BLOCK, open_store_file, torn_rows
+from xanesml.store.variants import card_set_rows
 from xanesml.structures import bonds
 
 #: Statistical averages computed and written at a time. Fixed, so that the last bit of
@@ -165,7 +166,7 @@ def prepare(campaign: Campaign, store: Path, surveyed: Survey, echo: Callable[[s
         )
     with open_store_file(store) as file:
         check_campaign(file, campaign, "average it with its own campaign file, or give another --output folder")
-        done = file["runs/outcome"][:] == Outcome.DONE
+        done = file["runs/outcome"][card_set_rows(file)] == Outcome.DONE
         sites = SeriesSites.of(file)
         _check_series(file, sites, done)
         if not section.accept_changed:

@@ -20,12 +20,13 @@ from xanesml.averages.source_store import describe_runs, open_source, spectra_on
 from xanesml.averages.statistical import particle_averages
 from xanesml.campaign import Campaign
 from xanesml.errors import StoreError
-from xanesml.files.arrays import Floats, Wholes
+from xanesml.files.arrays import Floats, Integers, Wholes
 from xanesml.files.hdf5 import open_file
 from xanesml.files.layout import TENSORS
 from xanesml.files.notebook import Entry
 from xanesml.files.rows_text import stretches
 from xanesml.store.tasks import describe_sites, stored_campaign, stored_cluster
+from xanesml.store.variants import card_set_rows
 from xanesml.structures import bonds
 
 #: Weights above this are listed one by one.
@@ -198,13 +199,18 @@ def _structure_again(file: h5py.File, row: int, campaign: Campaign, store: h5py.
             directions=campaign.disorder.directions,
         )
         yield "positions", f"drawn again from the seed: {_deviation('all', drawn[0] - positions, ' Å')}"
-    tasks = np.flatnonzero(store["tasks/structure"][:] == structure)
+    tasks = _tasks_of(store, structure)
     atoms = store["tasks/absorber"][:][tasks]
     pairs = bonds.bonds(cluster, atoms, positions=positions if image >= 0 else None)
     counts = bonds.bond_weights(pairs, atoms, absorber_weights(store, tasks, campaign))
     shifts = bonds.bond_lengths(positions, pairs) - float(file.attrs["first_shell"])
     yield "bonds", f"{len(pairs)} at atoms {_ranges(atoms)}; from their lengths:"
     yield "", _label_deviations(file, "particle", row, counts, shifts)
+
+
+def _tasks_of(store: h5py.File, structure: int) -> Integers:
+    """Return a structure's tasks in the campaign's own cards."""
+    return np.flatnonzero(store["tasks/structure"][card_set_rows(store)] == structure)
 
 
 def _spectra_again(file: h5py.File, row: int, group: Group, campaign: Campaign, store: h5py.File) -> Entry:
@@ -223,7 +229,7 @@ def _spectra_again(file: h5py.File, row: int, group: Group, campaign: Campaign, 
     present = tasks >= 0
     mu, steps, _ = spectra_on_mesh(store, tasks[present], mesh, edge, campaign)
     structure = int(file["particle/structure"][row])
-    counts = absorber_weights(store, np.flatnonzero(store["tasks/structure"][:] == structure), campaign)[present]
+    counts = absorber_weights(store, _tasks_of(store, structure), campaign)[present]
     mean = particle_averages(mu[np.newaxis], steps[np.newaxis], counts, np.ones((1, len(counts)), np.bool_))[0]
     return "recomputed", f"from the store's spectra: {_deviation('mean', mean - file['particle/spectra'][row])}"
 

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xanesml.errors import EnvironmentProblem, StoreError
-from xanesml.files.layout import CONVERTIBLE, SIZES, UNPLOTTED, Layout
+from xanesml.files.layout import CONVERTIBLE, SIZES, Layout
 from xanesml.files.nexus import Rows, write_plots
 from xanesml.files.whole import reason, system_words, whole_file
 
@@ -241,7 +241,7 @@ def open_file(path: Path, layout: Layout, *, mode: Literal["r", "r+"] = "r", com
     if away is not None:
         file.close()
         raise StoreError(f"{path}: {away} leads to another file, which is not read; restore {path.name} from a copy")
-    if schema != layout.schema or found not in (layout.version, UNPLOTTED):
+    if schema != layout.schema or layout.of_version(found) is None:
         file.close()
         remedy = f"make it with `{made_by} CAMPAIGN` in another --output folder"
         if schema == layout.schema and found in CONVERTIBLE:

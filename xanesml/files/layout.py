@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 from xanesml.files.plots import ROOT_ATTRIBUTES, STORE_PLOTS, TENSOR_PLOTS, Plot
 
 #: Versions of both formats that `xanesml convert` brings to the present one.
-CONVERTIBLE = (2, 3, 4)
+CONVERTIBLE = (2, 3, 4, 5)
 
-#: The one of them that is read and written as it is: it lacks plots, and the mean spectra that they draw.
-UNPLOTTED = 4
+#: Those of them that are read and written as they are: the first lacks plots, and the mean spectra that they draw; both
+#: lack a store's variants.
+UNPLOTTED, UNVARIED = 4, 5
 
 #: Dimensions of the same size in every file.
 SIZES = {"xyz": 3}
@@ -85,15 +86,21 @@ class Layout:
         own = {f"{group}/{name}": self.scales[name] for group, name in sorted(used)}
         return {link: path for link, path in own.items() if "/" in path and link != path}
 
-    @property
-    def unplotted(self) -> Layout:
-        """The same format in version `UNPLOTTED`."""
+    def of_version(self, version: object) -> Layout | None:
+        """Return the same format in a version that is read and written as it is; None for any other."""
+        if version == self.version:
+            return self
+        if version not in (UNPLOTTED, UNVARIED):
+            return None
+        unplotted = version == UNPLOTTED
+        lacking = {VARIANT, *VARIANTS, *(ROOT_ATTRIBUTES if unplotted else ()), *(MEANS if unplotted else ())}
         return replace(
             self,
-            version=UNPLOTTED,
-            attributes={name: text for name, text in self.attributes.items() if name not in ROOT_ATTRIBUTES},
-            arrays=tuple(array for array in self.arrays if array.path not in MEANS),
-            plots=(),
+            version=int(version),
+            dimensions={name: text for name, text in self.dimensions.items() if name not in lacking},
+            attributes={name: text for name, text in self.attributes.items() if name not in lacking},
+            arrays=tuple(array for array in self.arrays if array.path not in lacking),
+            plots=() if unplotted else self.plots,
         )
 
 
@@ -104,7 +111,7 @@ def row_arrays(layout: Layout) -> list[Array]:
 
 def fixed_arrays(layout: Layout) -> list[Array]:
     """Return the datasets of a store that are written when it is laid out and never change."""
-    return [array for array in layout.arrays if array.path.startswith(("structures/", "tasks/"))]
+    return [array for array in layout.arrays if array.path.startswith(("structures/", "tasks/", "variants/"))]
 
 
 def text_width(path: str) -> int:
@@ -122,9 +129,12 @@ _COMMON_ATTRIBUTES = {
     "versions": "versions of xanesml and of the packages that made the file, JSON",
 } | ROOT_ATTRIBUTES
 
+#: What stores of earlier versions lack: a dimension and attribute, and datasets.
+VARIANT, VARIANTS = "variant", ("variants", "tasks/variant", "variants/class")
+
 STORE = Layout(
     schema="xanesml-store",
-    version=5,
+    version=6,
     dimensions={
         "structure": "structures",
         "atom": "atoms of a structure",
@@ -132,13 +142,15 @@ STORE = Layout(
         "task": "tasks; one task is one FEFF run",
         "energy_point": "room for energy points in a spectrum",
         "potential": "potentials besides the absorber's, one for each class of atoms",
+        "variant": "variants of the campaign's cards",
     },
     attributes=_COMMON_ATTRIBUTES
     | {
-        "tasks_digest": "BLAKE2b of all task identities",
+        "tasks_digest": "BLAKE2b of the identities of the tasks in the campaign's own cards",
         "inputs_digest": "BLAKE2b of the structures and tasks, which never change",
         "engine": "engine and version that computed the spectra",
         "classes": "names of the classes of atoms, JSON",
+        "variants": "names of the variants and of their classes of atoms, in the order of the rows, JSON",
         "central_absorber": "index of the central atom",
         "first_shell": "length of the first shell in the undistorted cluster, Å",
         "first_shell_cutoff": "largest bond length of the first shell in the undistorted cluster, Å",
@@ -215,6 +227,20 @@ STORE = Layout(
             1,
         ),
         Array("tasks/identity", ("task",), "|S32", "", "BLAKE2b of what determines the FEFF input, and of the engine"),
+        Array(
+            "tasks/variant",
+            ("task",),
+            "|u1",
+            "",
+            "0 in the campaign's own cards, which come first, else the number of the variant, from 1; ascending",
+        ),
+        Array(
+            "variants/class",
+            ("variant", "atom"),
+            "|u1",
+            "",
+            "class of each atom in a variant, counting in its classes in the attribute `variants`",
+        ),
         Array("spectra/energy", ("task", "energy_point"), "<f8", "eV", "photon energies; NaN beyond `points`", NAN),
         Array(
             "spectra/mu",
@@ -249,7 +275,7 @@ STORE = Layout(
         Array("runs/finished", ("task",), "<f8", "s", "end of the run, seconds since 1970 UTC", NAN),
         Array("runs/host", ("task",), "|S64", "", "host that the run was on"),
         Array("runs/tries", ("task",), "|u1", "", "FEFF runs that the task took"),
-        Array("runs/changes", ("task",), "|S120", "", "cards that differ from the campaign's in the run that counts"),
+        Array("runs/changes", ("task",), "|S120", "", "cards that differ from the task's in the run that counts"),
         Array("runs/solver", ("task",), "|S80", "", "what solved the full multiple scattering, and how"),
         Array("runs/message", ("task",), "|S240", "", "why the run is not done; empty where it is"),
         Array(

@@ -15,6 +15,7 @@ from xanesml.page.content import Log, Section, Table, shares
 from xanesml.store.cost import table_seconds
 from xanesml.store.rows import open_store_file
 from xanesml.store.tasks import expand
+from xanesml.store.variants import in_variants, variant_sizes
 
 #: Failed runs whose last words are shown, and slowest runs that are listed.
 MOST_FAILED, MOST_SLOW = 20, 10
@@ -37,6 +38,8 @@ class Runs:
         Host of each run; empty where nothing ran.
     failed : list of tuple
         Of the latest failed runs, the latest first: task, outcome, why, and the end of FEFF's log.
+    variants : dict of str to int
+        Number of tasks of each variant.
     """
 
     outcome: Integers
@@ -44,6 +47,7 @@ class Runs:
     finished: Floats
     host: list[str]
     failed: list[tuple[int, str, str, str]]
+    variants: dict[str, int]
 
 
 def read_runs(store: Path) -> Runs:
@@ -68,7 +72,8 @@ def read_runs(store: Path) -> Runs:
             )
             for task in latest
         ]
-        return Runs(outcome, file["runs/seconds"][:], finished, list(map(_text, file["runs/host"][:])), failed)
+        hosts = list(map(_text, file["runs/host"][:]))
+        return Runs(outcome, file["runs/seconds"][:], finished, hosts, failed, variant_sizes(file))
 
 
 def _text(content: bytes) -> str:
@@ -90,8 +95,8 @@ def planned_section(campaign: Campaign) -> Section:
         "progress",
         "Progress",
         [
-            f"{len(table):,} FEFF runs are planned, about {seconds.sum() / 3600:.1f} core-hours at "
-            f"{seconds.mean():.0f} s a run."
+            f"{len(table):,} FEFF runs{in_variants(table.variant_sizes)} are planned, about "
+            f"{seconds.sum() / 3600:.1f} core-hours at {seconds.mean():.0f} s a run."
         ],
         missing="No run has been made yet; run `xanesml simulate`.",
     )
@@ -114,7 +119,9 @@ def progress_section(runs: Runs) -> Section:
             )
         ),
     )
-    section = Section("progress", "Progress", [f"{done:,} of {total:,} FEFF runs are done."], [table])
+    section = Section(
+        "progress", "Progress", [f"{done:,} of {total:,} FEFF runs{in_variants(runs.variants)} are done."], [table]
+    )
     ended = np.sort(runs.finished[np.isfinite(runs.finished)])
     if len(ended) > 1 and ended[-1] > ended[0]:
         unit, length = _unit(float(ended[-1] - ended[0]))

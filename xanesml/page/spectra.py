@@ -18,6 +18,7 @@ from xanesml.page.chart import Axis, Chart, Mark, Pick, thinned
 from xanesml.page.content import Section
 from xanesml.store.rows import open_store_file
 from xanesml.store.tasks import Kind
+from xanesml.store.variants import card_set_rows
 
 #: Curves of a series, and of averages, that are drawn.
 MOST_SPECTRA, MOST_AVERAGES = 61, 9
@@ -30,9 +31,10 @@ def stored_series_section(store: Path) -> Section:
     """Return the section on the series of a store that has not been averaged: spectra as FEFF printed them."""
     section = Section("series", "Spectra by δ")
     with open_store_file(store) as file:
-        structure = file["tasks/structure"][:]
+        own = card_set_rows(file)
+        structure = file["tasks/structure"][own]
         distorted = file["structures/kind"][:][structure] == Kind.DISTORTED
-        done = file["runs/outcome"][:] == Outcome.DONE
+        done = file["runs/outcome"][own] == Outcome.DONE
         # Of several sites of a structure the first.
         first = np.r_[True, structure[1:] != structure[:-1]]
         tasks = np.flatnonzero(distorted & done & first)

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from xanesml.pools.environments import LABELS
 from xanesml.pools.model import Pool
+
+
+def _source(one: Mapping[str, Any]) -> str:
+    return f"{one['name']}, variant {one['variant']}" if "variant" in one else str(one["name"])
 
 
 def card(pool: Pool) -> str:
@@ -23,7 +30,7 @@ def card(pool: Pool) -> str:
         "",
         "| store | campaign | runs | engine |",
         "| --- | --- | ---: | --- |",
-        *(f"| {one['name']} | `{one['campaign_digest']}` | {one['done']} | {one['engine']} |" for one in pool.sources),
+        *(f"| {_source(one)} | `{one['campaign_digest']}` | {one['done']} | {one['engine']} |" for one in pool.sources),
         "",
         f"{len(pool.mixtures)} mixtures, {int(pool.mixtures.crystal.sum())} of them of the crystal alone. Labels:",
         "",

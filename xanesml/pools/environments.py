@@ -94,13 +94,20 @@ class Environments:
         return spectra, labels
 
 
-def load_environments(folders: Sequence[Path], *, last: float, step: float) -> Environments:
-    """Read the environments of stores onto one mesh.
+def open_folder(folder: Path) -> Store:
+    """Open the store of a campaign's output folder, or a store."""
+    return open_store(folder / "store.h5" if folder.is_dir() else folder)
+
+
+def load_environments(folders: Sequence[Path], *, variant: str | None = None, last: float, step: float) -> Environments:
+    """Read the environments of stores, in one set of cards, onto one mesh.
 
     Parameters
     ----------
     folders : sequence of Path
         Output folders of campaigns, or their stores. Only runs that are done count.
+    variant : str, optional
+        Variant of the campaigns' cards. Default: their own.
     last : float, eV
         Last energy of the mesh from the edge; the first is the lowest multiple of the step that all spectra cover.
     step : float, eV
@@ -114,20 +121,21 @@ def load_environments(folders: Sequence[Path], *, last: float, step: float) -> E
     Raises
     ------
     StoreError
-        If a store cannot be read, holds no finished run or other absorbers than the first, or a spectrum does not
-        cover the mesh.
+        If a store cannot be read, has no such variant, holds no finished run or other absorbers than the first, or a
+        spectrum does not cover the mesh.
     """
     if not folders:
         raise StoreError("a pool needs at least one store")
     with ExitStack() as opened:
-        stores = [opened.enter_context(open_store(path / "store.h5" if path.is_dir() else path)) for path in folders]
+        stores = [opened.enter_context(open_folder(path)) for path in folders]
         kinds = [(store.campaign.structure.element, store.campaign.feff.edge) for store in stores]
-        found = [store.spectra() for store in stores]
+        found = [store.spectra(variant=variant) for store in stores]
         for store, kind, spectra in zip(stores, kinds, found, strict=True):
             if kind != kinds[0]:
                 raise StoreError(f"{store.path} holds {' '.join(kind)}, the stores before it {' '.join(kinds[0])}")
             if not len(spectra):
-                raise StoreError(f"{store.path} holds no finished run; complete it with `xanesml simulate`")
+                of = "" if variant is None else f" of the variant {variant}"
+                raise StoreError(f"{store.path} holds no finished run{of}; complete it with `xanesml simulate`")
         edge = float(np.mean(found[0].coordinates["edge"]))
         first = max(float(spectra.energy[:, 0].max()) for spectra in found) - edge
         energy = np.arange(np.ceil(first / step), np.floor(last / step) + 1) * step

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,11 @@ from xanesml.errors import StoreError
 from xanesml.files.arrays import Booleans, Floats
 from xanesml.files.hdf5 import package_versions
 from xanesml.files.whole import whole_file
-from xanesml.pools.environments import LABELS, Environments, load_environments
+from xanesml.pools.card_sets import CardSet, card_sets, own_cards
+from xanesml.pools.environments import LABELS, Environments, open_folder
 from xanesml.pools.mixtures import Mixtures, draw
 from xanesml.pools.pool_file import POOL_FILE, Errors, PoolFile, Window
 from xanesml.pools.theory import TheoryError, theory_error
-from xanesml.store.reader import open_store
 
 #: The version of the file's format.
 VERSION = 2
@@ -47,7 +48,7 @@ class Pool:
     theory : TheoryError
         The error of theory.
     sources : tuple of dict
-        Name, campaign digest, engine and number of runs of every store.
+        Name, campaign digest, engine and number of runs of every store, and of each variant of one that was used.
     widening : tuple of float
         Factors of the uncertainties of the labels that other cards show to be needed; see `xanesml.pools.trials`.
     """
@@ -65,13 +66,17 @@ class Pool:
     widening: tuple[float, ...] = (1.0,) * len(LABELS)
 
     @classmethod
-    def make(cls, asked: PoolFile, *, without: Environments | None = None) -> Pool:
+    def make(
+        cls, asked: PoolFile, *, cards: Mapping[str, CardSet] | None = None, without: Environments | None = None
+    ) -> Pool:
         """Mix the environments of the stores that a file asks for.
 
         Parameters
         ----------
         asked : PoolFile
             The file.
+        cards : mapping of str to CardSet, optional
+            Card sets that tell the error of theory. Default: all that the file and its stores have.
         without : Environments, optional
             What the mixtures do not hold: no structure that has one of these environments, and no store of particles
             that has, if there are others.
@@ -82,24 +87,23 @@ class Pool:
             If a store cannot be read, is of another element or edge than the first, or does not reach the window's end.
         """
         window = asked.window
-        found = load_environments(asked.stores, last=window.last, step=window.step)
+        own, sets = own_cards(asked), card_sets(asked) if cards is None else cards
+        found = own.load(window)
         crystals = np.array([name in asked.crystals for name in found.names])
-        others = {
-            name: load_environments(stores, last=window.last, step=window.step) for name, stores in asked.cards.items()
-        }
+        others = {name: one.load(window) for name, one in sets.items()}
         size = np.full(len(found.energy), asked.errors.theory)
         theory = TheoryError(size, asked.errors.theory_length, {})
         if others:
             read = (window.first, window.last)
             theory = theory_error(found, others, crystals, window=read, seed=asked.seed)
-        kept = found if without is None else _without(found, without, crystals)
-        sources = []
-        for path in [*asked.stores, *(path for stores in asked.cards.values() for path in stores)]:
-            with open_store(path / "store.h5" if path.is_dir() else path) as store:
+        kept = found if without is None else without_structures(found, without, crystals)
+        sources: list[dict[str, Any]] = []
+        for path, variant in [(path, one.variant) for one in (own, *sets.values()) for path in one.stores]:
+            with open_folder(path) as store:
                 campaign = store.campaign
-                digest = campaign.digest()
-                done = store.outcomes.get("done", 0)
-                sources.append({"name": path.name, "campaign_digest": digest, "engine": store.engine, "done": done})
+                about = {"name": path.name, "campaign_digest": campaign.digest(), "engine": store.engine}
+                done = len(store.spectra(variant=variant))
+                sources.append(about | ({} if variant is None else {"variant": variant}) | {"done": done})
         return cls(
             name=asked.name,
             element=campaign.structure.element,
@@ -184,7 +188,8 @@ class Pool:
             raise StoreError(f"{path} cannot be read as a pool: {' '.join(str(error).split())}") from error
 
 
-def _without(found: Environments, others: Environments, crystals: Booleans) -> Environments:
+def without_structures(found: Environments, others: Environments, crystals: Booleans) -> Environments:
+    """Return environments but for structures, and stores of particles, that hold some of others, if any store is left."""
     same = np.isin(found.keys, others.keys)
     groups, stores = np.unique(found.group[same]), np.unique(found.store[same])
     particles = stores[~crystals[stores]]

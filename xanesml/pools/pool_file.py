@@ -72,7 +72,8 @@ class PoolFile(BaseModel):
     crystals: Annotated[list[str], Field(min_length=1)]
     """Names of the folders among them that hold a crystal: what a foil is."""
     cards: dict[str, list[Path]] = {}
-    """Output folders of campaigns with other cards, by a name for the cards; they tell the error of theory."""
+    """Output folders of campaigns with other cards, by a name for the cards; they tell the error of theory, as do the
+    variants of the cards that the stores have, see `xanesml.pools.card_sets`."""
     mixtures: Annotated[int, Field(ge=200, le=100_000)] = 4000
     """Number of mixtures."""
     seed: Annotated[int, Field(ge=0)] = 20250101

@@ -81,7 +81,7 @@ def theory_error(
         weights, crystal = random_weights(own, crystals, count=COUNT, seed=seed)
         first = own.mixed(weights)[0]
         second = other.chosen(np.flatnonzero(rows >= 0)).mixed(weights)[0]
-        second = _put_on(energy, other.energy, second, second[crystal].mean(axis=0), first[crystal].mean(axis=0))
+        second = put_on(energy, other.energy, second, second[crystal].mean(axis=0), first[crystal].mean(axis=0))
         x = [one[~crystal] - one[crystal].mean(axis=0) for one in (first, second)]
         slope = np.gradient(first[crystal].mean(axis=0), energy)
         x = [_aligned(one, slope, energy) for one in x]
@@ -95,7 +95,7 @@ def theory_error(
     return TheoryError(size, _length(np.mean(correlations, axis=0), step), by_cards)
 
 
-def _put_on(energy: Floats, own: Floats, spectra: Floats, mean: Floats, target: Floats) -> Floats:
+def put_on(energy: Floats, own: Floats, spectra: Floats, mean: Floats, target: Floats) -> Floats:
     """Return spectra at `energy`, shifted and scaled as puts their mean crystal on another one."""
     compared = (energy >= COMPARED[0]) & (energy <= COMPARED[1])
 

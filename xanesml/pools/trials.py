@@ -10,7 +10,8 @@ from scipy.ndimage import gaussian_filter1d
 from xanesml.errors import SpectrumError, StoreError
 from xanesml.files.arrays import Booleans, Floats
 from xanesml.measured.normalization import NormalizedSpectrum
-from xanesml.pools.environments import Environments, load_environments
+from xanesml.pools.card_sets import card_sets, own_cards
+from xanesml.pools.environments import Environments
 from xanesml.pools.mixtures import draw
 from xanesml.pools.model import Pool
 from xanesml.pools.pool_file import Errors, PoolFile
@@ -114,7 +115,7 @@ def judged(asked: PoolFile, pool: Pool) -> dict[str, Trials]:
         If a store cannot be read, or a card set cannot be read by the pool of the others.
     """
     found = {}
-    for name in asked.cards:
+    for name in card_sets(asked):
         strange, made = _nature(asked, name, SESSIONS)
         found[name] = replace(_read(strange, made, Reader, name), sd=_read(pool, made, Reader, name).sd)
     return found
@@ -132,7 +133,7 @@ def calibrated(asked: PoolFile) -> Pool:
         If a store cannot be read, or a card set cannot be read by the pool of the others.
     """
     pool = Pool.make(asked)
-    if len(asked.cards) < TESTED:
+    if len(card_sets(asked)) < TESTED:
         return pool
     factors = [trials.widening() for trials in judged(asked, pool).values()]
     smallest = SMALLEST if len(factors) >= NARROWING else 1.0
@@ -186,10 +187,10 @@ def make_sessions(
 
 def _nature(asked: PoolFile, name: str, sessions: int) -> tuple[Pool, list[Session]]:
     """Return a pool that does not know a card set, and sessions of this."""
-    own = load_environments(asked.cards[name], last=asked.window.last, step=asked.window.step)
-    others = {other: stores for other, stores in asked.cards.items() if other != name}
-    pool = Pool.make(asked.model_copy(update={"cards": others}), without=own)
-    base = load_environments(asked.stores, last=asked.window.last, step=asked.window.step)
+    sets = card_sets(asked)
+    own = sets.pop(name).load(asked.window)
+    pool = Pool.make(asked, cards=sets, without=own)
+    base = own_cards(asked).load(asked.window)
     of_crystal = np.isin(base.store, [number for number, one in enumerate(base.names) if one in asked.crystals])
     found = np.isin(own.keys, base.keys[of_crystal])
     crystals = np.array([bool(found[own.store == number].any()) for number in range(len(own.names))])

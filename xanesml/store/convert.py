@@ -146,6 +146,11 @@ def _write(target: Path, old: h5py.File, layout: Layout) -> None:
         sources |= added
         attributes |= more
     sources |= _sites(sources, json.loads(attributes["campaign"]))
+    if layout is STORE:
+        atoms = len(sources["structures/numbers"])
+        sources["tasks/variant"] = np.zeros(len(sources["tasks/structure"]), dtype="|u1")
+        sources["variants/class"] = np.empty((0, atoms), dtype="|u1")
+        attributes["variants"] = "[]"
     sources |= {path: mean_row(old[source_of_mean(path)]) for path in MEANS if layout is TENSORS}
     sizes: dict[str, int] = {}
     for array in layout.arrays:

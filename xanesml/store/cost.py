@@ -113,6 +113,8 @@ def table_seconds(table: TaskTable, engine: EngineSection | None = None) -> Floa
     ndarray of float64, shape (T,)
         Seconds; see `estimate_seconds`. The center of a distorted structure counts as symmetric.
     """
+    if table.variants:
+        return np.concatenate([table_seconds(part, engine) for _, part in table.card_sets])
     structure = np.asarray(table.structure)
     absorber = np.asarray(table.absorber)
     scales, of_scale = np.unique(table.scale, return_inverse=True)

@@ -18,6 +18,7 @@ from xanesml.files.hdf5 import content_digest, create, text_attribute
 from xanesml.files.layout import STORE, fixed_arrays
 from xanesml.store.rows import StoreView
 from xanesml.store.tasks import Kind, TaskTable, stored_cluster, stored_table
+from xanesml.store.variants import card_set_rows
 
 #: Tasks whose identity is computed again when a store is continued.
 _SAMPLE = 16
@@ -50,21 +51,18 @@ def lay_out(path: Path, campaign: Campaign, table: TaskTable, engine: str) -> No
     EnvironmentProblem
         If the folder cannot be written to or the disk is too small.
     """
-    classes = table.potentials.classes
+    own = table.own
+    classes = own.potentials.classes
 
     def fill(file: h5py.File) -> None:
-        digest = hashlib.blake2b(digest_size=16)
-        for block, tasks in table.blocks():
+        for block, tasks in own.blocks():
             positions = table.positions[block]
             table.check_overlaps(block, positions)
-            representatives = table.representatives(tasks, positions)
-            identities = table.identities(engine, tasks, positions, representatives)
-            digest.update(identities.tobytes())
             file["structures/positions"][block] = positions
             file["structures/class"][block] = classes.of_atom
-            file["tasks/representatives"][tasks] = representatives
-            file["tasks/identity"][tasks] = identities
-        file.attrs.modify("tasks_digest", np.bytes_(digest.hexdigest()))
+            _write_tasks(file, own, tasks, positions, engine=engine, first=0)
+        write_variants(file, table, engine)
+        file.attrs.modify("tasks_digest", np.bytes_(tasks_digest(file)))
         file.attrs.modify("inputs_digest", np.bytes_(inputs_digest(file)))
 
     create(
@@ -74,8 +72,9 @@ def lay_out(path: Path, campaign: Campaign, table: TaskTable, engine: str) -> No
             "structure": table.positions.shape[0],
             "atom": len(table.cluster.numbers),
             "task": len(table),
-            "potential": len(classes.names),
+            "potential": potentials_of(table),
             "energy_point": campaign.feff.max_points,
+            "variant": len(table.variants),
         },
         attributes={
             "campaign": campaign.resolved(),
@@ -84,6 +83,7 @@ def lay_out(path: Path, campaign: Campaign, table: TaskTable, engine: str) -> No
             "inputs_digest": _NO_DIGEST,
             "engine": engine,
             "classes": json.dumps(classes.names),
+            "variants": describe_variants(table),
             "central_absorber": table.cluster.absorber,
             "first_shell": table.cluster.first_shell,
             "first_shell_cutoff": table.cluster.first_shell_cutoff,
@@ -97,8 +97,57 @@ def lay_out(path: Path, campaign: Campaign, table: TaskTable, engine: str) -> No
             **{f"tasks/{name}": getattr(table, name) for name in ("structure", "absorber", "multiplicity")},
         },
         fill=fill,
-        rows=plotted_rows(table.kind, table.delta, table.structure),
+        rows=plotted_rows(table.kind, table.delta, own.structure),
     )
+
+
+def potentials_of(table: TaskTable) -> int:
+    """Return the most classes of atoms that any of a table's sets of cards has."""
+    return max(len(part.potentials.classes.names) for _, part in table.card_sets)
+
+
+def describe_variants(table: TaskTable) -> str:
+    """Return a table's variants and their classes of atoms, as the attribute `variants` holds them."""
+    parts = [part for _, part in table.card_sets[1:]]
+    return json.dumps(
+        [
+            {"name": one.name, "classes": part.potentials.classes.names}
+            for one, part in zip(table.variants, parts, strict=True)
+        ]
+    )
+
+
+def write_variants(file: h5py.File, table: TaskTable, engine: str, *, first: int = 0) -> None:
+    """Write the tasks of a table's variants into a store that has its structures.
+
+    Parameters
+    ----------
+    file : h5py.File
+        The store, with room for all of the table.
+    table : TaskTable
+        The tasks.
+    engine : str
+        The engine's identity.
+    first : int
+        The first variant that is written, from 0.
+    """
+    for code, (rows, part) in list(enumerate(table.card_sets))[1 + first :]:
+        file["variants/class"][code - 1] = part.potentials.classes.of_atom
+        file["tasks/variant"][rows] = code
+        for name in ("structure", "absorber", "multiplicity"):
+            file[f"tasks/{name}"][rows] = getattr(part, name)
+        for block, tasks in part.blocks():
+            if tasks.start < tasks.stop:
+                positions = file["structures/positions"][int(part.structure[tasks.start]) : block.stop]
+                _write_tasks(file, part, tasks, positions, engine=engine, first=rows.start)
+
+
+def _write_tasks(file: h5py.File, part: TaskTable, tasks: slice, positions: Floats, *, engine: str, first: int) -> None:
+    """Write what some tasks of a set of cards, whose rows begin at `first`, are identified by."""
+    rows = slice(first + tasks.start, first + tasks.stop)
+    representatives = part.representatives(tasks, positions)
+    file["tasks/representatives"][rows, : representatives.shape[1]] = representatives
+    file["tasks/identity"][rows] = part.identities(engine, tasks, positions, representatives)
 
 
 def plotted_rows(kind: Wholes, delta: Floats, structure: Wholes) -> dict[str, slice | int]:
@@ -129,9 +178,15 @@ def plotted_rows(kind: Wholes, delta: Floats, structure: Wholes) -> dict[str, sl
     }
 
 
+def tasks_digest(file: h5py.File) -> str:
+    """Return the hash of the tasks in the campaign's own cards, as the attribute `tasks_digest` holds it."""
+    return hashlib.blake2b(file["tasks/identity"][card_set_rows(file)].tobytes(), digest_size=16).hexdigest()
+
+
 def inputs_digest(file: h5py.File) -> str:
     """Return the hash of a store's structures and tasks, as its attribute `inputs_digest` holds it."""
-    return content_digest(file, (array.path for array in fixed_arrays(STORE)))
+    # Stores of earlier versions lack some.
+    return content_digest(file, (array.path for array in fixed_arrays(STORE) if array.path in file))
 
 
 def check_campaign(file: h5py.File, campaign: Campaign, remedy: str) -> None:
@@ -201,6 +256,7 @@ def _same_structures(
 def continued(file: h5py.File, campaign: Campaign, engine: str) -> tuple[structures.Cluster, StoreView]:
     """Check that a store holds a campaign's tasks, and return the parts of its task table.
 
+    It may lack those of variants, which `xanesml.store.extend.extend` adds.
     The campaign is not expanded again, as the spectra belong to the structures in the store.
 
     Parameters
@@ -240,9 +296,10 @@ def continued(file: h5py.File, campaign: Campaign, engine: str) -> tuple[structu
     view = StoreView(file)
     table = stored_table(cluster, campaign.feff, view)
     for task in np.unique(np.linspace(0, len(table) - 1, _SAMPLE, dtype=int)).tolist():
+        part, number = table.card_set_of(task)
         structure = int(table.structure[task])
         positions = np.asarray(table.positions[structure : structure + 1])
-        if table.identities(engine, slice(task, task + 1), positions)[0] != view["tasks/identity"][task]:
+        if part.identities(engine, slice(number, number + 1), positions)[0] != view["tasks/identity"][task]:
             raise StoreError(
                 f"{path} was laid out by another version of xanesml, which wrote other FEFF inputs; {elsewhere}"
             )

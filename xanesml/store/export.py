@@ -22,6 +22,7 @@ from xanesml.files.rows_text import about
 from xanesml.files.whole import whole_file, write_text
 from xanesml.store.rows import open_store_file, read_spectrum, torn_tasks
 from xanesml.store.tasks import how_made, stored_atoms
+from xanesml.store.variants import card_set_rows, variant_of
 
 Echo = Callable[[str], None]
 
@@ -61,12 +62,30 @@ def parse_tasks(text: str, count: int) -> list[int]:
     return sorted(chosen)
 
 
-def chosen_tasks(store: Path, text: str | None) -> list[int] | None:
-    """Parse a selection of a store's tasks; see `parse_tasks`. None stands for all."""
-    if text is None:
-        return None
+def chosen_tasks(store: Path, text: str | None, variant: str | None = None) -> list[int]:
+    """Return a selection of a store's tasks.
+
+    Parameters
+    ----------
+    store : Path
+        The store.
+    text : str or None
+        Tasks in any cards; see `parse_tasks`. None stands for all in one set of cards.
+    variant : str, optional
+        Name of a variant. Default: the campaign's own cards.
+
+    Raises
+    ------
+    StoreError
+        If there is no such task or variant, or both are given.
+    """
+    if text is not None and variant is not None:
+        raise StoreError("--tasks are in any cards; give either --tasks or --variant")
     with open_store_file(store) as file:
-        return parse_tasks(text, len(file["runs/outcome"]))
+        if text is not None:
+            return parse_tasks(text, len(file["runs/outcome"]))
+        rows = card_set_rows(file, variant)
+        return list(range(rows.start, rows.stop))
 
 
 def export_xdi(
@@ -84,7 +103,7 @@ def export_xdi(
     folder : Path
         Folder of the files; made if it does not exist. A file appears when it is complete.
     tasks : sequence of int, optional
-        Tasks to export, increasing; all by default. Those that are not done are left out.
+        Tasks to export, increasing; by default all in the campaign's own cards. Those that are not done are left out.
     echo : callable
         Prints a line that names the tasks left out.
     archive : bool
@@ -136,7 +155,7 @@ def export_extxyz(store: Path, target: Path, tasks: Sequence[int] | None = None,
     target : Path
         File to write; it appears when it is complete and replaces an earlier one.
     tasks : sequence of int, optional
-        Tasks whose structures are exported, increasing; all by default.
+        Tasks whose structures are exported, increasing; by default all in the campaign's own cards.
     echo : callable
         Prints a line that names the tasks that are not done.
 
@@ -162,15 +181,16 @@ def export_extxyz(store: Path, target: Path, tasks: Sequence[int] | None = None,
         of_task, absorber, multiplicity = (
             file[f"tasks/{name}"][:] for name in ("structure", "absorber", "multiplicity")
         )
-        wanted = np.unique(of_task if tasks is None else of_task[list(tasks)])
-        order = np.argsort(of_task, kind="stable")
+        wanted = np.unique(of_task[selected_tasks(file, tasks)])
+        # In other cards a structure has the same absorbers.
+        order = np.argsort(of_task[card_set_rows(file)], kind="stable")
         firsts = np.searchsorted(of_task[order], wanted)
         lasts = np.searchsorted(of_task[order], wanted, side="right")
         for structure, first, last in zip(wanted.tolist(), firsts, lasts, strict=True):
             here = order[first:last]
             atoms = stored_atoms(file, structure)
             atoms.info["absorbers"], atoms.info["multiplicity"] = absorber[here], multiplicity[here]
-            if len(finished := np.intersect1d(here, done)):
+            if len(finished := done[of_task[done] == structure]):
                 atoms.info["tasks_done"] = finished
             ase.io.write(frames, atoms, format="extxyz")
     return len(wanted)
@@ -179,7 +199,7 @@ def export_extxyz(store: Path, target: Path, tasks: Sequence[int] | None = None,
 def _done(file: h5py.File, store: Path, tasks: Sequence[int] | None, echo: Echo) -> Integers:
     """Return the selected tasks that are done and match their checksum; name the others."""
     outcomes = file["runs/outcome"][:]
-    wanted = np.arange(len(outcomes)) if tasks is None else np.asarray(tasks, dtype=np.int64)
+    wanted = selected_tasks(file, tasks)
     done = outcomes == Outcome.DONE
     done[torn_tasks(file, wanted[done[wanted]])] = False
     usable: Integers = wanted[done[wanted]]
@@ -189,6 +209,14 @@ def _done(file: h5py.File, store: Path, tasks: Sequence[int] | None, echo: Echo)
     if len(others):
         echo(f"{store}: {about(others, 'is|are', 'task')} not done, or damaged, and left out")
     return usable
+
+
+def selected_tasks(file: h5py.File, tasks: Sequence[int] | None) -> Integers:
+    """Return the selected tasks, shape (n,): by default all in the campaign's own cards."""
+    if tasks is not None:
+        return np.asarray(tasks, dtype=np.int64)
+    rows = card_set_rows(file)
+    return np.arange(rows.start, rows.stop)
 
 
 def _edge(file: h5py.File, store: Path) -> str:
@@ -207,6 +235,7 @@ def _xdi(file: h5py.File, task: int, edge: str) -> str:
         **made,
         "absorber": absorber,
         "multiplicity": int(file["tasks/multiplicity"][task]),
+        **({"variant": variant} if (variant := variant_of(file, task)) else {}),
         "campaign_digest": file.attrs["campaign_digest"],
         "engine": file.attrs["engine"],
         "identity": file["tasks/identity"][task].decode(),

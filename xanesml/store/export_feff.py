@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
-import numpy as np
 
 from xanesml.feff.outcomes import Outcome
 from xanesml.feff.request import Request, wave_number
 from xanesml.feff.xmu import CHANGED, EXPORTED
 from xanesml.files.lock import unused
 from xanesml.files.whole import write_text
-from xanesml.store.export import Echo
+from xanesml.store.export import Echo, selected_tasks
 from xanesml.store.rows import StoreView, open_store_file, read_spectrum, torn_tasks
 from xanesml.store.tasks import stored_campaign, stored_cluster, stored_table
 
@@ -33,7 +32,7 @@ def export_feff(store: Path, folder: Path, tasks: Sequence[int] | None = None, *
     folder : Path
         Folder of the folders; made if it does not exist. A file appears when it is complete.
     tasks : sequence of int, optional
-        Tasks to export, increasing; all by default.
+        Tasks to export, increasing; by default all in the campaign's own cards.
     echo : callable
         Prints a line that tells what the files lack, and how many damaged rows are left out.
 
@@ -53,7 +52,7 @@ def export_feff(store: Path, folder: Path, tasks: Sequence[int] | None = None, *
         campaign = stored_campaign(file)
         table = stored_table(stored_cluster(file), campaign.feff, StoreView(file))
         outcomes = file["runs/outcome"][:]
-        wanted = np.arange(len(outcomes)) if tasks is None else np.asarray(tasks, dtype=np.int64)
+        wanted = selected_tasks(file, tasks)
         done = outcomes == Outcome.DONE
         torn = torn_tasks(file, wanted[done[wanted]])
         done[torn] = False

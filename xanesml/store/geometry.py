@@ -50,7 +50,7 @@ def geometry(table: TaskTable, section: StructureSection) -> list[Entry]:
     ]
     disordered = np.flatnonzero(table.kind != Kind.DISTORTED)
     if len(disordered):
-        several = table.absorber[table.structure == disordered[0]]
+        several = table.own.absorber[table.own.structure == disordered[0]]
         entries.append(("absorbers", f"{len(several)} in a disordered structure, with {_bonds(table, several)} bonds"))
     return [*entries, ("FMS sphere", _spheres(table)), *(("note", note) for note in cluster.notes)]
 

@@ -19,10 +19,12 @@ from xanesml.feff.verdict import log_end, one_line
 from xanesml.feff.xmu import read_changes
 from xanesml.files.layout import text_width
 from xanesml.files.lock import WriteLock
-from xanesml.store.create import continued, lay_out
+from xanesml.store.create import lay_out
+from xanesml.store.extend import continued_with_variants
 from xanesml.store.rows import Row, RowWriter, StoredSpectrum, open_store_file, outcome_counts, read_spectrum
 from xanesml.store.task_finder import FoundTask, TaskFinder
 from xanesml.store.tasks import TaskTable, expand, stored_table
+from xanesml.store.variants import in_variants
 
 #: Begins the engine of a store of imported runs.
 IMPORTED = "imported: "
@@ -121,12 +123,14 @@ def import_runs(folder: Path, campaign: Campaign, store: Path, *, echo: Callable
             matched = list(_matched(runs, TaskFinder(table), report))
             _refuse_none(folder, report, matched)
             lay_out(store, campaign, table, engine)
-            echo(f"store: {store}, laid out for {len(table)} tasks in {table.positions.shape[0]} structures")
+            count, varied = table.positions.shape[0], in_variants(table.variant_sizes)
+            echo(f"store: {store}, laid out for {len(table)} tasks in {count} structures{varied}")
         else:
-            with open_store_file(store) as file:
-                cluster, view = continued(file, campaign, engine)
-                stored: TaskTable = stored_table(cluster, campaign.feff, view)
-                matched = list(_matched(runs, TaskFinder(stored), report))
+            cluster, view, added = continued_with_variants(store, campaign, engine)
+            if added:
+                echo(f"store: {store}, {sum(added.values())} tasks added{in_variants(added)}")
+            stored: TaskTable = stored_table(cluster, campaign.feff, view)
+            matched = list(_matched(runs, TaskFinder(stored), report))
             _refuse_none(folder, report, matched)
         with open_store_file(store, mode="r+") as file:
             _write(file, matched, report)

@@ -42,6 +42,8 @@ class Journal:
         Tasks of the store by outcome label at the start.
     pending, ranks : int
         Tasks left to run, and ranks that run them.
+    variants : dict, optional
+        Tasks of the store by variant.
 
     Raises
     ------
@@ -49,7 +51,15 @@ class Journal:
         If it cannot be written; also from every other method, as when the disk is full.
     """
 
-    def __init__(self, store: Path, *, outcomes: dict[str, int], pending: int, ranks: int) -> None:
+    def __init__(
+        self,
+        store: Path,
+        *,
+        outcomes: dict[str, int],
+        pending: int,
+        ranks: int,
+        variants: dict[str, int] | None = None,
+    ) -> None:
         self._path, self._totals = journal_path(store), totals_path(store)
         self._flushed = time.monotonic()
         # The first totals come with the first entries, after which those of an earlier call would not do.
@@ -64,7 +74,8 @@ class Journal:
             if torn:
                 self._file.write("\n")
                 self._size += 1
-            self._append(event="start", outcomes=outcomes, pending=pending, ranks=ranks)
+            more = {"variants": variants} if variants else {}
+            self._append(event="start", outcomes=outcomes, pending=pending, ranks=ranks, **more)
             self.flush()
         except StoreError:
             self._let_go()

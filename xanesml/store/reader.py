@@ -29,6 +29,7 @@ from xanesml.store.tasks import (
     stored_cluster,
     stored_table,
 )
+from xanesml.store.variants import card_set_rows, variant_names, variant_sizes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,6 +77,11 @@ class Store(OpenedFile):
         return stored_campaign(self.file)
 
     @property
+    def variants(self) -> tuple[str, ...]:
+        """Names of the variants of the campaign's cards, in the order of their tasks."""
+        return variant_names(self.file)
+
+    @property
     def engine(self) -> str:
         """Engine and version that computed the spectra."""
         return str(self.file.attrs["engine"])
@@ -112,13 +118,21 @@ class Store(OpenedFile):
             raise StoreError(f"{self.path} has no structure {index}; give 0 … {count - 1}")
         return stored_atoms(self.file, index)
 
-    def spectra(self, kind: Literal["distorted", "disordered", "image"] | None = None, *, done: bool = True) -> Spectra:
-        """Choose spectra; none is read yet.
+    def spectra(
+        self,
+        kind: Literal["distorted", "disordered", "image"] | None = None,
+        *,
+        variant: str | None = None,
+        done: bool = True,
+    ) -> Spectra:
+        """Choose spectra in one set of cards; none is read yet.
 
         Parameters
         ----------
         kind : {"distorted", "disordered", "image"}, optional
             Kind of structure; by default all.
+        variant : str, optional
+            Name of a variant; by default those in the campaign's own cards.
         done : bool, optional
             Only tasks that are done. Default True; the others have no spectrum, and all of their values are NaN.
 
@@ -130,14 +144,15 @@ class Store(OpenedFile):
         Raises
         ------
         StoreError
-            If there is no such kind.
+            If there is no such kind or variant.
         """
         labels = [one.label for one in Kind]
         if kind is not None and kind not in labels:
             raise StoreError(
                 f"spectra of the kind {kind!r} do not exist; give {' or '.join(map(repr, labels))}, or none"
             )
-        wanted = np.ones(len(self), np.bool_)
+        wanted = np.zeros(len(self), np.bool_)
+        wanted[card_set_rows(self.file, variant)] = True
         if done:
             wanted &= self.file["runs/outcome"][:] == Outcome.DONE
         if kind is not None:
@@ -145,12 +160,13 @@ class Store(OpenedFile):
         return Spectra(self, np.flatnonzero(wanted).astype(np.int64))
 
     def _content(self) -> list[Entry]:
-        file = self.file
+        file, sizes = self.file, variant_sizes(self.file)
         return [
             ("campaign", f"{json.loads(str(file.attrs['campaign']))['name']}, digest {file.attrs['campaign_digest']}"),
             ("structures", count_kinds(file["structures/kind"][:])),
             ("atoms", f"{len(file['structures/numbers'])} in each structure"),
             ("tasks", f"{len(self)}: {_counted(self.outcomes)}"),
+            *([("variants", ", ".join(f"{name} {n}" for name, n in sizes.items()))] if sizes else []),
             ("engine", self.engine),
         ]
 

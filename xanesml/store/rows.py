@@ -29,6 +29,7 @@ from xanesml.files.hdf5 import open_file
 from xanesml.files.layout import STORE, Array, fixed_arrays, row_arrays
 from xanesml.files.mounts import is_local
 from xanesml.files.whole import reason
+from xanesml.store.variants import variant_names
 
 #: Rows read at a time when checksums are verified.
 BLOCK = 512
@@ -64,7 +65,7 @@ class Row:
     tries : int
         Number of FEFF runs.
     changes : str
-        Cards that differ from the campaign's in the run that counts; empty where none does.
+        Cards that differ from the task's in the run that counts; empty where none does.
     solver : str
         Solver of the full multiple scattering.
     message : str
@@ -284,16 +285,17 @@ def copy_done_rows(source: h5py.File, target: h5py.File) -> int:
     -------
     int
         Number of tasks copied: those with the same identity, done in the source,
-        with a matching checksum and room in the target.
+        with a matching checksum and room in the target, where they are not done.
     """
+    left = np.flatnonzero(target["runs/outcome"][:] != Outcome.DONE)
     done = np.flatnonzero(source["runs/outcome"][:] == Outcome.DONE)
     room, points = target["spectra/energy"].shape[1], source["spectra/points"][:]
     usable = np.setdiff1d(done[points[done] <= room], torn_rows(source))
     _, theirs, ours = np.intersect1d(
-        source["tasks/identity"][:][usable], target["tasks/identity"][:], return_indices=True
+        source["tasks/identity"][:][usable], target["tasks/identity"][:][left], return_indices=True
     )
     writer = RowWriter(target)
-    for old, new in zip(usable[theirs].tolist(), ours.tolist(), strict=True):
+    for old, new in zip(usable[theirs].tolist(), left[ours].tolist(), strict=True):
         writer.write(_read_row(source, old, new))
     return len(ours)
 
@@ -341,19 +343,29 @@ class StoreView:
     ----------
     file : h5py.File
         The store.
+
+    Attributes
+    ----------
+    path : str
+        Its path.
+    variants : tuple of str
+        Names of its variants.
     """
 
     def __init__(self, file: h5py.File) -> None:
-        self._path = file.filename
+        self.path = file.filename
+        self.variants = variant_names(file)
         self._where = {
             array.path: (file[array.path].id.get_offset(), file[array.path].shape, array.dtype)
             for array in fixed_arrays(STORE)
+            # Stores of earlier versions lack some.
+            if array.path in file
         }
 
     def __getitem__(self, path: str) -> NDArray[Any]:
         offset, shape, dtype = self._where[path]
-        if is_local(Path(self._path)):
-            return np.memmap(self._path, dtype=dtype, mode="r", offset=offset, shape=shape)
-        array = FileArray(self._path, offset, shape, dtype)
+        if is_local(Path(self.path)):
+            return np.memmap(self.path, dtype=dtype, mode="r", offset=offset, shape=shape)
+        array = FileArray(self.path, offset, shape, dtype)
         # By far the largest, of which a rank needs little.
         return cast("NDArray[Any]", array) if path == "structures/positions" else np.asarray(array)

@@ -21,7 +21,7 @@ def check_radius(table: TaskTable) -> None:
     """Refuse a sphere that was cut so small from a periodic structure that FEFF would see its border.
 
     The FMS and the SCF sphere around every absorber must lie inside it in every distorted structure, and where
-    absorbers are displaced at random around their undistorted positions.
+    absorbers are displaced at random around their undistorted positions; those of variants too.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def check_radius(table: TaskTable) -> None:
     radius = table.cluster.radius
     if radius is None:
         return
-    needed, name = max(_needed(table, name) for name in ("fms_radius", "scf.radius"))
+    needed, name = max(_needed(part, name) for _, part in table.card_sets for name in ("fms_radius", "scf.radius"))
     if radius < needed - _ROUNDING:
         # Rounded up, so that the number in the message does.
         enough = np.ceil((needed - _ROUNDING) * 100) / 100

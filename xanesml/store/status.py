@@ -79,6 +79,9 @@ def status_lines(status: Status, *, failures: int, now: float) -> Iterator[str]:
     """
     totals = status.totals()
     yield f"tasks: {status.done} of {status.tasks} done ({_counts(totals)}), {status.left} left to run in this call"
+    if status.variants:
+        counts = ", ".join(f"{count} in {name}" for name, count in status.variants.items())
+        yield f"variants: {counts}"
     state = "ended" if status.ended else f"under way, last sign of life {now - status.latest:.0f} s ago"
     yield f"latest call: {_counts(status.outcomes) or 'no run yet'}; {status.ranks} ranks, {state}"
     rate = status.runs_per_hour(now)

@@ -70,6 +70,8 @@ class Status:
         Times of the call's first and last line, seconds since 1970.
     ended : bool
         Whether the call has ended.
+    variants : dict of str to int
+        Tasks of the store by variant.
     """
 
     before: Counter[str] = field(default_factory=Counter)
@@ -85,6 +87,7 @@ class Status:
     began: float = 0.0
     latest: float = 0.0
     ended: bool = False
+    variants: dict[str, int] = field(default_factory=dict)
 
     def note(self, entry: Mapping[str, Any]) -> None:
         """Take one entry of the journal, the next in order; a `start` begins anew."""
@@ -97,6 +100,7 @@ class Status:
                     ranks=entry["ranks"],
                     began=entry["time"],
                     latest=entry["time"],
+                    variants=entry.get("variants", {}),
                 )
             case "give":
                 self.running[entry["rank"]] = entry["time"], entry["tasks"]

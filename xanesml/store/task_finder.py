@@ -66,13 +66,14 @@ class TaskFinder:
         count = len(table.cluster.numbers)
         self._places = np.unique(np.linspace(0, count - 1, _COMPARED).astype(int))
         signatures = np.empty((len(table), len(self._places)))
-        for block, tasks in table.blocks():
-            positions = np.asarray(table.positions[block])
-            structure = np.asarray(table.structure[tasks]) - block.start
-            absorber = np.asarray(table.absorber[tasks])
-            for row in range(len(structure)):
-                here = positions[structure[row]]
-                signatures[tasks.start + row] = self._signature(here - here[absorber[row]])
+        for rows, part in table.card_sets:
+            for block, tasks in part.blocks():
+                positions = np.asarray(table.positions[block])
+                structure = np.asarray(part.structure[tasks]) - block.start
+                absorber = np.asarray(part.absorber[tasks])
+                for row in range(len(structure)):
+                    here = positions[structure[row]]
+                    signatures[rows.start + tasks.start + row] = self._signature(here - here[absorber[row]])
         self._tree = cKDTree(signatures)
         self._taken: set[int] = set()
 

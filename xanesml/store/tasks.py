@@ -2,7 +2,7 @@
 
 One task is one FEFF run, one absorber in one structure. The distorted structures
 come first, each with the absorbers of its sites, then the disordered ones or the images of a
-trajectory with all their absorbers.
+trajectory with all their absorbers. Behind all of them come the tasks of variants, some of the same in other cards.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from xanesml import structures
-from xanesml.campaign import Campaign, FeffSection
+from xanesml.campaign import Campaign, FeffSection, index_slice
 from xanesml.errors import CampaignError, StoreError
 from xanesml.feff.cards import DECIMALS, feff_head, feff_input
 from xanesml.feff.request import Request
@@ -115,6 +115,30 @@ class GeneratedPositions:
         return np.concatenate(parts) if parts else np.empty((0, *self.cluster.positions.shape))
 
 
+@dataclass(frozen=True)
+class Variant:
+    """Tasks of a table in cards of their own.
+
+    Attributes
+    ----------
+    name : str
+        Name of the variant.
+    feff : FeffSection
+        All of its cards.
+    rows : slice
+        Its tasks.
+    """
+
+    name: str
+    feff: FeffSection
+    rows: slice
+
+    @property
+    def size(self) -> int:
+        """Number of its tasks."""
+        return int(self.rows.stop - self.rows.start)
+
+
 @dataclass(frozen=True, repr=False)
 class TaskTable(Card):
     """Structures and tasks of a campaign.
@@ -124,7 +148,7 @@ class TaskTable(Card):
     cluster : Cluster
         The undistorted cluster.
     feff : FeffSection
-        The FEFF cards.
+        The campaign's own FEFF cards.
     positions : ndarray or GeneratedPositions, shape (S, A, 3), float64
         Positions of every structure, Å: an array, a memory map, or generated on access.
     kind : ndarray, shape (S,), uint8
@@ -145,6 +169,8 @@ class TaskTable(Card):
         Atoms of the structure that this absorber stands for, itself included.
     recorded : ndarray, shape (T, K), int32, optional
         Atoms that stand for the classes of atoms in every task, of a store; by default they are chosen on access.
+    variants : tuple of Variant
+        Tasks in other cards, one variant after the other, behind those in the campaign's own.
     """
 
     cluster: structures.Cluster
@@ -159,9 +185,41 @@ class TaskTable(Card):
     absorber: NDArray[np.int32]
     multiplicity: NDArray[np.int32]
     recorded: NDArray[np.int32] | None = None
+    variants: tuple[Variant, ...] = ()
 
     def __len__(self) -> int:
         return len(self.structure)
+
+    @cached_property
+    def card_sets(self) -> list[tuple[slice, TaskTable]]:
+        """A table for each set of cards, the campaign's own first, and the rows of its tasks in this one."""
+        if not self.variants:
+            return [(slice(0, len(self)), self)]
+        own = slice(0, self.variants[0].rows.start)
+        return [
+            (own, self._part(own, self.feff)),
+            *((one.rows, self._part(one.rows, one.feff)) for one in self.variants),
+        ]
+
+    @property
+    def own(self) -> TaskTable:
+        """The tasks in the campaign's own cards."""
+        return self.card_sets[0][1]
+
+    @property
+    def variant_sizes(self) -> dict[str, int]:
+        """Number of tasks of each variant."""
+        return {one.name: one.size for one in self.variants}
+
+    def card_set_of(self, task: int) -> tuple[TaskTable, int]:
+        """Return the table of the tasks in a task's cards, and its index there."""
+        rows, part = next((rows, part) for rows, part in reversed(self.card_sets) if task >= rows.start)
+        return part, task - int(rows.start)
+
+    def _part(self, rows: slice, feff: FeffSection) -> TaskTable:
+        columns = {name: getattr(self, name)[rows] for name in ("structure", "absorber", "multiplicity")}
+        recorded = None if self.recorded is None else self.recorded[rows]
+        return replace(self, feff=feff, recorded=recorded, variants=(), **columns)
 
     def card(self) -> tuple[str, list[Entry]]:
         """Return what is printed: how many tasks, and in which structures."""
@@ -170,13 +228,14 @@ class TaskTable(Card):
             ("structures", count_kinds(self.kind)),
             ("atoms", f"{len(self.cluster.numbers)} in each structure"),
             *([("sites", describe_sites(sites))] if len(sites) > 1 else []),
+            *([("variants", ", ".join(f"{one.name} {one.size}" for one in self.variants))] if self.variants else []),
         ]
 
     @property
     def site_multiplicity(self) -> NDArray[np.int32]:
         """Multiplicity of every absorber of a distorted structure, shape (sites,); empty where there is none."""
         distorted = np.flatnonzero(self.kind == Kind.DISTORTED)[:1]
-        return np.asarray(self.multiplicity[np.isin(self.structure, distorted)])
+        return np.asarray(self.own.multiplicity[np.isin(self.own.structure, distorted)])
 
     def columns(self, tasks: slice | Wholes = slice(None)) -> dict[str, NDArray[Any]]:
         """Describe tasks.
@@ -191,8 +250,12 @@ class TaskTable(Card):
         dict of str to ndarray, shape (n,)
             `structure`, its index; `kind`, `distorted`, `disordered` or `image`; `delta` and `sigma`, float64, Å,
             NaN for other kinds; `image`, the index in the structure file, −1 for other kinds; `scale`; `absorber`,
-            the index of the atom; its `multiplicity`, the number of atoms that it stands for; and its `element`.
+            the index of the atom; its `multiplicity`, the number of atoms that it stands for; its `element`; and
+            `variant`, empty in the campaign's own cards.
         """
+        numbers = np.arange(len(self))[tasks]
+        names = np.array(["", *(one.name for one in self.variants)])
+        starts = np.array([one.rows.start for one in self.variants], dtype=np.int64)
         structure, absorber = np.asarray(self.structure[tasks]), np.asarray(self.absorber[tasks])
         return {
             "structure": structure,
@@ -204,6 +267,7 @@ class TaskTable(Card):
             "absorber": absorber,
             "multiplicity": np.asarray(self.multiplicity[tasks]),
             "element": np.array(chemical_symbols)[self.cluster.numbers[absorber]],
+            "variant": names[np.searchsorted(starts, numbers, side="right")],
         }
 
     def to_pandas(self) -> pd.DataFrame:
@@ -232,7 +296,7 @@ class TaskTable(Card):
         task : int
             The task.
         feff : FeffSection, optional
-            Cards other than the campaign's.
+            Cards other than the task's.
 
         Returns
         -------
@@ -241,6 +305,9 @@ class TaskTable(Card):
         Request
             Values that FEFF's output must agree with.
         """
+        if self.variants:
+            part, number = self.card_set_of(task)
+            return part.inputs(number, feff)
         structure, absorber = int(self.structure[task]), int(self.absorber[task])
         feff, scale = feff or self.feff, float(self.scale[structure])
         numbers, positions = self.cluster.numbers, np.asarray(self.positions[structure])
@@ -257,11 +324,11 @@ class TaskTable(Card):
 
     @cached_property
     def potentials(self) -> CampaignPotentials:
-        """The rules by which atoms share potentials."""
+        """The rules by which atoms share potentials, those of the campaign's own cards."""
         return CampaignPotentials(self.cluster, self.feff)
 
     def representatives(self, tasks: slice, positions: Floats) -> NDArray[np.int32]:
-        """Return the atoms that stand for the classes of atoms in some tasks.
+        """Return the atoms that stand for the classes of atoms in some tasks of a table of one set of cards.
 
         Parameters
         ----------
@@ -276,7 +343,8 @@ class TaskTable(Card):
             See `CampaignPotentials.choose`.
         """
         if self.recorded is not None:
-            return np.asarray(self.recorded[tasks])
+            # A store has room for the most classes of any of its sets of cards.
+            return np.asarray(self.recorded[tasks])[:, : len(self.potentials.classes.names)]
         structure = np.asarray(self.structure[tasks])
         first = int(structure[0]) if len(structure) else 0
         distorted = np.asarray(self.kind[first : first + len(positions)]) == Kind.DISTORTED
@@ -284,12 +352,16 @@ class TaskTable(Card):
 
     def potential_lines(self, task: int) -> list[str]:
         """Describe the potentials of a task: which atoms share one, and which atom stands for them; a line each."""
+        if self.variants:
+            part, number = self.card_set_of(task)
+            return part.potential_lines(number)
         positions = np.asarray(self.positions[int(self.structure[task])])
         (chosen,) = self.representatives(slice(task, task + 1), positions[np.newaxis])
         return self.potentials.lines(int(self.absorber[task]), chosen, positions)
 
     def blocks(self) -> Iterator[tuple[slice, slice]]:
-        """Yield blocks of structures with their tasks, in order, as slices."""
+        """Yield blocks of structures with their tasks in one set of cards, in order, as slices."""
+        assert not self.variants, "tasks in several sets of cards have no common order of structures"  # noqa: S101
         count = self.positions.shape[0]
         for start in range(0, count, BLOCK):
             stop = min(start + BLOCK, count)
@@ -298,7 +370,7 @@ class TaskTable(Card):
 
     def check(self) -> None:
         """Raise StructureError where atoms of any structure overlap."""
-        for block, _ in self.blocks():
+        for block, _ in self.own.blocks():
             self.check_overlaps(block, self.positions[block])
 
     def check_overlaps(self, block: slice, positions: Floats) -> None:
@@ -317,7 +389,7 @@ class TaskTable(Card):
     def identities(
         self, engine: str, tasks: slice, positions: Floats, representatives: NDArray[np.int32] | None = None
     ) -> NDArray[np.bytes_]:
-        """Hash the FEFF input of some tasks, together with the engine.
+        """Hash the FEFF input of some tasks of a table of one set of cards, together with the engine.
 
         Parameters
         ----------
@@ -455,8 +527,37 @@ def expand(campaign: Campaign) -> TaskTable:
             (np.tile(sites.multiplicity, counts[0]), np.ones(len(several) * sum(counts[1:]), dtype=np.int32))
         ),
     )
+    table = with_variants(table, campaign.feff)
     check_radius(table)
     return table
+
+
+def with_variants(table: TaskTable, feff: FeffSection) -> TaskTable:
+    """Return a table with the tasks of those variants of a campaign's cards behind it that it does not have.
+
+    Raises
+    ------
+    CampaignError
+        If a variant chooses none of the structures.
+    """
+    own, count = table.own, table.positions.shape[0]
+    variants = list(table.variants)
+    tasks = [np.arange(len(table))]
+    end = len(table)
+    for name in [one for one in feff.variants if one not in table.variant_sizes]:
+        text = feff.variants[name].structures
+        chosen = np.arange(count)[index_slice(text)]
+        if not len(chosen):
+            raise CampaignError(f"feff.variants.{name}.structures = {text!r} chooses none of the {count} structures")
+        tasks.append(np.flatnonzero(np.isin(own.structure, chosen)))
+        variants.append(Variant(name, feff.of_variant(name), slice(end, end + len(tasks[-1]))))
+        end += len(tasks[-1])
+    if len(tasks) == 1:
+        return table
+    rows = np.concatenate(tasks)
+    columns = {name: np.asarray(getattr(table, name))[rows] for name in ("structure", "absorber", "multiplicity")}
+    # Those of a store are of the tasks that it has.
+    return replace(table, recorded=None, variants=tuple(variants), **columns)
 
 
 def describe_sites(multiplicity: Wholes) -> str:
@@ -510,7 +611,21 @@ def how_made(file: h5py.File, structure: int) -> dict[str, Any]:
 
 
 def stored_table(cluster: structures.Cluster, feff: FeffSection, view: StoreView) -> TaskTable:
-    """Return the task table of a store with a campaign's cards; its arrays are memory maps."""
+    """Return the task table of a store with a campaign's cards; its arrays are memory maps.
+
+    Raises
+    ------
+    StoreError
+        If the campaign does not have a variant that the store has.
+    """
+    variants = []
+    for number, name in enumerate(view.variants, 1):
+        if name not in feff.variants:
+            raise StoreError(
+                f"{view.path} has a variant {name!r} that its campaign does not have; run `xanesml validate`"
+            )
+        rows = np.searchsorted(view["tasks/variant"], (number, number + 1)).tolist()
+        variants.append(Variant(name, feff.of_variant(name), slice(*rows)))
     return TaskTable(
         cluster=cluster,
         feff=feff,
@@ -524,6 +639,7 @@ def stored_table(cluster: structures.Cluster, feff: FeffSection, view: StoreView
         absorber=view["tasks/absorber"],
         multiplicity=view["tasks/multiplicity"],
         recorded=view["tasks/representatives"],
+        variants=tuple(variants),
     )
 
 

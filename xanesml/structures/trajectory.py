@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 
-from xanesml.campaign import StructureSection, image_slice
+from xanesml.campaign import StructureSection, index_slice
 from xanesml.errors import StructureError
 from xanesml.files.arrays import Floats
 from xanesml.structures import reading
@@ -67,7 +67,7 @@ def read_trajectory(section: StructureSection, cluster: Cluster) -> Trajectory:
             frames.append(_whole(atoms, cluster, name))
         else:
             frames.append(_followed(atoms, first, cluster, name))
-    chosen = range(len(frames))[image_slice(section.images)]
+    chosen = range(len(frames))[index_slice(section.images)]
     if not chosen:
         raise StructureError(
             f"structure.images = {section.images!r} chooses none of the {len(frames)} images of {section.file}"

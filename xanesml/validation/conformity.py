@@ -11,7 +11,7 @@ import h5py
 
 from xanesml.campaign import Campaign, digest_of
 from xanesml.files.hdf5 import leads_away
-from xanesml.files.layout import CONVERTIBLE, LAYOUTS, SIZES, UNPLOTTED, Array, Layout
+from xanesml.files.layout import CONVERTIBLE, LAYOUTS, SIZES, Array, Layout
 from xanesml.files.nexus import plot_problems
 from xanesml.files.plots import ENTRY
 from xanesml.validation.opening import DAMAGE, Extent
@@ -55,11 +55,12 @@ def examine_form(file: h5py.File, extent: Extent) -> Form:
         known = " or ".join(LAYOUTS)
         return Form(problems=[f"no file of xanesml: the root attribute schema is {schema!r}, not {known}"])
     form = Form(content=f"{schema} version {version}")
-    if version not in (layout.version, UNPLOTTED):
+    own = layout.of_version(version)
+    if own is None:
         remedy = f"run `xanesml convert {extent.path}`" if version in CONVERTIBLE else "use the xanesml that wrote it"
         form.problems.append(f"has version {version} of its format, not {layout.version}; {remedy}")
         return form
-    present, layout = layout, layout if version == layout.version else layout.unplotted
+    present, layout = layout, own
     if extent.truncated:
         form.problems.append(f"truncated: {extent.size} of {extent.whole} bytes are there")
     try:

@@ -12,13 +12,14 @@ from xanesml.campaign import Campaign
 from xanesml.errors import StoreError
 from xanesml.files.apart import crash
 from xanesml.files.arrays import Integers
-from xanesml.files.hdf5 import content_digest, unreadable
+from xanesml.files.hdf5 import unreadable
 from xanesml.files.layout import STORE, fixed_arrays
 from xanesml.files.lock import WriteLock, unused
 from xanesml.files.rows_text import about
 from xanesml.files.whole import reason
-from xanesml.store.create import inputs_digest
+from xanesml.store.create import inputs_digest, tasks_digest
 from xanesml.store.tasks import Kind
+from xanesml.store.variants import card_set_rows, in_variants, variant_names, variant_sizes
 from xanesml.validation.conformity import Form, attribute, campaign_problems, examine_form
 from xanesml.validation.opening import Extent, end_of, extent, open_whole
 from xanesml.validation.repair import repair_store
@@ -145,21 +146,42 @@ def _examine(path: Path) -> tuple[Extent, Form, RowFindings | None]:
 def _store(file: h5py.File, found: Extent, form: Form) -> RowFindings | None:
     problems, campaign = campaign_problems(file)
     form.problems += problems
-    if max(end_of(file[array.path]) for array in fixed_arrays(STORE)) > found.size:
+    if max(end_of(file[array.path]) for array in fixed_arrays(STORE) if array.path in file) > found.size:
         form.problems.append(
             "structures or tasks are lost, and with them all spectra; run `xanesml simulate` for a new store"
         )
         return None
-    form.problems += _inputs(file) + _multiplicities(file, campaign)
+    try:
+        variant_names(file)
+    except (ValueError, LookupError, TypeError):
+        # Which rows are of which cards is then not known.
+        form.problems.append("the root attribute variants cannot be read")
+        return None
+    form.problems += _inputs(file) + _variants(file, campaign) + _multiplicities(file, campaign)
     rows = examine_rows(file, found.size)
     form.problems += rows.problems(truncated=found.truncated)
-    form.content += f", {len(file['runs/outcome'])} tasks: {rows.counts()}"
+    form.content += f", {len(file['runs/outcome'])} tasks{in_variants(variant_sizes(file))}: {rows.counts()}"
     return rows
+
+
+def _variants(file: h5py.File, campaign: Campaign | None) -> list[str]:
+    """Check that the rows of variants follow each other, and that the campaign has them."""
+    if "tasks/variant" not in file:
+        return []
+    names, count = variant_names(file), len(file["variants/class"])
+    problems, codes = [], file["tasks/variant"][:].astype(np.int64)
+    if len(names) != count:
+        problems.append(f"the root attribute variants has {len(names)} names for {count} variants")
+    if (np.diff(codes) < 0).any() or codes.max(initial=0) > len(names):
+        problems.append(f"tasks/variant does not ascend from 0 to {len(names)}")
+    if campaign is not None and (unknown := sorted(set(names) - campaign.feff.variants.keys())):
+        problems.append(f"the root attribute campaign lacks the variants {', '.join(unknown)}")
+    return problems
 
 
 def _inputs(file: h5py.File) -> list[str]:
     problems = []
-    tasks_match = content_digest(file, ["tasks/identity"]) == attribute(file, "tasks_digest")
+    tasks_match = tasks_digest(file) == attribute(file, "tasks_digest")
     if attribute(file, "inputs_digest") not in (None, inputs_digest(file)):
         where = "structures or tasks" if tasks_match else "task identities, and perhaps structures,"
         problems.append(
@@ -183,7 +205,8 @@ def _inputs(file: h5py.File) -> list[str]:
 def _multiplicities(file: h5py.File, campaign: Campaign | None) -> list[str]:
     """Check that the absorbers of every distorted structure stand for as many atoms as the campaign says."""
     path = "tasks/multiplicity"
-    multiplicity, structure, numbers = file[path][:], file["tasks/structure"][:], file["structures/numbers"][:]
+    own, numbers = card_set_rows(file), file["structures/numbers"][:]
+    multiplicity, structure = file[path][own], file["tasks/structure"][own]
     distorted = np.flatnonzero(file["structures/kind"][:] == Kind.DISTORTED)
     single = np.ones(len(multiplicity), np.bool_)
     sites = campaign is not None and campaign.distortion is not None and campaign.distortion.absorbers == "sites"

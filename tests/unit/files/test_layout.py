@@ -123,7 +123,7 @@ def test_averages_of_no_structure_and_no_kept_weights_show_empty_dimensions(tmp_
 
 
 def test_names_of_dimensions_take_no_room_in_the_file(tmp_path: Path) -> None:
-    sizes = {"structure": 2, "atom": 3, "task": 1, "energy_point": 2, "potential": 3}
+    sizes = {"structure": 2, "atom": 3, "task": 1, "energy_point": 2, "potential": 3, "variant": 0}
     ends = []
     for tasks in (1, 100_000):
         create(tmp_path / "file.h5", STORE, sizes=sizes | {"task": tasks}, attributes={}, initial={})

@@ -25,8 +25,11 @@ from xanesml.averages.reader import open_tensors
 from xanesml.averages.tensor_file import Block, blocks
 from xanesml.campaign import Campaign
 from xanesml.errors import EnvironmentProblem, StoreError
+from xanesml.files.layout import TENSORS
 from xanesml.files.lock import WriteLock
 from xanesml.learning.dataset import load_tensors, read_families
+from xanesml.store.rows import open_store_file
+from xanesml.store.tasks import expand
 from xanesml.validation import validate
 
 OLD = b"the old file"
@@ -45,6 +48,28 @@ def run(ranks: int, campaign: Campaign, folder: Path) -> list[Any]:
     """Average on fake ranks; return what each raised, or None."""
     store, tensors = folder / "store.h5", folder / "tensors.h5"
     return run_ranks(ranks, lambda comm: average(comm, campaign, store, tensors, writer=Writer.root, echo=print))
+
+
+def test_variants_are_in_no_average_and_change_none(campaign: Campaign, tmp_path: Path) -> None:
+    from hpc.training.share import _mismatch
+
+    varied = Campaign.model_validate(
+        campaign.model_dump() | {"feff": campaign.feff.model_dump() | {"variants": {"less": {"s02": 0.9}}}}
+    )
+    made_store(tmp_path / "varied" / "store.h5", varied)
+    # The spectra of variants do not cover the mesh.
+    with open_store_file(tmp_path / "varied" / "store.h5", mode="r+") as file:
+        file["spectra/points"][len(expand(campaign)) :] = 3
+    assert run(2, campaign, tmp_path / "out") == [None, None]
+    assert run(2, varied, tmp_path / "varied") == [None, None]
+    own, other = tmp_path / "out" / "tensors.h5", tmp_path / "varied" / "tensors.h5"
+    with h5py.File(own) as file, h5py.File(other) as again:
+        assert file.attrs["tasks_digest"] == again.attrs["tasks_digest"]
+        for array in TENSORS.arrays:
+            np.testing.assert_array_equal(file[array.path][...], again[array.path][...], array.path)
+    # Averages that were made before a variant was added are still those to train on.
+    assert _mismatch(varied, load_tensors(own), own) is None
+    assert _mismatch(campaign, load_tensors(other), other) is None
 
 
 def assert_old(folder: Path) -> None:

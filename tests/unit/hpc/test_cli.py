@@ -15,6 +15,7 @@ from typing import Literal
 import pytest
 from campaign_folder import averaged, half_simulated, predicted, small, trained
 from conftest import ROOT
+from made_store import made_store
 from small_tensors import write_small
 from synthetic import campaign, write_tensors
 
@@ -339,3 +340,18 @@ def test_a_report_is_a_page_beside_the_summary_and_names_the_next_command(
     )
     assert (out / "report.html").read_text().startswith("<!DOCTYPE html>")
     assert (out / "summary.md").exists()
+
+
+def test_variants_are_planned_exported_and_reported(xanesml: str, tmp_path: Path) -> None:
+    text = SERIES + "[structure]\natoms = 13\n[feff]\nscf = false\n[feff.variants.less]\ns02 = 0.9\nstructures = '1:'\n"
+    (tmp_path / "x.toml").write_text(text, encoding="utf-8")
+    told = run(xanesml, "plan", "x.toml", "--task", "4", cwd=tmp_path).stdout.splitlines()
+    assert "S02 0.9" in told
+    assert "FEFF runs:   5, 3 for the series and 0 for particle averages, 2 in variants" in told
+    assert "variant:     less, tasks 3 … 4: s02 = 0.9" in told
+    made_store(tmp_path / "x" / "store.h5", Campaign.load(tmp_path / "x.toml"))
+    done = run(xanesml, "export", "x/store.h5", "-o", "out", "--variant", "less", "--format", "xdi", cwd=tmp_path)
+    assert done.stdout == "2 spectra in out\n"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["task-000003.xdi", "task-000004.xdi"]
+    run(xanesml, "report", "x.toml", cwd=tmp_path)
+    assert "5 FEFF runs (2 in less): 5 done" in (tmp_path / "x" / "summary.md").read_text(encoding="utf-8")

@@ -27,10 +27,10 @@ from xanesml.validation import validate
 
 #: Files as earlier xanesml wrote them, with the version of their format: 13 atoms, a series of 9 with
 #: `distortion.reference = "lattice_constant"`, 3 disordered structures, one task timed out; and its averages.
-FROZEN = [(layout, version) for layout in (STORE, TENSORS) for version in (2, 3, 4)]
+FROZEN = [*((STORE, version) for version in (2, 3, 4, 5)), *((TENSORS, version) for version in (2, 3, 4))]
 
 #: Those that are read as they are.
-READ_AS_IT_IS = 4
+READ_AS_THEY_ARE = (4, 5)
 
 #: What earlier versions lack.
 ADDED = {
@@ -39,6 +39,8 @@ ADDED = {
     "tasks/representatives",
     "structures/image",
     "tasks/multiplicity",
+    "tasks/variant",
+    "variants/class",
     "series/multiplicity",
     "statistical/coordination",
     "statistical/mean_spectrum",
@@ -77,7 +79,7 @@ def store(tmp_path: Path) -> Path:
 def test_an_old_file_is_read_or_refused_with_the_command_that_converts_it(old: Path) -> None:
     with h5py.File(old) as file:
         layout, version = LAYOUTS[file.attrs["schema"]], file.attrs["schema_version"]
-    if version == READ_AS_IT_IS:
+    if version in READ_AS_THEY_ARE:
         open_file(old, layout).close()
         assert validate(old).problems == ()
         return
@@ -253,8 +255,8 @@ def _lack(path: Path, name: str) -> None:
     ("change", "message"),
     [
         (_cut, "is truncated: 468567 of 468568 bytes are there; restore it from a copy, or repair it with"),
-        (lambda path: _version(path, 1), "is xanesml-store version 1, and only versions 2, 3, 4 can be converted"),
-        (lambda path: _version(path, 9), "is xanesml-store version 9, and only versions 2, 3, 4 can be converted"),
+        (lambda path: _version(path, 1), "is xanesml-store version 1, and only versions 2, 3, 4, 5 can be converted"),
+        (lambda path: _version(path, 9), "is xanesml-store version 9, and only versions 2, 3, 4, 5 can be converted"),
         (_damage_attribute, "is damaged and cannot be converted: "),
         (lambda path: _lack(path, "runs/log"), "is damaged and cannot be converted: "),
         (lambda path: path.write_text("no HDF5"), "is not a readable HDF5 file"),

@@ -25,7 +25,7 @@ def store(tmp_path: Path) -> Path:
     create(
         path,
         STORE,
-        sizes={"structure": 2, "atom": 3, "task": 5, "energy_point": 10, "potential": 2},
+        sizes={"structure": 2, "atom": 3, "task": 5, "energy_point": 10, "potential": 2, "variant": 0},
         attributes={"engine": "none"},
         initial={},
     )
@@ -169,7 +169,7 @@ def test_nothing_lies_behind_the_datasets_however_long_the_texts(tmp_path: Path)
         file.attrs.modify("inputs_digest", np.bytes_("1" * 32))
 
     path = tmp_path / "store.h5"
-    sizes = {"structure": 2, "atom": 3, "task": 5, "energy_point": 10, "potential": 2}
+    sizes = {"structure": 2, "atom": 3, "task": 5, "energy_point": 10, "potential": 2, "variant": 0}
     # The texts lie in pieces of 4096 bytes.
     for length in range(1, 4200, 41):
         attributes = {"campaign": "c" * length, "inputs_digest": np.bytes_("-" * 32)}

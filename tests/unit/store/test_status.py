@@ -32,6 +32,17 @@ class Clock:
         return self.now
 
 
+def test_variants_are_counted_also_from_totals_that_do_not_know_them(tmp_path: Path) -> None:
+    store = tmp_path / "store.h5"
+    Journal(store, outcomes={"pending": 10}, pending=10, ranks=1).close()
+    head, totals = totals_path(store).read_text().splitlines()
+    known = {name: value for name, value in json.loads(totals).items() if name != "variants"}
+    totals_path(store).write_text(f"{head}\n{json.dumps(known)}")
+    assert not [line for line in status_lines(read_status(store), failures=5, now=BEGAN) if "variants" in line]
+    Journal(store, outcomes={"pending": 16}, pending=16, ranks=1, variants={"hl": 4, "shifts": 2}).close()
+    assert list(status_lines(read_status(store), failures=5, now=BEGAN))[1] == "variants: 4 in hl, 2 in shifts"
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()

@@ -86,7 +86,9 @@ def tensors(tmp_path: Path) -> Path:
 def where(path: Path, names: list[str]) -> list[tuple[str, int, int, int]]:
     """Name, offset, rows and bytes of a row of some datasets."""
     with h5py.File(path) as file:
-        return [(n, file[n].id.get_offset(), len(file[n]), file[n].nbytes // len(file[n])) for n in names]
+        return [
+            (n, file[n].id.get_offset(), len(file[n]), file[n].nbytes // len(file[n])) for n in names if len(file[n])
+        ]
 
 
 def flip(path: Path, byte: int, bit: int) -> None:
