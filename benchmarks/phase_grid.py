@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
 """Where the radial grid of phase shifts lies: jumps of a series along δ, and the distance from a finer grid.
 
-    python benchmarks/phase_grid.py [--first -0.05] [--last 0.05] [--folder DIR [--resume]]
+    python benchmarks/phase_grid.py [--first -0.05] [--last 0.05] [--folder DIR]
     python benchmarks/phase_grid.py --series FEFFS SMOOTH
 
-Structures of 55 gold atoms, distorted in steps of 0.01 Å, with the reference cards. Potentials are made once for each
-δ; from them FEFF's `xsph` on its own grid (the baseline), on the grid that moves with the absorber's muffin-tin radius,
+Structures of reference/au55.toml: 55 gold atoms, distorted in steps of 0.01 Å. Potentials are made once for each δ; from them FEFF's `xsph` on its own grid (the baseline), on the grid that moves with the absorber's muffin-tin radius,
 and on one three times as fine that does so, with the native multiple scattering after it. Second differences
 along δ and distances are in edge steps: the largest over energy, from the edge to 45 eV behind it. Four minutes.
 
@@ -21,20 +20,19 @@ import statistics
 from pathlib import Path
 
 import numpy as np
-from feff_cases import arguments, heading, row, used, work_folder
+from feff_cases import heading, row, used, work_folder
 
 from xanesml.averages.mesh import NORMALIZATION_OFFSET
-from xanesml.campaign import FeffSection, StructureSection
-from xanesml.feff.cards import feff_input
 from xanesml.feff.feff10 import NATIVE_FMS, NATIVE_POT, stage_command
 from xanesml.feff.xmu import read_xmu
 from xanesml.files.arrays import Floats
 from xanesml.pools.environments import Environments, load_environments
 from xanesml.pot.phase_grid import solve_stage
 from xanesml.store.reader import open_store
-from xanesml.structures import build_cluster, distort
+from xanesml.store.tasks import load_campaign
 
-BEFORE = ("rdinp", "atomic", NATIVE_POT)
+REFERENCE = Path(__file__).parents[1] / "reference" / "au55.toml"
+BEFORE = ("rdinp", "xanesml-first", "atomic", NATIVE_POT, "xanesml-back")
 AFTER = (NATIVE_FMS, "mkgtr", "path", "genfmt", "ff2x")
 #: The step that each grid asks for, and whether it moves with the radius.
 GRIDS = {"FEFF's": (0.03, False), "smooth": (0.03, True), "smooth, finer": (0.01, True)}
@@ -48,16 +46,19 @@ def main() -> None:
     parser.add_argument("--first", type=float, default=-0.05)
     parser.add_argument("--last", type=float, default=0.05)
     parser.add_argument("--series", nargs=2, type=Path, help="output folders, on FEFF's grid and on the smooth one")
-    options = arguments(parser, ["55-distorted"], repeats=1)
+    parser.add_argument("--folder", type=Path, help="where runs are kept for the next call")
+    options = parser.parse_args()
     if options.series:
         averages(*options.series)
         return
-    deltas = np.round(np.arange(options.first, options.last + STEP / 2, STEP), 10)
+    table = load_campaign(REFERENCE).tasks()
+    delta = np.asarray(table.delta)[np.asarray(table.structure)]
+    chosen = np.flatnonzero((delta > options.first - STEP / 2) & (delta < options.last + STEP / 2))
     made: dict[str, list[Floats]] = {name: [] for name in GRIDS}
     seconds: dict[str, list[float]] = {name: [] for name in GRIDS}
     with work_folder(options.folder) as folder:
-        for delta in deltas:
-            for name, (spectrum, spent) in spectra(folder / f"{delta:+.2f}", float(delta)).items():
+        for task in chosen.tolist():
+            for name, (spectrum, spent) in spectra(folder / f"{delta[task]:+.2f}", table.inputs(task)[0]).items():
                 made[name].append(spectrum)
                 seconds[name].append(spent)
     heading(
@@ -101,18 +102,12 @@ def _average(series: Environments, delta: Floats, msd: float) -> Floats:
     return np.asarray((weights @ series.mu / (weights @ series.step))[series.energy >= 0])
 
 
-def spectra(folder: Path, delta: float) -> dict[str, tuple[Floats, float]]:
+def spectra(folder: Path, text: str) -> dict[str, tuple[Floats, float]]:
     """Return μ in edge steps on each grid, and the processor time of `xsph`, s, from runs that the folder keeps."""
     start = folder / "start"
     if not (start / "pot.bin").exists():
         shutil.rmtree(start, ignore_errors=True)
         start.mkdir(parents=True)
-        cluster = build_cluster(StructureSection(atoms=55))
-        positions = distort(cluster, np.array([delta]))[0]
-        scale = 1 + delta / cluster.first_shell
-        text = feff_input(
-            numbers=cluster.numbers, positions=positions, absorber=cluster.absorber, feff=FeffSection(), scale=scale
-        )
         (start / "feff.inp").write_text(text, encoding="utf-8")
         used(stage_command(start, *BEFORE), start)
     found = {}

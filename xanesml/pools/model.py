@@ -189,7 +189,7 @@ class Pool:
 
 
 def without_structures(found: Environments, others: Environments, crystals: Booleans) -> Environments:
-    """Return environments but for structures, and stores of particles, that hold some of others, if any store is left."""
+    """Return environments without the structures, and the stores of particles if any is left, that hold others."""
     same = np.isin(found.keys, others.keys)
     groups, stores = np.unique(found.group[same]), np.unique(found.store[same])
     particles = stores[~crystals[stores]]
