@@ -4,8 +4,9 @@
     python benchmarks/phase_grid.py [--first -0.05] [--last 0.05] [--folder DIR]
     python benchmarks/phase_grid.py --series FEFFS SMOOTH
 
-Structures of reference/au55.toml: 55 gold atoms, distorted in steps of 0.01 Å. Potentials are made once for each δ; from them FEFF's `xsph` on its own grid (the baseline), on the grid that moves with the absorber's muffin-tin radius,
-and on one three times as fine that does so, with the native multiple scattering after it. Second differences
+Structures of reference/au55.toml: 55 gold atoms, distorted in steps of 0.01 Å. Potentials are made once for each of
+them; from these FEFF's `xsph` on its own grid (the baseline), on the grid that moves with the absorber's muffin-tin
+radius, and on one three times as fine that does so, with the native multiple scattering after it. Second differences
 along δ and distances are in edge steps: the largest over energy, from the edge to 45 eV behind it. Four minutes.
 
 With two output folders of one series, on FEFF's grid (the baseline) and on the one that moves: their roughness, and
