@@ -123,8 +123,9 @@ def _smoothed(values: Floats, energy: Floats) -> Floats:
 def _correlation(relative: Floats) -> Floats:
     """Return the correlation at lags of 0, 1, … steps, over mixtures and energies."""
     count = relative.shape[1]
-    products = [(relative[:, : count - lag] * relative[:, lag:]).mean() for lag in range(count // 2)]
-    return np.asarray(np.array(products) / products[0])
+    products = np.array([(relative[:, : count - lag] * relative[:, lag:]).mean() for lag in range(count // 2)])
+    # Cards that change nothing are wrong by the same everywhere.
+    return products / products[0] if products[0] > 0 else np.ones(len(products))
 
 
 def _length(correlation: Floats, step: float) -> float:

@@ -33,8 +33,9 @@ CRYSTALS = (0.05, 0.8)
 HELD = 1.645
 #: Card sets from which on uncertainties are tested.
 TESTED = 2
-#: Card sets from which on they are made narrower, too, and the smallest factor.
-NARROWING, SMALLEST = 3, 0.5
+#: Card sets from which on they are made narrower, too, and the smallest factor; sets that change less than a share of a
+#: difference tell nothing of it.
+NARROWING, SMALLEST, TELLING = 3, 0.5, 0.05
 #: Smallest standard uncertainties that mean anything: MSD, Å², bond length, Å, and number of neighbors.
 _SPREAD = np.array([1e-6, 1e-5, 1e-3])
 
@@ -124,8 +125,8 @@ def judged(asked: PoolFile, pool: Pool) -> dict[str, Trials]:
 def calibrated(asked: PoolFile) -> Pool:
     """Make a pool whose uncertainties are as wide as its card sets, each left out in turn, show them to have to be.
 
-    The largest factor of the card sets counts, as nature is none of them. Fewer than three sets can only widen the
-    uncertainties, and fewer than two leave them as the pool's errors give them.
+    The largest factor of the card sets counts, as nature is none of them. Fewer than three sets that change differences
+    can only widen the uncertainties, and fewer than two sets leave them as the pool's errors give them.
 
     Raises
     ------
@@ -136,7 +137,8 @@ def calibrated(asked: PoolFile) -> Pool:
     if len(card_sets(asked)) < TESTED:
         return pool
     factors = [trials.widening() for trials in judged(asked, pool).values()]
-    smallest = SMALLEST if len(factors) >= NARROWING else 1.0
+    telling = sum(size >= TELLING for size in pool.theory.by_cards.values())
+    smallest = SMALLEST if telling >= NARROWING else 1.0
     return replace(pool, widening=tuple(np.maximum(np.max(factors, axis=0), smallest).tolist()))
 
 

@@ -96,7 +96,7 @@ def test_a_card_set_that_cannot_be_tried_is_named(monkeypatch: pytest.MonkeyPatc
 
 
 def test_uncertainties_are_as_wide_as_the_worst_card_set_shows(monkeypatch: pytest.MonkeyPatch) -> None:
-    factors = {"hl": (0.8, 0.1, 2.0), "sites": (0.6, 0.2, 1.0), "shift": (0.7, 0.1, 1.5)}
+    factors = {"hl": (0.8, 0.1, 2.0), "sites": (0.6, 0.2, 1.0), "shift": (0.7, 0.1, 1.5), "same": (0.1, 0.1, 0.1)}
 
     class Some:
         def __init__(self, name: str) -> None:
@@ -106,6 +106,8 @@ def test_uncertainties_are_as_wide_as_the_worst_card_set_shows(monkeypatch: pyte
     assert calibrated(ASKED.model_copy(update={"cards": CARDS})).widening == (0.8, 0.5, 2.0)
     assert calibrated(ASKED.model_copy(update={"cards": TWO})).widening == (1.0, 1.0, 2.0)
     assert calibrated(ASKED.model_copy(update={"cards": {"hl": CARDS["hl"]}})).widening == (1.0, 1.0, 1.0)
+    # The pool's own cards under another name change nothing, so they do not make intervals narrower.
+    assert calibrated(ASKED.model_copy(update={"cards": TWO | {"same": STORES}})).widening == (1.0, 1.0, 2.0)
 
 
 def test_the_factors_are_kept_and_widen_what_is_told(tmp_path: Path, pool: Pool) -> None:
