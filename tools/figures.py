@@ -69,7 +69,8 @@ FIGURES = (
         """FEFF spectra of clusters whose first shell is shifted by δ; weights over them, which stand for a
         distribution of bond lengths and give a spectrum with a known MSD; and a measured foil over the average of its
         MSD by EXAFS. **A flaw of the method:** the two differ by {apart} · 10⁻³ edge steps RMS, the error of theory,
-        which is much larger than what disorder changes; hence the wide interval, and readings with a reference.""",
+        which is much larger than what disorder changes; hence the wide interval of the reading by itself. Beside
+        another beamline's foil the pool that ships reads what EXAFS has.""",
     ),
     Entry(
         "distorted",

@@ -156,7 +156,7 @@ def overview(sources: Sources, out: Path) -> Numbers:
         third.plot(mesh - model.metadata.edge_energy, shifted, color=BLACK, label="measured foil")
         third.legend(loc="lower right")
         third.set(xlabel=ENERGY, ylabel=ABSORPTION, title="3. A measured spectrum")
-        readings = {"directly": sources.predicting.predict(FOIL), "beside another foil": sources.beside_another_foil()}
+        readings = {"by itself": sources.predicting.predict(FOIL), "beside a foil": sources.beside_another_foil()}
         lines = [f"{how}: {_thousandths(one.msd)} ({_thousandths(*one.interval)})" for how, one in readings.items()]
         text = "\n".join([*lines, "EXAFS: 8.1(5) · 10⁻³ Å²"])
         third.text(0.97, 0.25, text, transform=third.transAxes, ha="right", size=6.5)
