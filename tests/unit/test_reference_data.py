@@ -11,9 +11,12 @@ from xanesml.store.create import check_campaign
 from xanesml.store.rows import open_store_file, outcome_counts
 from xanesml.validation import validate
 
-#: Stores of pools, with their runs: images × absorbers.
-POOLS = {"crystal": 8 * 13, "particle147": 6 * 10, "particle309": 6 * 10} | {
-    f"{structure}-{cards}": runs
+#: Stores of pools, with their runs: images × absorbers, and those of variants.
+PARTICLES = {"au": (55, 147, 309, 561), "pt": (55, 147)}
+POOLS = {"au-crystal": 8 * 13, "pt-crystal": 8 * 13, "cu-crystal": (8 + 3 * 2) * 13, "cu-crystal-between": 8 * 13}
+POOLS |= {f"{element}-particle{atoms}": 6 * 10 for element, sizes in PARTICLES.items() for atoms in sizes}
+POOLS |= {
+    f"au-{structure}-{cards}": runs
     for structure, runs in (("crystal", 2 * 13), ("particle147", 2 * 10))
     for cards in ("hl", "shift", "sites")
 }
@@ -26,8 +29,7 @@ POOLS = {"crystal": 8 * 13, "particle147": 6 * 10, "particle309": 6 * 10} | {
         ("au561", 611),
         ("au55-particles", 221),
         ("au55-sites", 265),
-        *((f"pools/au-{name}", runs) for name, runs in POOLS.items()),
-        ("pools/cu-crystal", 8 * 13),
+        *((f"pools/{name}", runs) for name, runs in POOLS.items()),
     ],
 )
 def test_the_reference_data_are_whole(name: str, runs: int) -> None:
@@ -37,4 +39,5 @@ def test_the_reference_data_are_whole(name: str, runs: int) -> None:
         check_campaign(file, Campaign.load(ROOT / "reference" / f"{name}.toml"), "")
         assert outcome_counts(file) == {"done": runs}
         assert np.char.startswith(file["runs/solver"][:], b"xanesml fms: ").all()
-        assert set(file["runs/changes"][:]) == {b""}
+        # How a self-consistent loop is mixed is all that a retry may have changed.
+        assert {change.partition(b" ")[0] for change in file["runs/changes"][:]} <= {b"", b"feff.scf.mixing"}
