@@ -11,7 +11,6 @@ seconds of both. Exits with 1 where a deviation is above 2e-6.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -20,12 +19,11 @@ from pathlib import Path
 import numpy as np
 from feff_cases import heading, row
 
-from xanesml.campaign import Campaign, EngineSection
 from xanesml.feff.engine import make_engine, run_feff
 from xanesml.feff.outcomes import Outcome
 from xanesml.feff.process import raise_stack_limit
 from xanesml.store.rows import open_store_file, read_spectrum
-from xanesml.store.tasks import expand
+from xanesml.store.tasks import stored_campaign
 
 #: Largest deviation of μ, in terms of the largest μ.
 LIMIT = 2e-6
@@ -38,15 +36,15 @@ def main() -> None:
     parser.add_argument("--ranks", type=int, default=1, help="runs at a time")
     options = parser.parse_args()
     with open_store_file(options.store) as file:
-        campaign = Campaign.model_validate(json.loads(file.attrs["campaign"]))
+        campaign = stored_campaign(file)
         native = np.char.startswith(file["runs/solver"][:], b"xanesml")
         done = np.flatnonzero((file["runs/outcome"][:] == Outcome.DONE) & native)
         tasks = done[np.unique(np.linspace(0, len(done) - 1, options.tasks).round().astype(int))]
         stored = {int(task): read_spectrum(file, int(task)) for task in tasks}
         seconds = {task: float(file["runs/seconds"][task]) for task in stored}
         solvers = {task: file["runs/solver"][task].decode() for task in stored}
-    table = expand(campaign)
-    engine = make_engine(EngineSection(fms="feff"))
+    table = campaign.tasks()
+    engine = make_engine(campaign.engine.model_copy(update={"fms": "feff"}))
     raise_stack_limit()
 
     def compare(task: int) -> float:

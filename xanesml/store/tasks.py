@@ -34,6 +34,7 @@ from xanesml.files.notebook import Card, Entry, notebook_library
 from xanesml.store.potentials import CampaignPotentials
 from xanesml.store.rows import StoreView
 from xanesml.store.spheres import check_radius
+from xanesml.store.variants import variant_names
 from xanesml.structures import bonds
 
 if TYPE_CHECKING:
@@ -585,14 +586,21 @@ def stored_cluster(file: h5py.File) -> structures.Cluster:
 
 
 def stored_campaign(file: h5py.File) -> PlannedCampaign:
-    """Return the campaign of a store or a tensor file; StoreError where this xanesml cannot read it."""
+    """Return the campaign of a store or a tensor file; StoreError where this xanesml cannot read it.
+
+    The variants of a store's campaign are in the order of their rows.
+    """
     try:
-        return PlannedCampaign.restored(str(file.attrs["campaign"]))
+        campaign = PlannedCampaign.restored(str(file.attrs["campaign"]))
     except ValidationError as error:
         raise StoreError(
             f"{file.filename} has a campaign that this xanesml cannot read; use the xanesml that wrote it: "
             f"{json.loads(str(file.attrs['versions'])).get('xanesml', 'version unknown')}"
         ) from error
+    place = {name: row for row, name in enumerate(variant_names(file))}
+    variants = sorted(campaign.feff.variants.items(), key=lambda one: place.get(one[0], len(place)))
+    feff = campaign.feff.model_copy(update={"variants": dict(variants)})
+    return campaign.model_copy(update={"feff": feff})
 
 
 def stored_atoms(file: h5py.File, structure: int) -> ase.Atoms:

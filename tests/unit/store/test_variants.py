@@ -345,3 +345,11 @@ def test_damaged_variants_are_found(varied: Path, tmp_path: Path, harm: object, 
     with h5py.File(store, "r+") as file:
         harm(file)  # type: ignore[operator]
     assert any(message in problem for problem in validate(store).problems), validate(store).problems
+
+
+def test_a_stored_campaign_has_its_variants_in_the_order_of_their_rows(tmp_path: Path) -> None:
+    path = filled(tmp_path / "store.h5", campaign(zinc=HL, ash=SHELLS), done=False)
+    with open_store_file(path) as file:
+        table = stored_campaign(file).tasks()
+        assert list(table.variant_sizes) == ["zinc", "ash"]
+        np.testing.assert_array_equal(table.structure, file["tasks/structure"][:])
