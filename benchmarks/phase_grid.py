@@ -133,6 +133,8 @@ def spectra(folder: Path, text: str) -> dict[str, tuple[Floats, float]]:
 def _ask(path: Path, step: float) -> None:
     """Write the step that a grid asks for, in place of the usual one."""
     text = path.read_text(encoding="latin-1")
+    if "      0.03000" not in text:
+        raise SystemExit(f"{path}: the step of the grid is not 0.03, as it is with the reference cards")
     path.write_text(text.replace("      0.03000", f"      {step:.5f}", 1), encoding="latin-1")
 
 

@@ -39,7 +39,7 @@ from xanesml.pools.information import expected_errors
 from xanesml.pools.model import Pool
 from xanesml.pools.pool_file import PoolFile, Window
 from xanesml.pools.reading import KnownSample, Reader, Reading
-from xanesml.pools.trials import HELD, NARROWING, SESSIONS, SMALLEST, Trials, calibrated, judged, left_out
+from xanesml.pools.trials import HELD, SESSIONS, TESTED, Trials, calibrated, judged, left_out, smallest_factor
 
 #: Standard uncertainty of an MSD by EXAFS where none is given, Å².
 USUAL_ERROR = 5e-4
@@ -157,9 +157,9 @@ def measured(
     crystal = first["neighbors"] == "12"
     readers = {name: READERS[name](asked, crystal=crystal) for name in trials}
     for name, reader in readers.items():
-        if issubclass(reader, Network) and len(card_sets(asked)) >= NARROWING:
+        if issubclass(reader, Network) and len(trials[name]) >= TESTED:
             factors = [one.widening() for one in trials[name].values()]
-            reader.widening = np.maximum(np.max(factors, axis=0), SMALLEST)
+            reader.widening = np.maximum(np.max(factors, axis=0), smallest_factor(pool))
     for row in elsewhere:
         foils(pool, known[first["file"]], spectra[row["file"]])
         for name, reader in readers.items():

@@ -192,6 +192,15 @@ def test_feff_does_a_native_stage_that_breaks(tmp_path, monkeypatch, au13, stage
     assert (tmp_path / "run" / {"pot": "pot.bin", "fms": "gg.bin"}[feff]).stat().st_size > 1000
 
 
+def test_a_grid_that_breaks_leaves_feffs_own_and_says_so(tmp_path, monkeypatch, au13):
+    with_solver(tmp_path, monkeypatch, "")
+    (tmp_path / "packages" / "xanesml" / "pot" / "phase_grid.py").write_text("raise ZeroDivisionError")
+    done = stages(tmp_path / "run", au13, "rdinp", "xanesml-grid")
+    assert done.returncode == 0
+    assert (tmp_path / "run" / "solver.txt").read_text() == "FEFF grid, as ZeroDivisionError in ours\n"
+    assert "0.03000" in (tmp_path / "run" / "xsph.inp").read_text()
+
+
 def test_a_run_that_is_killed_leaves_its_time(tmp_path):
     # A run of minutes, which no machine ends before the time is over.
     result = run_feff(make_engine(EngineSection(timeout=2)), tmp_path, center_input(15, FeffSection()), REQUEST)

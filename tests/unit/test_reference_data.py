@@ -7,7 +7,8 @@ import pytest
 from conftest import ROOT
 
 from xanesml.campaign import Campaign
-from xanesml.store.create import check_campaign
+from xanesml.errors import StoreError
+from xanesml.store.create import check_campaign, continued
 from xanesml.store.rows import open_store_file, outcome_counts
 from xanesml.validation import validate
 
@@ -41,3 +42,14 @@ def test_the_reference_data_are_whole(name: str, runs: int) -> None:
         assert np.char.startswith(file["runs/solver"][:], b"xanesml fms: ").all()
         # How a self-consistent loop is mixed is all that a retry may have changed.
         assert {change.partition(b" ")[0] for change in file["runs/changes"][:]} <= {b"", b"feff.scf.mixing"}
+
+
+def test_a_store_of_another_grid_says_how_it_goes_on() -> None:
+    campaign = Campaign.load(ROOT / "reference" / "au55.toml")
+    smooth = campaign.model_copy(update={"engine": campaign.engine.model_copy(update={"pot_grid": "smooth"})})
+    told = r'to go on with it, give pot_grid = "feff" under \[engine\]; else'
+    with (
+        open_store_file(ROOT / "reference" / "au55" / "store.h5") as file,
+        pytest.raises(StoreError, match=told),
+    ):
+        continued(file, smooth, "another engine")

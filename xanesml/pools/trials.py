@@ -137,9 +137,13 @@ def calibrated(asked: PoolFile) -> Pool:
     if len(card_sets(asked)) < TESTED:
         return pool
     factors = [trials.widening() for trials in judged(asked, pool).values()]
+    return replace(pool, widening=tuple(np.maximum(np.max(factors, axis=0), smallest_factor(pool)).tolist()))
+
+
+def smallest_factor(pool: Pool) -> float:
+    """Return the smallest factor of uncertainties that a pool's card sets allow."""
     telling = sum(size >= TELLING for size in pool.theory.by_cards.values())
-    smallest = SMALLEST if telling >= NARROWING else 1.0
-    return replace(pool, widening=tuple(np.maximum(np.max(factors, axis=0), smallest).tolist()))
+    return SMALLEST if telling >= NARROWING else 1.0
 
 
 def make_sessions(

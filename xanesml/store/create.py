@@ -253,6 +253,17 @@ def _same_structures(
     return bool(max(apart) <= _SAME_POSITION)
 
 
+def _engine_keys(text: str, campaign: Campaign) -> str:
+    """Return what to write into a campaign to have the solvers of a store's, whose JSON is given; empty if nothing."""
+    try:
+        stored = Campaign.restored(text)
+    except ValidationError:
+        return ""
+    there, here = (one.engine.model_dump(include={"pot", "fms", "pot_grid"}) for one in (stored, campaign))
+    keys = ", ".join(f'{key} = "{value}"' for key, value in there.items() if value != here[key])
+    return f"to go on with it, give {keys} under [engine]; else " if keys else ""
+
+
 def continued(file: h5py.File, campaign: Campaign, engine: str) -> tuple[structures.Cluster, StoreView]:
     """Check that a store holds a campaign's tasks, and return the parts of its task table.
 
@@ -285,7 +296,8 @@ def continued(file: h5py.File, campaign: Campaign, engine: str) -> tuple[structu
         "(--reuse takes over what the two have in common)"
     )
     if file.attrs["engine"] != engine:
-        raise StoreError(f"{path} was computed by {file.attrs['engine']}, and this is {engine}; {elsewhere}")
+        keys = _engine_keys(str(file.attrs["campaign"]), campaign)
+        raise StoreError(f"{path} was computed by {file.attrs['engine']}, and this is {engine}; {keys}{elsewhere}")
     check_campaign(file, campaign, elsewhere)
     cluster = _check_structure(file, campaign, elsewhere)
     if inputs_digest(file) != text_attribute(file, "inputs_digest"):
