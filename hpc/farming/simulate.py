@@ -224,6 +224,10 @@ def _prepare(
         for path, other in others:
             with open_store_file(store, mode="r+") as file:
                 echo(f"store: {copy_done_rows(other, file)} tasks taken over from {path}")
+        if campaign.feff.variants:
+            with open_store_file(store, mode="r+") as file:
+                if same := copy_done_rows(file, file):
+                    echo(f"store: {same} tasks of variants have the input of finished ones, and take their spectra")
     return cluster, view
 
 

@@ -277,7 +277,7 @@ def copy_done_rows(source: h5py.File, target: h5py.File) -> int:
     Parameters
     ----------
     source : h5py.File
-        A store.
+        A store; it may be the target itself, of whose variants some may have the input of a finished task.
     target : h5py.File
         A store opened with mode `r+`, not through `mpio`.
 
@@ -291,11 +291,13 @@ def copy_done_rows(source: h5py.File, target: h5py.File) -> int:
     done = np.flatnonzero(source["runs/outcome"][:] == Outcome.DONE)
     room, points = target["spectra/energy"].shape[1], source["spectra/points"][:]
     usable = np.setdiff1d(done[points[done] <= room], torn_rows(source))
-    _, theirs, ours = np.intersect1d(
-        source["tasks/identity"][:][usable], target["tasks/identity"][:][left], return_indices=True
-    )
+    # Several tasks of a store may have one input: that of a variant whose cards change nothing here.
+    held, first = np.unique(source["tasks/identity"][:][usable], return_index=True)
+    wanted = target["tasks/identity"][:][left]
+    ours = np.flatnonzero(np.isin(wanted, held))
+    theirs = usable[first[np.searchsorted(held, wanted[ours])]]
     writer = RowWriter(target)
-    for old, new in zip(usable[theirs].tolist(), left[ours].tolist(), strict=True):
+    for old, new in zip(theirs.tolist(), left[ours].tolist(), strict=True):
         writer.write(_read_row(source, old, new))
     return len(ours)
 

@@ -257,6 +257,21 @@ def test_finished_tasks_of_a_campaign_of_its_own_are_taken_over(tmp_path: Path) 
     assert content(store, slice(0, OWN)) == before
 
 
+def test_variants_with_the_input_of_finished_tasks_take_their_spectra(tmp_path: Path) -> None:
+    """As those of a crystal whose atoms are of one potential by either rule."""
+    store = filled(tmp_path / "store.h5", campaign())
+    other = filled(tmp_path / "other.h5", campaign())
+    extended(store, campaign(hl=HL, shells=SHELLS))
+    chosen = [0, 3, 4, 9, 10]
+    with open_store_file(store, mode="r+") as file, open_store_file(other) as source:
+        same = file["tasks/identity"][:OWN][chosen]
+        file["tasks/identity"][OWN : OWN + 5] = same
+        file["tasks/identity"][OWN + 5 : OWN + 7] = same[:2]
+        assert copy_done_rows(file, file) == 7
+        assert copy_done_rows(source, file) == 0
+        assert (file["spectra/mu"][OWN : OWN + 5] == file["spectra/mu"][:OWN][chosen])[:, :50].all()
+
+
 @pytest.fixture(scope="module")
 def varied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return filled(tmp_path_factory.mktemp("varied") / "store.h5", campaign(hl=HL, shells=SHELLS))
