@@ -24,12 +24,14 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_serializer,
     model_validator,
 )
 
 from xanesml.errors import CampaignError
+from xanesml.extra_cards import cards, refusal, short
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -96,6 +98,9 @@ _NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}"
 
 #: Variants that one store has codes for.
 MOST_VARIANTS = 99
+
+# The context in which pydantic checks a campaign that files were made with.
+_RESTORED = {"restored": True}
 
 #: What a network is made of, and how it is trained; names of Keras.
 Activation = Literal["relu", "leaky_relu", "elu", "selu", "silu", "gelu", "tanh"]
@@ -507,12 +512,12 @@ class FeffSection(_Section):
     @field_validator("extra_cards")
     @classmethod
     def _cards_of_their_own(cls, value: list[str]) -> list[str]:
-        owned = {"EDGE", "SCF", "CORVAL", "EXCHANGE", "S02", "XANES", "FMS", "ABSOLUTE", "POTENTIALS", "ATOMS", "END"}
-        for line in value:
-            name = line.split()[0].upper() if line.split() else ""
-            if name in owned:
+        # By the letters that FEFF reads. HOLE is another name of EDGE.
+        owned = {"EDGE", "HOLE", "SCF", "CORV", "EXCH", "S02", "XANE", "FMS", "ABSO", "POTE", "ATOM", "END"}
+        for name, _ in cards(value):
+            if short(name) in owned:
                 raise ValueError(f"the card {name} has its own key; set it there, not in extra_cards")
-            if name == "RESTART":
+            if short(name) == "REST":
                 raise ValueError("RESTART changes mu by more than a 0.01 Å distortion does; remove it")
         return value
 
@@ -899,6 +904,15 @@ class Campaign(_Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _cards_that_feff10_honours(self, info: ValidationInfo) -> Campaign:
+        # What a store was computed with is told as it is.
+        if self.engine.kind == "feff10" and info.context != _RESTORED:
+            for name, one in zip(("", *self.feff.variants), self._card_sets(), strict=True):
+                if why := refusal(one.extra_cards, one.exchange[0]):
+                    raise ValueError(f"{f'feff.variants.{name}' if name else 'feff.extra_cards'}: {why}")
+        return self
+
     def _card_sets(self) -> list[FeffSection]:
         """Return the campaign's cards and those of its variants."""
         return [self.feff, *map(self.feff.of_variant, self.feff.variants)]
@@ -933,7 +947,7 @@ class Campaign(_Section):
         ValueError
             If the text is not JSON, or not a campaign (pydantic.ValidationError).
         """
-        return cls.model_validate_json(json.dumps(as_made(json.loads(text))))
+        return cls.model_validate_json(json.dumps(as_made(json.loads(text))), context=_RESTORED)
 
     def resolved(self) -> str:
         """Return the campaign with all defaults filled in, as canonical JSON."""

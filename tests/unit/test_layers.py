@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT
 
 #: The only modules in the root of `xanesml`; everything else is in a package.
-IN_THE_ROOT = {"__init__.py", "campaign.py", "errors.py", "seeds.py", "py.typed"}
+IN_THE_ROOT = {"__init__.py", "campaign.py", "errors.py", "extra_cards.py", "seeds.py", "py.typed"}
 
 
 def layers(contract: str) -> list[set[str]]:

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Literal
 
 from xanesml.errors import EngineError
+from xanesml.extra_cards import BEFORE_PHASES, LAST, stages_needed
 from xanesml.feff.request import Request
 from xanesml.feff.run import FeffRun
 from xanesml.fms import VERSION as FMS_VERSION
 from xanesml.pot import GRID_VERSION
 from xanesml.pot import VERSION as POT_VERSION
 
-#: FEFF10's stages that a XANES spectrum needs; the wheel's other nine do not change xmu.dat.
+#: FEFF10's stages that a XANES spectrum needs. Of the wheel's other nine some cards need one more: see
+#: `xanesml.extra_cards`, by which the others do not change xmu.dat, or their cards are refused.
 STAGES = ("rdinp", "atomic", "pot", "xsph", "fms", "mkgtr", "path", "genfmt", "ff2x")
 
 #: xanesml's own stages, in place of `pot` and `fms`, and before `xsph`.
@@ -23,8 +25,8 @@ NATIVE_POT, NATIVE_FMS, GRID = "xanesml-pot", "xanesml-fms", "xanesml-grid"
 
 _VERSIONS = {NATIVE_POT: POT_VERSION, NATIVE_FMS: FMS_VERSION, GRID: GRID_VERSION}
 
-#: xanesml's own stages that come before a stage of FEFF10: see representatives.py.
-_BEFORE = {"atomic": "xanesml-first", "xsph": "xanesml-back"}
+#: xanesml's own stages around those of FEFF10 that compute potentials: see representatives.py.
+_FIRST, _BACK = "xanesml-first", "xanesml-back"
 
 _WHEEL = "feff10-rs"
 _DIGITS = 16
@@ -62,16 +64,42 @@ class Feff10Engine:
         self._stages = [native.get(stage, stage) for stage in STAGES]
         if pot_grid == "smooth":
             self._stages.insert(STAGES.index("xsph"), GRID)
-        # Without the stages of `_BEFORE`: feff.inp says all about the choice that they carry out.
+        # Without the stages that feff.inp asks for: see `identity_with`, and `_FIRST`, about which it says all.
         named = (f"{stage}-{_VERSIONS[stage]}" if stage in _VERSIONS else stage for stage in self._stages)
         self.identity = f"{_installed()}: {' '.join(named)}"
         self.timeout = timeout
 
     def start(self, folder: Path, text: str, request: Request) -> FeffRun:
         """Start a run; see `Engine.start`."""
-        stages = (name for stage in self._stages for name in (_BEFORE.get(stage), stage) if name is not None)
-        command = stage_command(folder.absolute(), *stages)
+        command = stage_command(folder.absolute(), *self.stages(text))
         return FeffRun([command], folder=folder.absolute(), text=text, request=request, timeout=self.timeout)
+
+    def stages(self, text: str) -> list[str]:
+        """Return the stages that a run of this feff.inp has, in their order."""
+        needed = stages_needed(text.splitlines())
+        before = [_BACK, *(stage for stage in needed if stage in BEFORE_PHASES)]
+        atomic, xsph = STAGES.index("atomic"), STAGES.index("xsph")
+        return [
+            *self._stages[:atomic],
+            _FIRST,
+            *self._stages[atomic:xsph],
+            *before,
+            *self._stages[xsph:],
+            *(stage for stage in needed if stage in LAST),
+        ]
+
+
+def identity_with(identity: str, lines: list[str]) -> str:
+    """Return the identity of an engine for runs with some further cards: with the stages that it has because of them.
+
+    Parameters
+    ----------
+    identity : str
+        The engine's identity; that of another than the wheel is returned as it is.
+    lines : list of str
+        The cards, as `feff.extra_cards` has them.
+    """
+    return " + ".join((identity, *stages_needed(lines))) if identity.startswith(f"{_WHEEL} ") else identity
 
 
 def stage_command(folder: Path, *stages: str) -> list[str]:

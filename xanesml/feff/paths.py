@@ -12,6 +12,7 @@ import numpy as np
 
 from xanesml.campaign import EngineSection, FeffSection
 from xanesml.errors import EngineError, SpectrumError
+from xanesml.extra_cards import stages_needed
 from xanesml.feff.cards import atom_rows, potential_cards, potential_list, scf_radius
 from xanesml.feff.engine import make_engine
 from xanesml.feff.ladder import LadderRun
@@ -111,6 +112,7 @@ def exafs_input(cluster: Cluster, feff: FeffSection) -> tuple[str, Request]:
             s02=1.0,
         ),
         names=("EDGE", "EXCHANGE", "S02", "EXAFS", "RPATH", "NLEG", "CRITERIA", "PRINT", "POTENTIALS", "ATOMS"),
+        convolved="sfconv" in stages_needed(feff.extra_cards),
     )
     return "\n".join(lines) + "\n" + rows + "END\n", request
 

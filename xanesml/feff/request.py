@@ -10,6 +10,7 @@ from ase.data import chemical_symbols
 from scipy.constants import angstrom, elementary_charge, hbar, m_e
 
 from xanesml.campaign import FeffSection
+from xanesml.extra_cards import stages_needed
 from xanesml.feff.cards import card_names, fms_radius, scf_radius
 from xanesml.feff.xmu import HeaderCards, Spectrum
 from xanesml.files.arrays import Floats
@@ -72,6 +73,8 @@ class Request:
         missing in the header, is not checked. `step` is 1 with the ABSOLUTE card, else None.
     names : tuple of str
         Cards that FEFF should list as used, if it lists any.
+    convolved : bool
+        Whether FEFF's last module should have convolved the spectrum with a spectral function (SFCONV).
     """
 
     absorber_number: int
@@ -83,6 +86,7 @@ class Request:
     max_points: int
     cards: HeaderCards = field(default_factory=HeaderCards)
     names: tuple[str, ...] = ()
+    convolved: bool = False
 
     @classmethod
     def of(cls, feff: FeffSection, *, absorber_number: int, scale: float = 1.0) -> Request:
@@ -107,6 +111,7 @@ class Request:
                 step=1.0 if feff.normalization == "absolute" else None,
             ),
             names=card_names(feff),
+            convolved="sfconv" in stages_needed(feff.extra_cards),
         )
 
 

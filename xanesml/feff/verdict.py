@@ -29,6 +29,8 @@ _FINISHED = {
     "full multiple scattering": r"FMS",
     "final spectrum": r"(?:XAS spectra|DW \+ final sum)",
 }
+# The end of a module that runs where a card asks for it, and without which xmu.dat looks as whole as with it.
+_CONVOLVED = {"many-body convolution (SFCONV)": r"S0\^2"}
 _REFUSED = re.compile(
     r"^.*(?:FeffParseError|FeffConfigError|stage 'rdinp' failed|Error reading input|RDINP fatal error|Unknown EDGE"
     r"|\bRDINP-).*$|^\s*(?:STOP )?RDINP\s*$",
@@ -161,7 +163,8 @@ def _judge_end(log: str, returncode: int) -> Verdict | None:
 
 def _judge_log(log: str, request: Request) -> Verdict | None:
     done = r"Done with module\s*\d*\s*:\s*"
-    if missing := next((module for module, words in _FINISHED.items() if not re.search(done + words, log)), ""):
+    modules = _FINISHED | (_CONVOLVED if request.convolved else {})
+    if missing := next((module for module, words in modules.items() if not re.search(done + words, log)), ""):
         message = f"FEFF stopped early, before the end of '{missing}'; the log ends: {_end(log)}"
         return _not_done(Outcome.BAD_OUTPUT, message, incomplete=True)
     if ignored := _ignored(log, request):

@@ -27,6 +27,7 @@ from xanesml import structures
 from xanesml.campaign import Campaign, FeffSection, index_slice
 from xanesml.errors import CampaignError, StoreError
 from xanesml.feff.cards import DECIMALS, feff_head, feff_input
+from xanesml.feff.feff10 import identity_with
 from xanesml.feff.request import Request
 from xanesml.files.arrays import Floats, Wholes
 from xanesml.files.layout import STORE
@@ -410,6 +411,7 @@ class TaskTable(Card):
             absorber, and, unless FEFF takes the potentials by its own rules, the class of every
             atom and the atoms that stand for the classes.
         """
+        engine = identity_with(engine, self.feff.extra_cards)
         numbers, rules = self.cluster.numbers, self.potentials
         if representatives is None:
             representatives = self.representatives(tasks, positions)

@@ -242,6 +242,16 @@ def test_cards_that_feff_ran_on_without(tmp_path, log, message):
     assert not verdict.incomplete
 
 
+def test_a_spectrum_that_is_not_convolved_is_not_what_sfconv_asks_for(tmp_path):
+    asked = Request.of(FeffSection(extra_cards=["SFCONV"]), absorber_number=79)
+    request = dataclasses.replace(REQUEST, convolved=asked.convolved)
+    verdict = judge(folder_with(tmp_path, log=LOG), request, returncode=0)
+    assert verdict.outcome is Outcome.BAD_OUTPUT
+    assert "before the end of 'many-body convolution (SFCONV)'" in verdict.message
+    log = LOG + "Calculating S0^2 ...\nDone with module: S0^2.\n"
+    assert judge(folder_with(tmp_path, log=log), request, returncode=0).outcome is Outcome.DONE
+
+
 @pytest.mark.parametrize("log", [USED, USED.replace("POTENTIALS", "POTE"), " Too many title lines, title ignored\n"])
 def test_lists_of_cards_that_are_in_order(tmp_path, log):
     assert judge(folder_with(tmp_path, log=log + LOG), REQUEST, returncode=0).outcome is Outcome.DONE

@@ -19,7 +19,7 @@ from xanesml.campaign import EngineSection, FeffSection, ScfSection
 from xanesml.errors import EngineError, EnvironmentProblem
 from xanesml.feff.cards import feff_input
 from xanesml.feff.engine import make_engine, run_feff
-from xanesml.feff.feff10 import STAGES, stage_command
+from xanesml.feff.feff10 import STAGES, Feff10Engine, identity_with, stage_command
 from xanesml.feff.outcomes import Outcome
 from xanesml.feff.request import Request
 from xanesml.fms import VERSION
@@ -145,6 +145,22 @@ def test_identity_of_the_wheel_has_the_hash_of_its_binary():
     assert potentials.identity == engine.identity.replace(" pot ", f" xanesml-pot-{pot.VERSION} ")
     smooth = make_engine(EngineSection(pot="feff", fms="feff"))
     assert smooth.identity == engine.identity.replace(" xsph ", f" xanesml-grid-{pot.GRID_VERSION} xsph ")
+
+
+def test_stages_that_cards_need_are_run_and_identify_their_runs():
+    engine = make_engine(EngineSection())
+    assert isinstance(engine, Feff10Engine)
+    order = ["rdinp", "xanesml-first", "atomic", "xanesml-pot", "xanesml-back", "xanesml-grid", "xsph", "xanesml-fms"]
+    order += ["mkgtr", "path", "genfmt", "ff2x"]
+    assert engine.stages(cluster_input()) == order
+    cards = ["SFCONV", "COREHOLE RPA", "LDOS -20 20 0.1"]
+    text = cluster_input(feff=FeffSection(extra_cards=cards))
+    # After the order of distances is back, and behind the last of the others.
+    assert engine.stages(text) == [*order[:5], "screen", *order[5:], "sfconv"]
+    assert identity_with(engine.identity, []) == engine.identity
+    assert identity_with(engine.identity, ["LDOS -20 20 0.1"]) == engine.identity
+    assert identity_with(engine.identity, cards) == f"{engine.identity} + screen + sfconv"
+    assert identity_with(fake("succeed").identity, cards) == fake("succeed").identity
 
 
 def test_identity_of_commands_follows_the_content_of_their_files(tmp_path, monkeypatch):

@@ -105,6 +105,15 @@ def test_a_changed_card_changes_only_the_identities_it_touches() -> None:
     assert not np.isin(first, identities(campaign(**base, feff={"s02": 0.9}), "engine 1")).any()
 
 
+def test_a_card_that_needs_a_stage_of_the_wheel_identifies_its_tasks_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    convolved = campaign(distortion={"step": 0.45}, feff={"extra_cards": ["SFCONV"]})
+    wheel, own = (identities(convolved, engine) for engine in ("feff10-rs 0.2: rdinp", "command FEFF 9"))
+    # As runs were identified that had no such stage.
+    monkeypatch.setattr("xanesml.store.tasks.identity_with", lambda engine, _cards: engine)
+    assert not np.isin(identities(convolved, "feff10-rs 0.2: rdinp"), wheel).any()
+    np.testing.assert_array_equal(identities(convolved, "command FEFF 9"), own)
+
+
 def test_identities_do_not_depend_on_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     several = campaign(distortion={"step": 0.09}, disorder={"structures": 7})
     whole = identities(several, "engine")
