@@ -112,6 +112,7 @@ def plan(
     assert campaign_file is not None  # noqa: S101 (of the two exactly one is given)
     closing = Closing(campaign_file)
     from xanesml.feff.engine import make_engine
+    from xanesml.feff.feff10 import identity_with
     from xanesml.store.cost import table_seconds
     from xanesml.store.geometry import geometry
     from xanesml.store.tasks import Kind, count_kinds, describe_sites, load_campaign
@@ -128,7 +129,7 @@ def plan(
     seconds = table_seconds(table, campaign.engine)
     _echo(table.inputs(task)[0], nl=False)
     _echo(f"\n{campaign_file}: campaign {campaign.name}, the input above is that of task {task}")
-    _echo(f"engine:      {engine.identity}")
+    _echo(f"engine:      {identity_with(engine.identity, table.card_set_of(task)[0].feff.extra_cards)}")
     for name, value in geometry(table, campaign.structure):
         _echo(f"{name + ':':<12} {value}")
     _echo(f"structures:  {count_kinds(table.kind)}, {table.positions.shape[1]} atoms each")

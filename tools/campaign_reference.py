@@ -57,7 +57,8 @@ RULES = {
     "structure": "`size`, `surfaces`, `images` and `occupancy` go with the shapes, or the file, that take them.",
     "distortion": "`maximum` lies a whole number of steps above `minimum`.",
     "disorder": "`sigma_maximum` is not below `sigma_minimum`.",
-    "feff": "`extra_cards` may hold neither a card that has a key of its own nor RESTART.",
+    "feff": "`extra_cards` may hold neither a card that has a key of its own nor RESTART, and for the engine `feff10` "
+    "none that its runs would not honor: [Further cards](../how-to/feff.md#further-cards).",
     "feff.variants.NAME": f"Besides, at least one of {', '.join(f'`{key}`' for key in VARIED)} of `[feff]`; "
     "the rest, also of `scf`, is the campaign's. Variants may be added to a campaign that was simulated.",
     "engine": "`commands` and `version` are required for `command` and refused for `feff10`.",

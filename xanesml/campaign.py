@@ -445,7 +445,8 @@ class FeffSection(_Section):
     normalization: Literal["absolute", "feff"] = "absolute"
     """`absolute`: ABSOLUTE card, normalized once after averaging. `feff`: each run to its own edge step."""
     extra_cards: list[str] = []
-    """Further lines of feff.inp, copied as they are before POTENTIALS. Default none."""
+    """Further lines of feff.inp, copied as they are before POTENTIALS; FEFF10 runs the stages that they need.
+    Default none."""
     max_points: PositiveInt = 150
     """Largest number of energy points in a spectrum: the room in the store. Default 150."""
     variants: Annotated[dict[str, VariantSection], Field(max_length=MOST_VARIANTS)] = {}
@@ -905,7 +906,7 @@ class Campaign(_Section):
         return self
 
     @model_validator(mode="after")
-    def _cards_that_feff10_honours(self, info: ValidationInfo) -> Campaign:
+    def _cards_that_feff10_honors(self, info: ValidationInfo) -> Campaign:
         # What a store was computed with is told as it is.
         if self.engine.kind == "feff10" and info.context != _RESTORED:
             for name, one in zip(("", *self.feff.variants), self._card_sets(), strict=True):

@@ -1,4 +1,4 @@
-"""Cards of FEFF10 that have no key of their own: the stages that they need, and which of them no run here honours.
+"""Cards of FEFF10 that have no key of their own: the stages that they need, and which of them no run here honors.
 
 FEFF10 is a row of programs, the stages, and most cards only tell a stage what to do. A spectrum needs nine stages;
 some cards need one more, without which FEFF10 stops, or computes a spectrum as if the card were not there.
@@ -90,7 +90,8 @@ def refusal(lines: Iterable[str], exchange: int) -> str | None:
 
     References
     ----------
-    FEFF10 user's guide, sections 4.2 to 4.4; what FEFF10 makes of each card was measured.
+    FEFF10 user's guide, cards COREHOLE, DEBYE, EGRID, EPS0, EXTPOT, HUBBARD, MPSE, OPCONS, SCREEN, SFCONV. That FEFF10
+    ignores a card without another, or writes NaN, was measured.
     """
     given = _by_name(lines)
     for name, (full, words) in given.items():

@@ -84,7 +84,7 @@ def test_cards_are_read_as_feff_reads_them() -> None:
         (["restart"], "RESTART changes mu"),
     ],
 )
-def test_a_card_that_a_run_would_not_honour_is_refused_in_one_line(
+def test_a_card_that_a_run_would_not_honor_is_refused_in_one_line(
     tmp_path: Path, lines: list[str], message: str
 ) -> None:
     with pytest.raises(CampaignError) as caught:
