@@ -98,7 +98,7 @@ def reference(count: int) -> NDArray[np.float64]:
     """Draw runs from those of the reference campaign, longest first, of 40 s on average."""
     from xanesml.campaign import Campaign  # noqa: PLC0415
     from xanesml.store.cost import table_seconds  # noqa: PLC0415
-    from xanesml.store.tasks import expand  # noqa: PLC0415
+    from xanesml.store.plan import expand  # noqa: PLC0415
 
     campaign = Campaign.model_validate({"name": "r", "distortion": {}, "disorder": {}})
     seconds = table_seconds(expand(campaign), campaign.engine)

@@ -19,7 +19,7 @@ from xanesml.campaign import Campaign
 from xanesml.feff.engine import make_engine, run_feff
 from xanesml.feff.outcomes import Outcome
 from xanesml.store.cost import table_seconds
-from xanesml.store.tasks import expand
+from xanesml.store.plan import expand
 
 CHEAP: dict[str, Any] = {"scf": False, "corval": False}
 DEMO: dict[str, Any] = {"scf": False, "exchange": [0, 0.2, 0.5], "xanes": [3.7, 0.07, 0.1], "fms_radius": 4.5}

@@ -19,7 +19,7 @@ from xanesml.campaign import Campaign
 from xanesml.feff.elsewhere import ElsewhereRun, run_folders
 from xanesml.feff.xmu import read_xmu
 from xanesml.store.importing import import_runs
-from xanesml.store.tasks import expand
+from xanesml.store.plan import expand
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import fake_feff

@@ -30,8 +30,9 @@ from xanesml.campaign import Campaign
 from xanesml.feff.outcomes import Outcome
 from xanesml.files.layout import STORE, row_arrays
 from xanesml.store.create import continued, lay_out
+from xanesml.store.plan import expand
 from xanesml.store.rows import Row, RowWriter, StoredSpectrum, open_store_file
-from xanesml.store.tasks import expand, stored_table
+from xanesml.store.stored import stored_table
 
 ENGINE = "none"
 POINTS = 108

@@ -29,7 +29,7 @@ from mpi import mpirun
 from xanesml.campaign import Campaign
 from xanesml.feff.outcomes import Outcome
 from xanesml.store.journal import journal_path
-from xanesml.store.tasks import expand
+from xanesml.store.plan import expand
 
 FAKE_FEFF = Path(__file__).resolve().parent.parent / "tests" / "fake_feff.py"
 XANESML = str(Path(sys.executable).with_name("xanesml"))

@@ -29,8 +29,8 @@ from xanesml.feff.xmu import read_xmu
 from xanesml.files.arrays import Floats
 from xanesml.pools.environments import Environments, load_environments
 from xanesml.pot.phase_grid import solve_stage
+from xanesml.store.plan import load_campaign
 from xanesml.store.reader import open_store
-from xanesml.store.tasks import load_campaign
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "au55.toml"
 BEFORE = ("rdinp", "xanesml-first", "atomic", NATIVE_POT, "xanesml-back")

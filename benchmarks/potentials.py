@@ -39,8 +39,8 @@ from xanesml.feff.outcomes import Outcome
 from xanesml.feff.process import raise_stack_limit
 from xanesml.feff.request import Request
 from xanesml.files.arrays import Floats, Integers
+from xanesml.store.plan import expand
 from xanesml.store.rows import open_store_file, read_spectrum
-from xanesml.store.tasks import expand
 from xanesml.structures import Cluster, build_cluster
 from xanesml.structures.potentials import MOST_CLASSES, Classes, Representatives, grouped, numbered
 

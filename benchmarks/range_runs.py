@@ -17,7 +17,7 @@ from xanesml.fms.green import feff_convention, green_text
 from xanesml.fms.inputs import BOHR, FmsInput, orbital_scattering, read_input
 from xanesml.fms.phases import Phases, read_phases
 from xanesml.fms.propagator import FreePropagator
-from xanesml.store.tasks import stored_campaign
+from xanesml.store.stored import stored_campaign
 
 POOLS = Path(__file__).resolve().parent.parent / "reference" / "pools"
 #: Absorbers of every structure in the pool that is made here, by store; the first is of a crystal.

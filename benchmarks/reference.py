@@ -23,7 +23,7 @@ from xanesml.feff.engine import make_engine, run_feff
 from xanesml.feff.outcomes import Outcome
 from xanesml.feff.process import raise_stack_limit
 from xanesml.store.rows import open_store_file, read_spectrum
-from xanesml.store.tasks import stored_campaign
+from xanesml.store.stored import stored_campaign
 
 #: Largest deviation of μ, in terms of the largest μ.
 LIMIT = 2e-6

@@ -99,7 +99,7 @@ def runs(scratch: Path, cards: str) -> None:
     from xanesml.campaign import Campaign  # noqa: PLC0415
     from xanesml.feff.engine import make_engine, run_feff  # noqa: PLC0415
     from xanesml.feff.outcomes import Outcome  # noqa: PLC0415
-    from xanesml.store.tasks import expand  # noqa: PLC0415
+    from xanesml.store.plan import expand  # noqa: PLC0415
 
     content: dict[str, Any] = {"name": "site", "disorder": {"structures": 1, "absorbers": [0]}}
     if cards == "quick":

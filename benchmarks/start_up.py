@@ -37,7 +37,7 @@ from hpc.farming import simulate
 from xanesml.campaign import Campaign
 from xanesml.feff.engine import make_engine, run_feff
 from xanesml.feff.outcomes import Outcome
-from xanesml.store.tasks import expand
+from xanesml.store.plan import expand
 campaign = Campaign.model_validate({
     "name": "start-up", "structure": {"atoms": 13}, "distortion": {"minimum": 0.0, "maximum": 0.01},
     "feff": {"scf": False, "corval": False, "fms_radius": 3.5},

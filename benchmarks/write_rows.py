@@ -50,7 +50,7 @@ def main() -> None:
 def lay_out_store(path: Path, rows: int) -> None:
     from xanesml.campaign import Campaign  # noqa: PLC0415
     from xanesml.store.create import lay_out  # noqa: PLC0415
-    from xanesml.store.tasks import expand  # noqa: PLC0415
+    from xanesml.store.plan import expand  # noqa: PLC0415
 
     campaign = Campaign.model_validate({"name": "rows", "disorder": {"structures": -(-rows // 13)}})
     lay_out(path, campaign, expand(campaign), "none")

@@ -115,7 +115,9 @@ def plan(
     from xanesml.feff.feff10 import identity_with
     from xanesml.store.cost import table_seconds
     from xanesml.store.geometry import geometry
-    from xanesml.store.tasks import Kind, count_kinds, describe_sites, load_campaign
+    from xanesml.store.kinds import Kind, count_kinds
+    from xanesml.store.plan import load_campaign
+    from xanesml.structures import describe_sites
 
     campaign = load_campaign(campaign_file)
     engine = make_engine(campaign.engine)
@@ -247,7 +249,7 @@ def plot(campaign_file: CampaignFile, output: OutputFolder = None) -> None:
     closing = Closing(campaign_file, output)
     from xanesml.errors import CampaignError, StructureError
     from xanesml.plots import averaging_figures, shell_figure
-    from xanesml.store.tasks import expand
+    from xanesml.store.plan import expand
 
     campaign, folder = _campaign(None, campaign_file, output)
     drawn = averaging_figures(folder / "tensors.h5", folder / "figures")

@@ -16,8 +16,8 @@ from xanesml.campaign import Campaign
 from xanesml.feff.outcomes import Outcome
 from xanesml.files.table import write_csv
 from xanesml.store.create import lay_out
+from xanesml.store.plan import expand
 from xanesml.store.rows import Row, RowWriter, open_store_file
-from xanesml.store.tasks import expand
 
 #: What a name, a path or a log may say to a browser that takes it for more than a text.
 HOSTILE = "<script>alert('x')</script>\"'&<img src=http://example.org/x onerror=alert(1)>"

@@ -203,7 +203,7 @@ def _structures(folder: Path) -> list[Target]:
 
 def _xmu(folder: Path) -> Target:
     from xanesml.feff.xmu import read_xmu
-    from xanesml.store.tasks import expand
+    from xanesml.store.plan import expand
 
     (folder / "fake.toml").write_text(FAKE_CAMPAIGN)
     (folder / "feff.inp").write_text(expand(Campaign.load(folder / "fake.toml")).inputs(3)[0])

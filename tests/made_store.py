@@ -10,8 +10,8 @@ import numpy as np
 from xanesml.campaign import Campaign
 from xanesml.feff.outcomes import Outcome
 from xanesml.store.create import lay_out
+from xanesml.store.plan import expand
 from xanesml.store.rows import Row, RowWriter, StoredSpectrum, open_store_file
-from xanesml.store.tasks import expand
 
 EDGE = 11919.0
 

@@ -26,7 +26,7 @@ BORROWED = {
 #: What the page of functions and classes shows: a heading, and dotted names.
 PUBLIC = {
     "Open and load": [
-        "xanesml.store.tasks.load_campaign",
+        "xanesml.store.plan.load_campaign",
         "xanesml.store.reader.open_store",
         "xanesml.averages.reader.open_tensors",
         "xanesml.prediction.model.load_model",

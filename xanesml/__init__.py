@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from xanesml.averages.reader import open_tensors
     from xanesml.errors import XanesmlError
     from xanesml.prediction.model import load_model
+    from xanesml.store.plan import load_campaign
     from xanesml.store.reader import open_store
-    from xanesml.store.tasks import load_campaign
 else:
     _MODULES = {
         "XanesmlError": "xanesml.errors",
-        "load_campaign": "xanesml.store.tasks",
+        "load_campaign": "xanesml.store.plan",
         "load_model": "xanesml.prediction.model",
         "open_store": "xanesml.store.reader",
         "open_tensors": "xanesml.averages.reader",

@@ -23,7 +23,7 @@ from xanesml.campaign import Campaign
 from xanesml.feff.engine import make_engine, run_feff
 from xanesml.feff.outcomes import Outcome
 from xanesml.files.hdf5 import package_versions
-from xanesml.store.tasks import expand
+from xanesml.store.plan import expand
 
 #: Time limit of the trial run of FEFF, s; it takes 5 s on one free core.
 RUN_LIMIT = 30.0

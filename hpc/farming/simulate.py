@@ -26,8 +26,9 @@ from xanesml.files.lock import WriteLock
 from xanesml.store.create import lay_out
 from xanesml.store.extend import continued_with_variants
 from xanesml.store.journal import Journal
+from xanesml.store.plan import expand
 from xanesml.store.rows import RowWriter, StoreView, copy_done_rows, open_store_file, outcome_counts
-from xanesml.store.tasks import expand, stored_table
+from xanesml.store.stored import stored_table
 from xanesml.store.variants import in_variants, variant_names
 from xanesml.structures import Cluster
 

@@ -19,7 +19,7 @@ from xanesml.feff.process import raise_stack_limit
 from xanesml.learning.augmentation import augmenter
 from xanesml.learning.dataset import load_tensors
 from xanesml.learning.scaling import FeatureSums, Scaling, distances
-from xanesml.store.tasks import expand
+from xanesml.store.plan import expand
 
 pytestmark = [pytest.mark.feff, pytest.mark.requires("keras")]
 

@@ -15,7 +15,7 @@ from ase.cluster import Octahedron
 from conftest import FAKE_CAMPAIGN, MPI_AS_ROOT, ROOT
 from documented_commands import PAGES, blocks, calls
 
-from xanesml.store.tasks import load_campaign
+from xanesml.store.plan import load_campaign
 
 pytestmark = pytest.mark.requires("mpi")
 

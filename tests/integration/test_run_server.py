@@ -12,7 +12,7 @@ from xanesml.campaign import Campaign
 from xanesml.feff import feff10_stages
 from xanesml.feff.feff10 import NATIVE_FMS, NATIVE_POT, STAGES
 from xanesml.feff.process import clean_environment
-from xanesml.store.tasks import expand
+from xanesml.store.plan import expand
 
 pytestmark = [pytest.mark.feff, pytest.mark.requires("linux")]
 

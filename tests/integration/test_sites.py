@@ -15,7 +15,8 @@ from ase.cluster import Icosahedron
 from xanesml.campaign import Campaign
 from xanesml.feff.engine import make_engine, run_feff
 from xanesml.feff.outcomes import Outcome
-from xanesml.store.tasks import Kind, expand
+from xanesml.store.kinds import Kind
+from xanesml.store.plan import expand
 
 pytestmark = pytest.mark.feff
 

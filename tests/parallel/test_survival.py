@@ -24,8 +24,8 @@ from xanesml.feff.engine import make_engine
 from xanesml.feff.outcomes import Outcome
 from xanesml.files.layout import STORE, row_arrays
 from xanesml.store.create import lay_out
+from xanesml.store.plan import expand
 from xanesml.store.rows import open_store_file, torn_rows
-from xanesml.store.tasks import expand
 
 pytestmark = [pytest.mark.requires("mpi"), pytest.mark.timeout(240)]
 

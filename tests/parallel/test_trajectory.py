@@ -17,8 +17,8 @@ from xanesml.averages.trace import trace_lines
 from xanesml.errors import StoreError
 from xanesml.learning.dataset import load_tensors
 from xanesml.store.create import continued
+from xanesml.store.plan import load_campaign
 from xanesml.store.rows import open_store_file
-from xanesml.store.tasks import load_campaign
 from xanesml.validation import validate
 
 pytestmark = pytest.mark.requires("mpi")

@@ -14,8 +14,8 @@ from killing import PATIENCE, Simulation, done_rows, processes_in
 
 from xanesml.feff.engine import make_engine, run_feff
 from xanesml.files.layout import STORE, row_arrays
+from xanesml.store.plan import load_campaign
 from xanesml.store.rows import open_store_file, read_spectrum
-from xanesml.store.tasks import load_campaign
 from xanesml.validation import validate
 
 pytestmark = pytest.mark.requires("mpi")

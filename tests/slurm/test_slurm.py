@@ -23,7 +23,7 @@ from synthetic import write_tensors
 
 from xanesml.feff.outcomes import Outcome
 from xanesml.store.journal import journal_path
-from xanesml.store.tasks import load_campaign
+from xanesml.store.plan import load_campaign
 
 pytestmark = [pytest.mark.requires("slurm"), pytest.mark.timeout(240)]
 

@@ -10,7 +10,8 @@ import numpy as np
 from xanesml.campaign import Campaign
 from xanesml.errors import CampaignError, StoreError
 from xanesml.files.arrays import Booleans, Floats, Indices, Integers, Wholes
-from xanesml.store.tasks import Kind, stored_cluster
+from xanesml.store.kinds import Kind
+from xanesml.store.stored import stored_cluster
 from xanesml.store.variants import card_set_rows
 from xanesml.structures import Cluster, bonds
 

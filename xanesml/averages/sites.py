@@ -11,7 +11,8 @@ from xanesml.averages.source_store import spectra_on_mesh
 from xanesml.campaign import Campaign
 from xanesml.errors import StoreError
 from xanesml.files.arrays import Floats, Integers, Wholes
-from xanesml.store.tasks import Kind, stored_cluster
+from xanesml.store.kinds import Kind
+from xanesml.store.stored import stored_cluster
 from xanesml.store.variants import card_set_rows
 from xanesml.structures import bonds
 

@@ -25,9 +25,9 @@ from xanesml.files.hdf5 import open_file
 from xanesml.files.layout import TENSORS
 from xanesml.files.notebook import Entry
 from xanesml.files.rows_text import stretches
-from xanesml.store.tasks import describe_sites, stored_campaign, stored_cluster
+from xanesml.store.stored import stored_campaign, stored_cluster
 from xanesml.store.variants import card_set_rows
-from xanesml.structures import bonds
+from xanesml.structures import bonds, describe_sites
 
 #: Weights above this are listed one by one.
 LISTED = 0.01

@@ -13,8 +13,8 @@ from xanesml.files.arrays import Floats, Integers
 from xanesml.page.chart import Axis, Chart, Mark, thinned
 from xanesml.page.content import Log, Section, Table, shares
 from xanesml.store.cost import table_seconds
+from xanesml.store.plan import expand
 from xanesml.store.rows import open_store_file
-from xanesml.store.tasks import expand
 from xanesml.store.variants import in_variants, variant_sizes
 
 #: Failed runs whose last words are shown, and slowest runs that are listed.

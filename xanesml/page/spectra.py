@@ -16,8 +16,8 @@ from xanesml.files.hdf5 import open_file
 from xanesml.files.layout import TENSORS
 from xanesml.page.chart import Axis, Chart, Mark, Pick, thinned
 from xanesml.page.content import Section
+from xanesml.store.kinds import Kind
 from xanesml.store.rows import open_store_file
-from xanesml.store.tasks import Kind
 from xanesml.store.variants import card_set_rows
 
 #: Curves of a series, and of averages, that are drawn.

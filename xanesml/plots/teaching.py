@@ -10,7 +10,8 @@ import numpy as np
 
 from xanesml.files.arrays import Floats, Reals
 from xanesml.plots.style import BLACK, BLUE, DELTA, GRAY, ORANGE, SKY, VERMILION, new_figure
-from xanesml.store.tasks import Kind, TaskTable
+from xanesml.store.kinds import Kind
+from xanesml.store.tasks import TaskTable
 from xanesml.structures import first_neighbors
 
 if TYPE_CHECKING:

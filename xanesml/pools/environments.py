@@ -15,7 +15,7 @@ from xanesml.averages.mesh import NORMALIZATION_OFFSET, onto_mesh
 from xanesml.errors import StoreError
 from xanesml.files.arrays import Floats, Wholes
 from xanesml.store.reader import Spectra, Store, open_store
-from xanesml.store.tasks import stored_cluster
+from xanesml.store.stored import stored_cluster
 from xanesml.structures.neighbors import neighbor_pairs
 
 #: Labels of a mixture, in this order: mean squared displacement, Å²; mean bond length, Å; mean number of bonds.

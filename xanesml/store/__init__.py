@@ -1,1 +1,1 @@
-"""The store: one row a run. Tasks, rows, journal, status, cost and export."""
+"""The store: one row a run. Plan, tasks, rows, journal, status, cost and export."""

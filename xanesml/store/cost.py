@@ -7,7 +7,8 @@ import numpy as np
 from xanesml.campaign import EngineSection, FeffSection
 from xanesml.feff.cards import fms_radius
 from xanesml.files.arrays import Booleans, Floats, Integers, Wholes
-from xanesml.store.tasks import Kind, TaskTable
+from xanesml.store.kinds import Kind
+from xanesml.store.tasks import TaskTable
 
 #: Seconds of one gold L3 run on one core of a 2.5 GHz Xeon: the stages of every run, and for each
 #: potential the partly nonlocal exchange (model 5) and self-consistency. `benchmarks/feff_cost.py --full`

@@ -16,8 +16,10 @@ from xanesml.errors import StoreError
 from xanesml.files.arrays import Floats, Wholes
 from xanesml.files.hdf5 import content_digest, create, text_attribute
 from xanesml.files.layout import STORE, fixed_arrays
+from xanesml.store.kinds import Kind
 from xanesml.store.rows import StoreView
-from xanesml.store.tasks import Kind, TaskTable, stored_cluster, stored_table
+from xanesml.store.stored import stored_cluster, stored_table
+from xanesml.store.tasks import TaskTable
 from xanesml.store.variants import card_set_rows
 
 #: Tasks whose identity is computed again when a store is continued.
@@ -282,7 +284,7 @@ def continued(file: h5py.File, campaign: Campaign, engine: str) -> tuple[structu
     Returns
     -------
     Cluster, StoreView
-        See `xanesml.store.tasks.stored_table`.
+        See `xanesml.store.stored.stored_table`.
 
     Raises
     ------

@@ -21,7 +21,7 @@ from xanesml.files.lock import unused
 from xanesml.files.rows_text import about
 from xanesml.files.whole import whole_file, write_text
 from xanesml.store.rows import open_store_file, read_spectrum, torn_tasks
-from xanesml.store.tasks import how_made, stored_atoms
+from xanesml.store.stored import how_made, stored_atoms
 from xanesml.store.variants import card_set_rows, variant_of
 
 Echo = Callable[[str], None]

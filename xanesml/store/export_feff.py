@@ -14,7 +14,7 @@ from xanesml.files.lock import unused
 from xanesml.files.whole import write_text
 from xanesml.store.export import Echo, selected_tasks
 from xanesml.store.rows import StoreView, open_store_file, read_spectrum, torn_tasks
-from xanesml.store.tasks import stored_campaign, stored_cluster, stored_table
+from xanesml.store.stored import stored_campaign, stored_cluster, stored_table
 
 
 def export_feff(store: Path, folder: Path, tasks: Sequence[int] | None = None, *, echo: Echo) -> tuple[int, int]:

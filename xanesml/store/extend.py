@@ -20,9 +20,11 @@ from xanesml.store.create import (
     potentials_of,
     write_variants,
 )
+from xanesml.store.plan import with_variants
 from xanesml.store.rows import StoreView, open_store_file
 from xanesml.store.spheres import check_radius
-from xanesml.store.tasks import TaskTable, stored_table, with_variants
+from xanesml.store.stored import stored_table
+from xanesml.store.tasks import TaskTable
 from xanesml.store.variants import variant_names
 from xanesml.structures import Cluster
 
@@ -36,7 +38,7 @@ def continued_with_variants(path: Path, campaign: Campaign, engine: str) -> tupl
     Returns
     -------
     Cluster, StoreView
-        See `xanesml.store.tasks.stored_table`.
+        See `xanesml.store.stored.stored_table`.
     dict of str to int
         Number of tasks added, by variant.
 

@@ -12,7 +12,8 @@ from xanesml.files.arrays import Floats, Wholes
 from xanesml.files.notebook import Entry
 from xanesml.files.rows_text import stretches
 from xanesml.store.cost import atoms_in_sphere
-from xanesml.store.tasks import Kind, TaskTable
+from xanesml.store.kinds import Kind
+from xanesml.store.tasks import TaskTable
 from xanesml.structures import bonds
 
 #: Lengths that differ by less are printed as one, Å.

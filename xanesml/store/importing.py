@@ -21,9 +21,11 @@ from xanesml.files.layout import text_width
 from xanesml.files.lock import WriteLock
 from xanesml.store.create import lay_out
 from xanesml.store.extend import continued_with_variants
+from xanesml.store.plan import expand
 from xanesml.store.rows import Row, RowWriter, StoredSpectrum, open_store_file, outcome_counts, read_spectrum
+from xanesml.store.stored import stored_table
 from xanesml.store.task_finder import FoundTask, TaskFinder
-from xanesml.store.tasks import TaskTable, expand, stored_table
+from xanesml.store.tasks import TaskTable
 from xanesml.store.variants import in_variants
 
 #: Begins the engine of a store of imported runs.

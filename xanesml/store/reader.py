@@ -17,18 +17,11 @@ from xanesml.files.arrays import Floats, Integers
 from xanesml.files.layout import STORE
 from xanesml.files.notebook import Card, Entry, OpenedFile, notebook_library
 from xanesml.files.rows_text import about
+from xanesml.store.kinds import Kind, count_kinds
+from xanesml.store.plan import PlannedCampaign
 from xanesml.store.rows import BLOCK, StoreView, count_outcomes, outcome_counts, torn_tasks
-from xanesml.store.tasks import (
-    TASK_UNITS,
-    Kind,
-    PlannedCampaign,
-    TaskTable,
-    count_kinds,
-    stored_atoms,
-    stored_campaign,
-    stored_cluster,
-    stored_table,
-)
+from xanesml.store.stored import stored_atoms, stored_campaign, stored_cluster, stored_table
+from xanesml.store.tasks import TASK_UNITS, TaskTable
 from xanesml.store.variants import card_set_rows, variant_names, variant_sizes
 
 if TYPE_CHECKING:

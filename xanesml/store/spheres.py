@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from xanesml.errors import StructureError
 from xanesml.feff.cards import fms_radius, scf_radius
 from xanesml.files.arrays import Floats
-
-if TYPE_CHECKING:
-    from xanesml.store.tasks import TaskTable
+from xanesml.store.tasks import TaskTable
 
 #: Radii that differ by less are equal, Å; those in feff.inp are rounded to 10⁻⁶ Å.
 _ROUNDING = 1e-5

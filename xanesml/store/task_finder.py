@@ -19,7 +19,8 @@ from xanesml.feff.comparison import (
 from xanesml.feff.inp_campaign import feff_keys
 from xanesml.feff.request import Request
 from xanesml.files.arrays import Floats
-from xanesml.store.tasks import Kind, TaskTable
+from xanesml.store.kinds import Kind
+from xanesml.store.tasks import TaskTable
 from xanesml.structures.feff_inp import FeffInput, parse_feff_input
 
 #: Distances of a structure that are compared first.

@@ -1,14 +1,40 @@
-"""The variants of a store: runs of its tasks in other cards, in rows behind those in the campaign's own."""
+"""Variants of a campaign's cards: runs of its tasks in other cards, in rows behind those in the campaign's own."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import h5py
 import numpy as np
 
+from xanesml.campaign import FeffSection
 from xanesml.errors import StoreError
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Tasks of a table in cards of their own.
+
+    Attributes
+    ----------
+    name : str
+        Name of the variant.
+    feff : FeffSection
+        All of its cards.
+    rows : slice
+        Its tasks.
+    """
+
+    name: str
+    feff: FeffSection
+    rows: slice
+
+    @property
+    def size(self) -> int:
+        """Number of its tasks."""
+        return int(self.rows.stop - self.rows.start)
 
 
 def variant_names(file: h5py.File) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Structures: the cluster of a campaign and its absorbers, distortion and disorder, and the check for overlaps."""
 
-from xanesml.structures.absorbers import Sites, absorbers, series_sites, sites
+from xanesml.structures.absorbers import Sites, absorbers, describe_sites, series_sites, sites
 from xanesml.structures.build import build_cluster
 from xanesml.structures.cluster import Cluster, first_neighbors
 from xanesml.structures.displacement import deltas, disorder, distort, sigmas
@@ -18,6 +18,7 @@ __all__ = [
     "check_overlaps",
     "deltas",
     "describe",
+    "describe_sites",
     "disorder",
     "distort",
     "first_neighbors",

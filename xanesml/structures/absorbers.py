@@ -138,3 +138,10 @@ def sites(cluster: Cluster) -> Sites:
     distances = np.round(np.linalg.norm(vectors[atoms], axis=1), _DECIMALS)
     order = np.lexsort((-along[atoms], multiplicity, distances))
     return Sites(atoms[order].astype(np.int32), multiplicity[order].astype(np.int32))
+
+
+def describe_sites(multiplicity: Wholes) -> str:
+    """Return sites as printed, such as ``5, multiplicities 1 12 6 24 12``."""
+    if np.all(multiplicity == 1):
+        return f"{len(multiplicity)}, one atom each"
+    return f"{len(multiplicity)}, multiplicities {' '.join(map(str, multiplicity.tolist()))}"

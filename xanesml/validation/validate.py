@@ -18,7 +18,7 @@ from xanesml.files.lock import WriteLock, unused
 from xanesml.files.rows_text import about
 from xanesml.files.whole import reason
 from xanesml.store.create import inputs_digest, tasks_digest
-from xanesml.store.tasks import Kind
+from xanesml.store.kinds import Kind
 from xanesml.store.variants import card_set_rows, in_variants, variant_names, variant_sizes
 from xanesml.validation.conformity import Form, attribute, campaign_problems, examine_form
 from xanesml.validation.opening import Extent, end_of, extent, open_whole

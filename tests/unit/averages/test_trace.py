@@ -21,8 +21,8 @@ from xanesml.feff.outcomes import Outcome
 from xanesml.files.hdf5 import create, text_attribute
 from xanesml.files.layout import TENSORS
 from xanesml.store.create import lay_out
+from xanesml.store.plan import expand
 from xanesml.store.rows import Row, RowWriter, StoredSpectrum, open_store_file, torn_tasks
-from xanesml.store.tasks import expand
 
 SERIES, STRUCTURES, ABSORBERS = 13, 2, 13
 SHAPE = (0.01, 0.03, 1.5)

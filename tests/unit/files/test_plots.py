@@ -21,8 +21,8 @@ from xanesml.feff.outcomes import Outcome
 from xanesml.files.layout import LAYOUTS, STORE, Layout
 from xanesml.files.plots import Member
 from xanesml.store.create import lay_out
+from xanesml.store.plan import expand
 from xanesml.store.rows import Row, RowWriter, open_store_file
-from xanesml.store.tasks import expand
 from xanesml.validation import validate
 
 #: A series of 5 about 0, its undistorted structure the third task, and 2 disordered structures.

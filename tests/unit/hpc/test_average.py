@@ -28,8 +28,8 @@ from xanesml.errors import EnvironmentProblem, StoreError
 from xanesml.files.layout import TENSORS
 from xanesml.files.lock import WriteLock
 from xanesml.learning.dataset import load_tensors, read_families
+from xanesml.store.plan import expand
 from xanesml.store.rows import open_store_file
-from xanesml.store.tasks import expand
 from xanesml.validation import validate
 
 OLD = b"the old file"

@@ -23,7 +23,7 @@ from xanesml.errors import EnvironmentProblem, StoreError
 from xanesml.exafs import ExafsFit
 from xanesml.plots import averages, distorted, teaching, training
 from xanesml.plots.style import MOST_CURVES, evenly_spread
-from xanesml.store.tasks import expand
+from xanesml.store.plan import expand
 
 EDGE = 11919.0
 ENERGY = np.arange(EDGE - 4, EDGE + 52, 0.5)

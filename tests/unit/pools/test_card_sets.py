@@ -17,8 +17,8 @@ from xanesml.pools.model import Pool
 from xanesml.pools.pool_file import PoolFile, Window
 from xanesml.pools.trials import _nature
 from xanesml.store.create import lay_out
+from xanesml.store.plan import expand
 from xanesml.store.rows import Row, RowWriter, open_store_file
-from xanesml.store.tasks import expand
 
 #: Other cards, and what they make of μ: larger oscillations, or others.
 CARDS = {"hl": {"exchange": [0, 0.2, 0.5]}, "wide": {"fms_radius": 8.0}}

@@ -23,7 +23,8 @@ from xanesml.store.cost import (
     expected_seconds,
     table_seconds,
 )
-from xanesml.store.tasks import TaskTable, expand
+from xanesml.store.plan import expand
+from xanesml.store.tasks import TaskTable
 from xanesml.structures import build_cluster, disorder
 
 CHEAP = {"scf": False, "exchange": [0, 0.2, 0.5], "fms_radius": 3.5}

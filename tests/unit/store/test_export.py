@@ -16,8 +16,8 @@ from xanesml.feff.outcomes import Outcome
 from xanesml.measured import read_spectrum
 from xanesml.store.create import lay_out
 from xanesml.store.export import chosen_tasks, export_extxyz, export_xdi, parse_tasks
+from xanesml.store.plan import expand
 from xanesml.store.rows import Row, RowWriter, StoredSpectrum, open_store_file
-from xanesml.store.tasks import expand
 
 CAMPAIGN = Campaign.model_validate(
     {

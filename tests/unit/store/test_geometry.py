@@ -16,7 +16,8 @@ from scipy.spatial.transform import Rotation
 from xanesml.campaign import Campaign
 from xanesml.errors import StructureError
 from xanesml.store.geometry import geometry
-from xanesml.store.tasks import TaskTable, expand
+from xanesml.store.plan import expand
+from xanesml.store.tasks import TaskTable
 
 CASES = ROOT / "tests" / "data" / "structures"
 R1 = 4.0782 / np.sqrt(2)

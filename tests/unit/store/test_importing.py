@@ -26,8 +26,8 @@ from xanesml.feff.xmu import read_program, read_xmu
 from xanesml.measured import read_spectrum
 from xanesml.store.export_feff import export_feff
 from xanesml.store.importing import import_runs
+from xanesml.store.plan import expand
 from xanesml.store.rows import open_store_file
-from xanesml.store.tasks import expand
 from xanesml.validation import validate
 
 CAMPAIGN = """

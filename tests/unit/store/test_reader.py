@@ -12,8 +12,8 @@ from made_store import made_store, spectrum
 
 from xanesml.campaign import Campaign, DisorderSection, DistortionSection, StructureSection
 from xanesml.errors import EnvironmentProblem, StoreError
+from xanesml.store.plan import expand, load_campaign
 from xanesml.store.reader import Store, open_store
-from xanesml.store.tasks import expand, load_campaign
 
 CAMPAIGN = Campaign(
     name="read",

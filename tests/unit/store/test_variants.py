@@ -30,10 +30,12 @@ from xanesml.store.create import continued, lay_out
 from xanesml.store.export import chosen_tasks, export_extxyz, export_xdi
 from xanesml.store.export_feff import export_feff
 from xanesml.store.extend import extend
+from xanesml.store.plan import expand
 from xanesml.store.reader import open_store
 from xanesml.store.rows import Row, RowWriter, copy_done_rows, open_store_file
+from xanesml.store.stored import stored_campaign, stored_table
 from xanesml.store.task_finder import TaskFinder
-from xanesml.store.tasks import TaskTable, expand, stored_campaign, stored_table
+from xanesml.store.tasks import TaskTable
 from xanesml.structures.feff_inp import parse_feff_input
 from xanesml.validation import validate
 

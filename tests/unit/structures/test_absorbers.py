@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from xanesml.campaign import MAGIC_NUMBERS, DisorderSection, DistortionSection, StructureSection
 from xanesml.errors import StructureError
-from xanesml.structures import Cluster, Sites, absorbers, build_cluster, series_sites, sites
+from xanesml.structures import Cluster, Sites, absorbers, build_cluster, describe_sites, series_sites, sites
 from xanesml.structures.bonds import bonds, coordination, expected_bonds
 
 R1 = 4.0782 / np.sqrt(2)
@@ -251,3 +251,11 @@ def test_a_sample_larger_than_the_particle_is_refused() -> None:
         absorbers(cuboctahedron(13), DisorderSection(absorbers="sample", sample=14), 1)
     with pytest.raises(ValueError, match="sample is of no use with absorbers = 'all'"):
         DisorderSection(absorbers="all", sample=5)
+
+
+@pytest.mark.parametrize(
+    ("multiplicity", "text"),
+    [([1, 12, 6], "3, multiplicities 1 12 6"), ([1, 1, 1], "3, one atom each"), ([2], "1, multiplicities 2")],
+)
+def test_sites_are_described(multiplicity: list[int], text: str) -> None:
+    assert describe_sites(np.array(multiplicity)) == text

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from xanesml.campaign import Campaign, StructureSection
 from xanesml.errors import StructureError
-from xanesml.store.tasks import expand
+from xanesml.store.plan import expand
 from xanesml.structures import Cluster, build_cluster, disorder
 from xanesml.structures.potentials import (
     DECAY,

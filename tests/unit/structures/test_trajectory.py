@@ -12,7 +12,8 @@ from ase.io import write
 
 from xanesml.campaign import Campaign, StructureSection
 from xanesml.errors import CampaignError, StructureError
-from xanesml.store.tasks import Kind, expand
+from xanesml.store.kinds import Kind
+from xanesml.store.plan import expand
 from xanesml.structures import Trajectory, build_cluster, read_trajectory
 
 GOLD = build_cluster(StructureSection(atoms=13))

@@ -23,8 +23,8 @@ from xanesml.files.hdf5 import create, full_size
 from xanesml.files.layout import STORE, TENSORS, fixed_arrays, row_arrays
 from xanesml.files.rows_text import ranges
 from xanesml.store.create import lay_out
+from xanesml.store.plan import expand
 from xanesml.store.rows import Row, RowWriter, StoredSpectrum, open_store_file, torn_rows
-from xanesml.store.tasks import expand
 from xanesml.validation import ValidationReport, validate
 
 CAMPAIGN = Campaign.model_validate(

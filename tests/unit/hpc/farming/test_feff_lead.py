@@ -17,8 +17,8 @@ from xanesml.campaign import Campaign
 from xanesml.feff.outcomes import Outcome
 from xanesml.feff.run import RunResult
 from xanesml.store.journal import Journal
+from xanesml.store.plan import expand
 from xanesml.store.rows import Row
-from xanesml.store.tasks import expand
 
 
 class Case:

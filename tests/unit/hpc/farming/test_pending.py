@@ -10,7 +10,7 @@ from fake_comm import run_ranks
 from hpc.farming.pending import find_pending
 from xanesml.campaign import Campaign
 from xanesml.store.create import lay_out
-from xanesml.store.tasks import expand
+from xanesml.store.plan import expand
 
 
 def test_tasks_of_variants_come_after_all_others(tmp_path: Path) -> None:
