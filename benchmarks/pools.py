@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
 """What pools of environments read: by simulation, in cards that were left out, and off measured samples.
 
-    python benchmarks/pools.py reference/pools/au-l3.toml [--measured FOLDER] [--figure FILE] [--sessions 100]
-        [--readers pool,networks]
+    python benchmarks/pools.py reference/pools/au-l3.toml [--measured FOLDER] [--figure FILE] [--information FILE]
+        [--sessions 100] [--readers pool,networks]
 
-1. The errors that are expected for each window of energies, from the pool alone.
+1. The errors that are expected for each window of energies, from the pool alone; its figure shows what each energy
+   tells of disorder, bonds and size.
 2. Every card set in the place of nature: sessions of a crystal and samples made of its spectra, with errors of
    measurement, read by a pool that knows neither these cards nor these structures. Root mean square errors, and the
    share in intervals as wide as the other sets need.
 3. With a folder of measured spectra and their table `exafs.csv`, such as examples/measured: what two foils differ by;
-   readings beside the first foil of the pool's element, then beside it and each other sample in turn; the figure sets
-   readings beside EXAFS.
+   readings beside the first foil of the pool's element, in other windows and without card sets, then beside the foil
+   and each other sample in turn; the figure sets readings beside EXAFS.
 
 The baseline of 2 and 3 is "as the reference". Beside the pool stand other readers of the same mixtures: least
 squares on their derivatives by the labels, boosted trees, and networks, trained on the mixtures of the pool alone or on
@@ -29,6 +30,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from pool_information import draw_information
 from pool_network import Network, network_reader
 from pool_readers import Boosting, Derivatives
 
@@ -64,6 +66,8 @@ READERS: dict[str, Callable[..., type[Reader]]] = {
 }
 #: Those whose uncertainties are their own.
 CERTAIN = ("pool", "networks", "networks of all cards")
+#: Windows in which measured samples are read as well, eV from the edge.
+WINDOWS = ((15.0, 80.0), (15.0, 60.0), (15.0, 45.0), (20.0, 80.0), (30.0, 80.0))
 #: Those that read beside several references.
 SEVERAL = ("pool", "derivatives")
 
@@ -73,6 +77,7 @@ def main() -> None:
     parser.add_argument("pool", type=Path)
     parser.add_argument("--measured", type=Path)
     parser.add_argument("--figure", type=Path)
+    parser.add_argument("--information", type=Path)
     parser.add_argument("--sessions", type=int, default=SESSIONS)
     parser.add_argument("--readers", default=",".join(READERS), help=f"of: {', '.join(READERS)}; default all")
     options = parser.parse_args()
@@ -88,6 +93,8 @@ def main() -> None:
     pool = calibrated(asked)
     say(f"uncertainties times {', '.join(f'{factor:.2f}' for factor in pool.widening)} (MSD, bond, neighbors)")
     windows(pool)
+    if options.information is not None:
+        draw_information(options.information, pool)
     names = list(card_sets(asked))
     trials = {reader: {name: cards(asked, name, reader, options.sessions) for name in names} for reader in readers}
     if len(names) > 1:
@@ -170,6 +177,12 @@ def measured(
         found = beside(pool, [first], samples, known, crystal=crystal, name=name, reader=reader)
         if figure is not None and name == "pool":
             draw(figure, first, samples, found, pool)
+    for begin, end in WINDOWS if "pool" in readers else ():
+        window = asked.window.model_copy(update={"first": begin, "last": end})
+        for told, sets in (("all card sets", None), ("no card set", {})):
+            other = Pool.make(asked.model_copy(update={"window": window}), cards=sets)
+            name = f"pool that reads {begin:g} … {end:g} eV, {told}"
+            beside(other, [first], samples, known, crystal=crystal, name=name, reader=Reader)
     for second in samples if len(samples) > 1 else []:
         others = [row for row in samples if row is not second]
         for name in SEVERAL:

@@ -196,4 +196,9 @@ def without_structures(found: Environments, others: Environments, crystals: Bool
     left = np.isin(found.group, groups, invert=True)
     if np.setdiff1d(found.store[~crystals[found.store]], particles).size:
         left &= np.isin(found.store, particles, invert=True)
+    if not crystals[found.store[left]].any():
+        raise StoreError(
+            "a card set has all structures of the pool's crystal, so that none is left to read it with; give it some "
+            'of them, such as structures = "::3"'
+        )
     return found.chosen(np.flatnonzero(left))

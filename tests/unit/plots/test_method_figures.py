@@ -26,7 +26,7 @@ def test_the_page_has_every_figure_with_its_caption_and_its_file() -> None:
         assert re.fullmatch(pattern, part.strip().splitlines()[-1]), f"{one.name}: run `make figures`"
         assert (ROOT / "docs" / "figures" / f"{one.name}.png").stat().st_size > 10_000
     shown = set(re.findall(r"\(figures/([\w-]+)\.png\)", PAGE))
-    assert {path.stem for path in (ROOT / "docs" / "figures").glob("*.png")} == shown | {"gaps", "exafs"}
+    assert {path.stem for path in (ROOT / "docs" / "figures").glob("*.png")} == shown | {"gaps", "exafs", "information"}
     assert PAGE.count("**A flaw of the method") >= 5
 
 

@@ -85,6 +85,8 @@ def test_a_card_set_that_cannot_be_tried_is_named(monkeypatch: pytest.MonkeyPatc
     asked = ASKED.model_copy(update={"cards": TWO | {"hl": CARDS["hl"][1:]}})
     with pytest.raises(StoreError, match="the card set hl needs environments of the pool's crystal"):
         left_out(asked, "hl", sessions=2)
+    with pytest.raises(StoreError, match=r"a card set has all structures of the pool's crystal, .*give it some"):
+        left_out(ASKED.model_copy(update={"cards": TWO | {"all": STORES}}), "all", sessions=2)
     own = load_environments(STORES, last=80.0, step=0.5)
     monkeypatch.setattr(module, "CRYSTALS", (0.999, 1.0))
     with pytest.raises(StoreError, match=r"hold no crystal of an MSD of .*; add images of the crystal"):
