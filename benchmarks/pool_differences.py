@@ -98,7 +98,7 @@ def draw_differences(
         source, broadening = sources[rng.integers(len(sources))], rng.integers(len(BROADENINGS))
         mixtures = source.mixtures
         msd = rng.uniform(*np.quantile(source.msd(crystal=crystal), CRYSTALS))
-        near, around = mixtures.near(msd, crystal=crystal), mixtures.around(msd)
+        near, around = mixtures.near(msd, crystal=crystal), mixtures.around(msd, pool.spread)
         one = rng.choice(len(mixtures), EACH, p=around / around.sum())
         other = rng.choice(len(mixtures), EACH, p=near / near.sum())
         own = sources[0].mixtures.near(float(np.clip(msd, held.min(), held.max())), crystal=crystal)

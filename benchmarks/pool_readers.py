@@ -41,7 +41,7 @@ class Boosting(Reader):
         super().__init__(pool, references, crystal=crystal)
         rng = np.random.default_rng(pool.mixtures.spectra.shape)
         mixtures = pool.mixtures
-        near, around = mixtures.near(self.first.msd, crystal=crystal), mixtures.around(self.first.msd)
+        near, around = mixtures.near(self.first.msd, crystal=crystal), mixtures.around(self.first.msd, pool.spread)
         one = rng.choice(len(mixtures), PAIRS, p=around / around.sum())
         other = rng.choice(len(mixtures), PAIRS, p=near / near.sum())
         x = self.measurement.features(mixtures.spectra[one] - mixtures.spectra[other])

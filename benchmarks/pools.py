@@ -79,12 +79,17 @@ def main() -> None:
     parser.add_argument("--figure", type=Path)
     parser.add_argument("--information", type=Path)
     parser.add_argument("--sessions", type=int, default=SESSIONS)
+    parser.add_argument(
+        "--spread", type=float, help="of the MSD of samples before they are read, Å²; default the pool's"
+    )
     parser.add_argument("--readers", default=",".join(READERS), help=f"of: {', '.join(READERS)}; default all")
     options = parser.parse_args()
     # Networks come out the same on any number of cores.
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
     asked = PoolFile.load(options.pool)
+    if options.spread is not None:
+        asked = asked.model_copy(update={"spread": options.spread})
     readers = options.readers.split(",")
     if unknown := sorted(set(readers) - set(READERS)):
         parser.error(f"there is no reader {', '.join(unknown)}; there are {', '.join(READERS)}")

@@ -106,5 +106,5 @@ def _beside_crystal(pool: Pool, window: Window, msd: float) -> tuple[Moments, Mo
     near = mixtures.near(msd, crystal=True)
     measurement = Measurement.of(pool, mixtures.spectra, near, window)
     features = measurement.features(mixtures.spectra)
-    sample = Moments.of(features, mixtures.labels, mixtures.around(msd))
+    sample = Moments.of(features, mixtures.labels, mixtures.around(msd, pool.spread))
     return sample, Moments.of(features, mixtures.labels, near), measurement

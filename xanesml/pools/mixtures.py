@@ -16,8 +16,6 @@ MOST_STRUCTURES = 4
 CRYSTAL_SHARE = 0.35
 #: Mixtures that may be a reference: their MSD is this near to its known one, standard deviation, Å².
 REFERENCE_WIDTH = 1.2e-3
-#: How far the MSD of a sample is from the reference's before it is read, standard deviation, Å².
-SAMPLE_WIDTH = 4e-3
 #: Bins of the MSD that are made equally likely, and the largest weight of a mixture relative to the smallest.
 _BINS, _LARGEST_WEIGHT = 20, 20.0
 
@@ -43,18 +41,18 @@ class Mixtures:
     def __len__(self) -> int:
         return len(self.spectra)
 
-    def around(self, msd: float) -> Floats:
+    def around(self, msd: float, spread: float) -> Floats:
         """Return the weights, (n,), of mixtures that may be a sample beside a reference of an MSD, Å².
 
-        A sample is as disordered as the reference, give or take; mixtures of the crystal alone have no weight, as
-        those of all stores hold the crystal as well.
+        A sample is as disordered as the reference, give or take a spread, Å², as a standard deviation; mixtures of the
+        crystal alone have no weight, as those of all stores hold the crystal as well.
         """
         samples = ~self.crystal
         counts, edges = np.histogram(self.labels[samples, 0], bins=_BINS)
         place = np.clip(np.searchsorted(edges, self.labels[:, 0], side="right") - 1, 0, _BINS - 1)
         # A few mixtures at the ends of the range do not stand for many.
         even = samples / np.maximum(counts, counts.max() / _LARGEST_WEIGHT)[place]
-        return np.asarray(even * np.exp(-0.5 * ((self.labels[:, 0] - msd) / SAMPLE_WIDTH) ** 2))
+        return np.asarray(even * np.exp(-0.5 * ((self.labels[:, 0] - msd) / spread) ** 2))
 
     def near(self, msd: float, *, crystal: bool) -> Floats:
         """Return the weights, (n,), of mixtures that may be a reference of a known MSD, Å²: of the crystal, or any."""

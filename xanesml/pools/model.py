@@ -18,7 +18,7 @@ from xanesml.files.whole import whole_file
 from xanesml.pools.card_sets import CardSet, card_sets, own_cards
 from xanesml.pools.environments import LABELS, Environments, open_folder
 from xanesml.pools.mixtures import Mixtures, draw
-from xanesml.pools.pool_file import POOL_FILE, Errors, PoolFile, Window
+from xanesml.pools.pool_file import POOL_FILE, SPREAD, Errors, PoolFile, Window
 from xanesml.pools.theory import TheoryError, theory_error
 
 #: The version of the file's format.
@@ -47,6 +47,8 @@ class Pool:
         What is allowed for.
     theory : TheoryError
         The error of theory.
+    spread : float, Å²
+        How much more or less disordered than the reference a sample may be before it is read.
     sources : tuple of dict
         Name, campaign digest, engine and number of runs of every store, and of each variant of one that was used.
     widening : tuple of float
@@ -64,6 +66,7 @@ class Pool:
     theory: TheoryError
     sources: tuple[dict[str, Any], ...]
     widening: tuple[float, ...] = (1.0,) * len(LABELS)
+    spread: float = SPREAD
 
     @classmethod
     def make(
@@ -115,6 +118,7 @@ class Pool:
             errors=asked.errors,
             theory=theory,
             sources=tuple(sources),
+            spread=asked.spread,
         )
 
     def save(self, folder: Path) -> Path:
@@ -129,6 +133,7 @@ class Pool:
             file.attrs["window"], file.attrs["errors"] = self.window.model_dump_json(), self.errors.model_dump_json()
             file.attrs["sources"] = json.dumps(self.sources)
             file.attrs["widening"] = self.widening
+            file.attrs["spread"] = self.spread
             file["energy"] = self.energy
             file["energy"].attrs["units"] = "eV"
             file["theory/size"] = self.theory.size
@@ -181,6 +186,8 @@ class Pool:
                     ),
                     sources=tuple(json.loads(str(file.attrs["sources"]))),
                     widening=tuple(float(factor) for factor in file.attrs["widening"]),
+                    # Files made before it could be chosen have the default.
+                    spread=float(file.attrs.get("spread", SPREAD)),
                 )
         except FileNotFoundError as error:
             raise StoreError(f"{path} does not exist; make it by `xanesml pool`") from error

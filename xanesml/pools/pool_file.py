@@ -20,6 +20,9 @@ else:
 
 Positive = Annotated[float, Field(gt=0)]
 
+#: How much more or less disordered than the reference samples are, where a pool does not say it, Å².
+SPREAD = 4e-3
+
 
 class Window(BaseModel):
     """Energies that are read, eV from the edge."""
@@ -78,6 +81,9 @@ class PoolFile(BaseModel):
     """Number of mixtures."""
     seed: Annotated[int, Field(ge=0)] = 20250101
     """Seed of the mixtures."""
+    spread: Positive = SPREAD
+    """How much more or less disordered than the reference a sample may be before it is read, standard deviation of its
+    MSD, Å²."""
     window: Window = Window()
     errors: Errors = Errors()
 

@@ -115,7 +115,7 @@ class Reader:
         self.measurement = Measurement.of(pool, spectra, near)
         features = self.measurement.features(spectra)
         self.of_reference = Moments.of(features, pool.mixtures.labels, near)
-        self.of_samples = Moments.of(features, pool.mixtures.labels, pool.mixtures.around(self.first.msd))
+        self.of_samples = Moments.of(features, pool.mixtures.labels, pool.mixtures.around(self.first.msd, pool.spread))
         self._differences = [self.difference(one.spectrum)[0] for one in self.others]
 
     def read(self, samples: Sequence[NormalizedSpectrum]) -> list[Reading]:

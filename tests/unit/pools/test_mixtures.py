@@ -7,7 +7,7 @@ import pytest
 
 from xanesml.errors import StoreError
 from xanesml.pools.environments import Environments
-from xanesml.pools.mixtures import CRYSTAL_SHARE, draw
+from xanesml.pools.mixtures import CRYSTAL_SHARE, Mixtures, draw
 
 
 def pool(sizes: tuple[int, ...] = (4, 40)) -> Environments:
@@ -25,6 +25,17 @@ def pool(sizes: tuple[int, ...] = (4, 40)) -> Environments:
         names=tuple("abc"[: len(sizes)]),
         edge=0.0,
     )
+
+
+def test_samples_lie_about_the_reference_as_far_as_the_spread_says() -> None:
+    msd = np.linspace(0.0, 0.02, 2001)
+    labels = np.column_stack([msd, np.full(2001, 2.8), np.full(2001, 10.0)])
+    found = Mixtures(np.zeros((2001, 1)), labels, np.zeros(2001, dtype=bool))
+    for spread in (0.001, 0.002):
+        weights = found.around(0.01, spread)
+        mean = weights @ msd / weights.sum()
+        assert mean == pytest.approx(0.01, abs=1e-6)
+        assert np.sqrt(weights @ (msd - mean) ** 2 / weights.sum()) == pytest.approx(spread, rel=0.01)
 
 
 def test_mixtures_of_the_crystal_hold_nothing_else() -> None:

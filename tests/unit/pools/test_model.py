@@ -23,7 +23,7 @@ def asked(folder: Path, text: str = ASKED) -> Path:
 
 
 def test_a_pool_is_read_back_as_it_was_made(tmp_path: Path) -> None:
-    pool = Pool.make(PoolFile.load(asked(tmp_path)))
+    pool = Pool.make(PoolFile.load(asked(tmp_path)).model_copy(update={"spread": 0.003}))
     assert pool.save(tmp_path / "out") == tmp_path / "out" / POOL_FILE
     again = Pool.load(tmp_path / "out")
     assert (again.name, again.element, again.shell, again.edge) == ("series", "Au", "L3", pool.edge)
@@ -33,8 +33,16 @@ def test_a_pool_is_read_back_as_it_was_made(tmp_path: Path) -> None:
     assert (again.window, again.errors, again.sources) == (pool.window, pool.errors, pool.sources)
     np.testing.assert_array_equal(again.theory.size, pool.theory.size)
     assert (again.theory.length, again.theory.by_cards) == (8.0, {})
+    assert again.spread == 0.003
     assert pool.sources[0]["done"] == 91
     assert [one.name for one in (tmp_path / "out").iterdir()] == [POOL_FILE]
+
+
+def test_a_file_without_a_spread_has_the_default(tmp_path: Path) -> None:
+    file = Pool.make(PoolFile.load(asked(tmp_path))).save(tmp_path / "out")
+    with h5py.File(file, "r+") as opened:
+        del opened.attrs["spread"]
+    assert Pool.load(file).spread == 0.004
 
 
 def test_what_is_no_pool_is_refused(tmp_path: Path) -> None:
