@@ -58,3 +58,12 @@ def test_a_forked_run_imports_nothing(tmp_path: Path, task: int, pot: str, solve
     assert (tmp_path / "xmu.dat").exists()
     assert solver in (tmp_path / "solver.txt").read_text()
     assert (tmp_path / "imported").read_text().splitlines() == []
+
+
+def test_stages_run_in_a_folder_that_a_symbolic_link_leads_to(tmp_path: Path) -> None:
+    """As in a home directory that is a link; xanesml/feff/feff10.py there must not stand for the wheel's feff10."""
+    (tmp_path / "linked").symlink_to(Path(feff10_stages.__file__).parent)
+    command = [sys.executable, str(tmp_path / "linked" / "feff10_stages.py"), str(tmp_path), "rdinp"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # The folder has no feff.inp, which the wheel says.
+    assert (done.returncode, done.stderr.partition(":")[0]) == (1, "FeffIOError")

@@ -15,9 +15,10 @@ import os
 import sys
 
 if __name__ == "__main__":
-    # Python searches a program's own folder first; modules of xanesml there would shadow others.
-    _HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 (before any further import)
-    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != _HERE]  # noqa: PTH100
+    # Python searches a program's own folder first; modules of xanesml there would shadow others. It names the folder
+    # with symbolic links resolved, however the program was started.
+    _HERE = os.path.dirname(os.path.realpath(__file__))  # noqa: PTH120 (before any further import)
+    sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry) != _HERE]
 
 import importlib
 import runpy
