@@ -12,6 +12,7 @@ behind it (RMS), at the best shift and broadening: both in edge steps. A folder 
 from __future__ import annotations
 
 import argparse
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,8 @@ def main() -> None:
     for text in options.exchange:
         model, *shifts = text.split(",")
         cards.append(campaign.feff.model_copy(update={"exchange": (int(model), *map(float, shifts))}))
-    cards += [campaign.feff.model_copy(update={"extra_cards": [text]}) for text in options.card]
+    own = campaign.feff.extra_cards
+    cards += [campaign.feff.model_copy(update={"extra_cards": [*own, text]}) for text in options.card]
     heading("EXCHANGE, further card", "white line, edge steps", "left of the difference", "ratio to the campaign's")
     baseline = 0.0
     with work_folder(options.folder) as folder:
@@ -66,15 +68,17 @@ def main() -> None:
 
 def crystal(folder: Path, campaign: Campaign, feff: FeffSection) -> np.ndarray:
     """Return μ in edge steps at `WIDE` of an undistorted crystal's center; kept in the folder."""
-    place = folder / (_name(feff).replace(" ", "_") + ".npz")
+    content = campaign.model_dump(exclude={"disorder", "feff"}) | {
+        "distortion": {"minimum": 0.0, "maximum": 0.01},
+        "feff": feff.model_dump(exclude={"variants"}),
+    }
+    content["structure"]["images"] = None
+    text, request = expand(Campaign.model_validate(content)).inputs(0)
+    engine = make_engine(campaign.engine)
+    # By all that the spectrum depends on: a folder may serve several campaigns.
+    place = folder / (hashlib.blake2b(f"{engine.identity}\0{text}".encode(), digest_size=8).hexdigest() + ".npz")
     if not place.exists():
-        content = campaign.model_dump(exclude={"disorder", "feff"}) | {
-            "distortion": {"minimum": 0.0, "maximum": 0.01},
-            "feff": feff.model_dump(exclude={"variants"}),
-        }
-        content["structure"]["images"] = None
-        text, request = expand(Campaign.model_validate(content)).inputs(0)
-        result = run_feff(make_engine(campaign.engine), folder / place.name.removesuffix(".npz"), text, request)
+        result = run_feff(engine, place.with_suffix(""), text, request)
         if result.outcome is not Outcome.DONE or result.spectrum is None:
             raise SystemExit(f"EXCHANGE {feff.exchange}: {result.message}")
         found = result.spectrum

@@ -41,7 +41,8 @@ def card(pool: Pool) -> str:
             for name, column in zip(LABELS, pool.mixtures.labels.T, strict=True)
         ),
         "",
-        f"Read are {window.first:g} … {window.last:g} eV from the edge. Allowed for are the noise that spectra show, "
+        f"Read are {window.first:g} … {window.last:g} eV from the edge. A sample is expected within {pool.spread:g} Å² "
+        "of its reference's MSD (standard deviation). Allowed for are the noise that spectra show, "
         f"errors of {errors.noise:g} edge steps from point to point besides, errors of gain ({errors.gain:g}), of the "
         f"background's slope ({errors.slope:g} edge steps in 50 eV) and offset ({errors.offset:g}), of the alignment "
         f"({errors.shift:g} eV), and of theory: {size.min():.0%} to {size.max():.0%} of a difference, the same over "

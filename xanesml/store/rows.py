@@ -288,16 +288,19 @@ def copy_done_rows(source: h5py.File, target: h5py.File) -> int:
         with a matching checksum and room in the target, where they are not done.
     """
     left = np.flatnonzero(target["runs/outcome"][:] != Outcome.DONE)
-    done = np.flatnonzero(source["runs/outcome"][:] == Outcome.DONE)
+    wanted, theirs = target["tasks/identity"][:][left], source["tasks/identity"][:]
     room, points = target["spectra/energy"].shape[1], source["spectra/points"][:]
-    usable = np.setdiff1d(done[points[done] <= room], torn_rows(source))
+    done = (source["runs/outcome"][:] == Outcome.DONE) & (points <= room) & np.isin(theirs, wanted)
+    if not done.any():
+        # Without reading every spectrum for its checksum.
+        return 0
+    usable = np.setdiff1d(np.flatnonzero(done), torn_rows(source))
     # Several tasks of a store may have one input: that of a variant whose cards change nothing here.
-    held, first = np.unique(source["tasks/identity"][:][usable], return_index=True)
-    wanted = target["tasks/identity"][:][left]
+    held, first = np.unique(theirs[usable], return_index=True)
     ours = np.flatnonzero(np.isin(wanted, held))
-    theirs = usable[first[np.searchsorted(held, wanted[ours])]]
+    rows = usable[first[np.searchsorted(held, wanted[ours])]]
     writer = RowWriter(target)
-    for old, new in zip(theirs.tolist(), left[ours].tolist(), strict=True):
+    for old, new in zip(rows.tolist(), left[ours].tolist(), strict=True):
         writer.write(_read_row(source, old, new))
     return len(ours)
 

@@ -60,5 +60,5 @@ def test_the_card_says_what_the_pool_is_made_of(pool: Pool) -> None:
     text = card(pool)
     assert "| au-particle147 | `" in text
     assert f"800 mixtures, {int(pool.mixtures.crystal.sum())} of them of the crystal alone" in text
-    assert "Read are 15 … 80 eV from the edge." in text
+    assert "Read are 15 … 80 eV from the edge. A sample is expected within 0.004 Å² of its" in text
     assert np.isfinite(pool.theory.size).all()
